@@ -1,0 +1,31 @@
+"""Reading, resampling and writing audio: the only package that touches audio files.
+
+    open_source ─► Source.blocks() ─► finite ─► resample ─► … ─► write
+
+Everything is a stream of waveforms `[C, n]`, so memory does not grow with the length of a file.
+"""
+
+from nitido.audio.finite import FiniteBlocks, finite
+from nitido.audio.part import write_text
+from nitido.audio.resample import resample, resampled_length
+from nitido.audio.sink import FORMATS, write
+from nitido.audio.source import ArraySource, FileSource, Source, open_source
+from nitido.audio.tags import RawChunk, Tags, read_chunks, read_tags
+
+__all__ = [
+    "FORMATS",
+    "ArraySource",
+    "FileSource",
+    "FiniteBlocks",
+    "RawChunk",
+    "Source",
+    "Tags",
+    "finite",
+    "open_source",
+    "read_chunks",
+    "read_tags",
+    "resample",
+    "resampled_length",
+    "write",
+    "write_text",
+]

@@ -1,0 +1,127 @@
+"""Formats that libsndfile does not read (AAC, M4A, WMA, …), through the ffmpeg program if present.
+
+ffmpeg writes float32 to a pipe; no shell, no temporary file, no network: only the one file is open
+to it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+import numpy as np
+
+from nitido.errors import AudioReadError
+from nitido.wav import CHANNELS_MAX, Wav
+
+_MAGICS = {
+    b"ftyp": "MP4/M4A",
+    b"\x1a\x45\xdf\xa3": "Matroska/WebM",
+    b"\x30\x26\xb2\x75": "WMA",
+    b"MAC ": "Monkey's Audio",
+    b"wvpk": "WavPack",
+    b"TTA1": "True Audio",
+    b"ADIF": "AAC",
+    b"\xff\xf1": "AAC",
+    b"\xff\xf9": "AAC",
+    b"#!AM": "AMR",
+}
+
+
+class Stream(NamedTuple):
+    """What ffmpeg found in a file."""
+
+    sample_rate: int
+    channels: int
+    samples: int
+
+
+def kind_of(head: bytes) -> str | None:
+    """Return the name of a format that ffmpeg is needed for, from the first bytes of a file."""
+    for magic, name in _MAGICS.items():
+        if head.startswith(magic) or (magic == b"ftyp" and head[4:8] == magic):
+            return name
+    return None
+
+
+def probe(path: Path) -> Stream:
+    """Return rate, channels and length, by decoding the file once.
+
+    Raises:
+        AudioReadError: ffmpeg is not installed, or cannot decode the file to its end.
+    """
+    with _decoding(path) as (pipe, sample_rate, channels):
+        frame, count = 4 * channels, 0
+        while piece := pipe.read(2**20):
+            count += len(piece)
+    return Stream(sample_rate, channels, count // frame)
+
+
+def decode(path: Path, block_samples: int) -> Iterator[Wav]:
+    """Yield the waveform `[C, n]` in blocks, as the file has it.
+
+    Raises:
+        AudioReadError: as `probe`.
+    """
+    with _decoding(path) as (pipe, _, channels):
+        while piece := pipe.read(4 * channels * block_samples):
+            whole = len(piece) // (4 * channels) * channels
+            wav = np.frombuffer(piece, "<f4", count=whole).reshape(-1, channels)
+            yield np.ascontiguousarray(wav.T, dtype=np.float32)
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[tuple[BinaryIO, int, int]]:
+    """Run ffmpeg; give its pipe from the first sample on, sample rate, channels; check its end."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise AudioReadError(
+            f"{path.name} is in a format that needs the ffmpeg program, which is not installed; "
+            "install ffmpeg, or convert the file to FLAC or WAV."
+        )
+    command = [
+        program, "-nostdin", "-v", "error", "-xerror",
+        "-protocol_whitelist", "file,pipe", "-i", f"file:{path.resolve()}",
+        "-map", "0:a:0", "-map_metadata", "-1", "-bitexact",
+        "-c:a", "pcm_f32le", "-f", "wav", "pipe:1",
+    ]  # fmt: skip
+    with tempfile.TemporaryFile() as said:
+        running = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
+        )
+        try:
+            pipe = cast(BinaryIO, running.stdout)
+            sample_rate, channels = _wav_header(pipe)
+            if channels:
+                yield pipe, sample_rate, channels
+            failed = running.wait() != 0
+        finally:
+            running.kill()
+            cast(BinaryIO, running.stdout).close()
+            running.wait()
+        said.seek(0)
+        words = said.read(4096).decode("utf-8", "replace").strip()
+    if failed or not channels or "partial file" in words:
+        reason = words.splitlines()[0] if words else "no sound in it"
+        raise AudioReadError(f"{path.name} cannot be decoded to its end; ffmpeg says: {reason}.")
+
+
+def _wav_header(pipe: BinaryIO) -> tuple[int, int]:
+    """Read as far as the samples; return sample rate and channels, 0 and 0 if there are none."""
+    sample_rate = channels = 0
+    if pipe.read(12)[8:] != b"WAVE":
+        return 0, 0
+    while len(head := pipe.read(8)) == 8:
+        name, size = struct.unpack("<4sI", head)
+        if name == b"data":
+            return (sample_rate, channels) if 0 < channels <= CHANNELS_MAX else (0, 0)
+        content = pipe.read(min(size + size % 2, 2**20))
+        if name == b"fmt " and len(content) >= 8:
+            channels, sample_rate = struct.unpack_from("<HI", content, 2)
+    return 0, 0

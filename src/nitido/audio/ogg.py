@@ -1,0 +1,150 @@
+"""Ogg pages: checksum, a whole last page, and comments rewritten while libsndfile writes.
+
+Source: RFC 3533 (Ogg), RFC 7845 sec. 5 (Opus headers), the Vorbis I specification sec. 4.2, 5.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from nitido.audio.tag_blocks import vorbis_comment
+from nitido.errors import AudioReadError
+
+_HEADER = struct.Struct("<4sBBqIIIB")
+_PAGE_MAX = 27 + 255 + 255 * 255
+_CONTINUED, _LAST = 1, 4
+_SERIAL = 0x6E697469  # "niti"; libsndfile draws one by the clock, so no two files were the same
+_NO_PACKET_ENDS = -1
+
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def checksum(page: bytes) -> int:
+    """Return the CRC-32 of a page whose checksum field is 0.
+
+    Ogg shifts bits out at the left and starts from 0, zlib at the right and from all ones: zlib's
+    CRC of the mirrored bytes, mirrored, is Ogg's.
+    """
+    mirrored = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{mirrored:032b}"[::-1], 2)
+
+
+class Page(NamedTuple):
+    """One page of an Ogg stream."""
+
+    flags: int
+    granule: int
+    serial: int
+    sequence: int
+    lacing: bytes
+    body: bytes
+
+    def pack(self) -> bytes:
+        """Return the page as bytes, with its checksum."""
+        head = _HEADER.pack(
+            b"OggS", 0, self.flags, self.granule, self.serial, self.sequence, 0, len(self.lacing)
+        )
+        page = head + self.lacing + self.body
+        return page[:22] + struct.pack("<I", checksum(page)) + page[26:]
+
+
+def read_page(buffer: bytes | bytearray, start: int = 0) -> tuple[Page, int] | None:
+    """Return the page at `start` and the position after it; None if it is not (wholly) there."""
+    if len(buffer) < start + _HEADER.size:
+        return None
+    magic, _, flags, granule, serial, sequence, _, count = _HEADER.unpack_from(buffer, start)
+    body = start + _HEADER.size + count
+    lacing = bytes(buffer[start + _HEADER.size : body])
+    end = body + sum(lacing)
+    if magic != b"OggS" or len(lacing) < count or len(buffer) < end:
+        return None
+    return Page(flags, granule, serial, sequence, lacing, bytes(buffer[body:end])), end
+
+
+def check_ogg(path: Path) -> None:
+    """Check that the last page is whole and marked as the last.
+
+    Raises:
+        AudioReadError: the file ends before the stream does.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(size - 2 * _PAGE_MAX, 0))
+        tail = file.read()
+    found = read_page(tail, max(tail.rfind(b"OggS"), 0))
+    if found is None or not found[0].flags & _LAST:
+        raise AudioReadError(
+            f"{path.name} is cut short: the last page of its Ogg stream is missing; get the file "
+            "again from where it came from."
+        )
+
+
+def paginate(packets: Iterable[bytes], *, serial: int, sequence: int) -> Iterator[Page]:
+    """Yield header packets as pages, of which the last ends with the last packet."""
+    lacing, body, ends, continued = bytearray(), bytearray(), False, False
+    for packet in packets:
+        for start in range(0, len(packet) + 1, 255):
+            if len(lacing) == 255:
+                flags = _CONTINUED if continued else 0
+                granule = 0 if ends else _NO_PACKET_ENDS
+                yield Page(flags, granule, serial, sequence, bytes(lacing), bytes(body))
+                sequence += 1
+                lacing, body, ends, continued = bytearray(), bytearray(), False, start > 0
+            piece = packet[start : start + 255]
+            lacing.append(len(piece))
+            body += piece
+        ends = True
+    flags = _CONTINUED if continued else 0
+    yield Page(flags, 0 if ends else _NO_PACKET_ENDS, serial, sequence, bytes(lacing), bytes(body))
+
+
+class OggRewriter:
+    """Rewrites a Vorbis or Opus stream as it passes: all comments in it, always the same serial."""
+
+    def __init__(self, comments: dict[str, list[str]]) -> None:
+        self._comments = comments
+        self._buffer = bytearray()
+        self._packets: list[bytes] = []
+        self._packet = bytearray()
+        self._headers: int | None = None  # packets that make the header, once the codec is known
+        self._shift: int | None = None  # pages added by the longer comment, once it is written
+
+    def feed(self, received: bytes) -> bytes:
+        """Take what the encoder wrote, in any pieces; return what goes to the file."""
+        self._buffer += received
+        done = bytearray()
+        position = 0
+        while found := read_page(self._buffer, position):
+            page, position = found
+            done += self._rewritten(page._replace(serial=_SERIAL))
+        del self._buffer[:position]
+        return bytes(done)
+
+    def _rewritten(self, page: Page) -> bytes:
+        if self._shift is not None:
+            return page._replace(sequence=page.sequence + self._shift).pack()
+        start = 0
+        for size in page.lacing:
+            self._packet += page.body[start : start + size]
+            start += size
+            if size < 255:
+                self._packets.append(bytes(self._packet))
+                self._packet.clear()
+        if self._headers is None:  # the first page holds one packet, which names the codec
+            self._headers = 2 if self._packets[0].startswith(b"OpusHead") else 3
+            return page.pack()
+        if len(self._packets) < self._headers:
+            return b""
+        self._packets[1] = self._commented(self._packets[1])
+        pages = list(paginate(self._packets[1:], serial=_SERIAL, sequence=1))
+        self._shift = len(pages) - page.sequence
+        return b"".join(header.pack() for header in pages)
+
+    def _commented(self, packet: bytes) -> bytes:
+        name = b"OpusTags" if packet.startswith(b"OpusTags") else b"\x03vorbis"
+        framing = b"" if name == b"OpusTags" else b"\x01"
+        return name + vorbis_comment(self._comments, like=packet[len(name) :]) + framing

@@ -1,0 +1,216 @@
+"""Write a stream to a file: quantised, with its tags, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import soundfile as sf
+
+from nitido.audio.dither import TILE_SAMPLES, Quantiser
+from nitido.audio.embed import append_chunks, flac_placeholder, replace_flac_comment, wav_chunks
+from nitido.audio.formats import FORMATS, Format, check_format, find_format
+from nitido.audio.ogg import OggRewriter
+from nitido.audio.part import check_target, part_file
+from nitido.audio.tag_blocks import id3v2
+from nitido.audio.tags import RawChunk, Tags
+from nitido.chunks import reblock
+from nitido.errors import AudioWriteError
+from nitido.wav import Wav, check_sample_rate
+
+__all__ = ["FORMATS", "write"]
+
+logger = logging.getLogger(__name__)
+
+_RIFF_MAX_BYTES = 2**32 - 2**16  # some room for the chunks before the sound
+
+
+def write(
+    path: str | Path,
+    blocks: Iterable[Wav],
+    *,
+    sample_rate: int,
+    channels: int,
+    samples: int,
+    format: str | None = None,  # noqa: A002
+    bit_depth: int | None = None,
+    tags: Tags | None = None,
+    chunks: Sequence[RawChunk] = (),
+    overwrite: bool = False,
+    forbidden: Iterable[Path] = (),
+) -> Path:
+    """Write a stream to a file and return its path.
+
+    The file appears under its name when it is complete; if anything goes wrong, nothing is left.
+    16 bit gets TPDF dither, 24 bit is rounded. Samples beyond full scale are clipped in integer
+    formats, and a warning is logged. The same stream gives the same bytes.
+
+    Args:
+        path: of the file.
+        blocks: waveforms `[C, n]`, finite.
+        sample_rate: Hz.
+        channels: number of channels, C.
+        samples: length of the stream; it is checked.
+        format: one of `FORMATS`; by the suffix of `path` if None.
+        bit_depth: 16, 24 or 32 (float); 24 if None. Not for lossy formats.
+        tags: text to write into the file, see `nitido.audio.read_tags`.
+        chunks: to write into a WAV file as they are, see `nitido.audio.read_chunks`.
+        overwrite: replace an existing file.
+        forbidden: files never to write to, also not through a link: the inputs.
+
+    Raises:
+        AudioWriteError: the folder is missing or read-only, the disk is full, the file exists or is
+            one of `forbidden`, or the stream is not what was announced.
+        ConfigError: the format is not known, or does not hold such audio.
+        SampleRateError: outside 8 kHz to 192 kHz.
+    """
+    path = Path(path)
+    name, form = find_format(path, format)
+    check_sample_rate(sample_rate)
+    depth = check_format(
+        name, form, sample_rate=sample_rate, channels=channels, bit_depth=bit_depth
+    )
+    tags = {key: list(values) for key, values in (tags or {}).items() if values}
+    extra = _extra_chunks(name, tags, chunks)
+    container = form.container
+    if name in ("wav", "aiff"):
+        size = samples * channels * ((depth or 32) // 8) + sum(len(c.content) + 9 for c in extra)
+        if size > _RIFF_MAX_BYTES:
+            container = _container_beyond_4_gb(name)
+    target = check_target(path, overwrite=overwrite, forbidden=forbidden)
+    quantise = Quantiser(depth)
+    with part_file(target, overwrite=overwrite) as file:
+        device = _Device(
+            file,
+            prefix=id3v2(tags) if name == "mp3" else b"",
+            rewriter=OggRewriter(tags) if form.container == "OGG" else None,
+        )
+        with (
+            device.errors(),
+            _encoder(device, form, container, sample_rate, channels, depth) as out,
+        ):
+            if name == "flac" and tags:
+                out.comment = flac_placeholder(tags)
+            count = 0
+            for block in reblock(blocks, TILE_SAMPLES):
+                if block.shape[0] != channels:
+                    raise AudioWriteError(
+                        f"{path.name} was announced with {channels} channels, "
+                        f"{block.shape[0]} came."
+                    )
+                count += block.shape[1]
+                out.write(quantise(block))
+                device.raise_error()
+        if count != samples:
+            raise AudioWriteError(
+                f"{path.name} was announced with {samples} samples, {count} came; nothing was "
+                "written."
+            )
+        if name in ("wav", "aiff"):
+            append_chunks(file, extra)
+        elif name == "flac" and tags:
+            replace_flac_comment(file, tags)
+    if quantise.clipped:
+        logger.warning(
+            "%s: %d samples beyond full scale were clipped.", path.name, quantise.clipped
+        )
+    return path
+
+
+def _extra_chunks(name: str, tags: Tags, carried: Sequence[RawChunk]) -> list[RawChunk]:
+    if name == "wav":
+        return wav_chunks(tags, carried)
+    if carried:
+        names = ", ".join(chunk.id.decode("ascii", "replace").strip() for chunk in carried)
+        logger.warning("The chunks %s have no place in %s; write wav to keep them.", names, name)
+    if name == "aiff" and tags:
+        return [RawChunk(b"ID3 ", id3v2(tags))]
+    return []
+
+
+def _container_beyond_4_gb(name: str) -> str:
+    if name == "wav":
+        return "RF64"
+    raise AudioWriteError("An AIFF file holds at most 4 GB; write wav or flac instead.")
+
+
+def _encoder(
+    device: _Device,
+    form: Format,
+    container: str,
+    sample_rate: int,
+    channels: int,
+    depth: int | None,
+) -> sf.SoundFile:
+    return sf.SoundFile(
+        device,
+        "w",
+        samplerate=sample_rate,
+        channels=channels,
+        format=container,
+        subtype=form.subtypes[depth],
+        **form.options,
+    )
+
+
+class _Device:
+    """The file as libsndfile sees it: after a prefix, and through the Ogg rewriter if there is one.
+
+    libsndfile calls it back from C, where an exception would be printed and lost: it is kept, and
+    raised once we are back.
+    """
+
+    def __init__(self, file: BinaryIO, *, prefix: bytes, rewriter: OggRewriter | None) -> None:
+        self._file = file
+        self._start = len(prefix)
+        self._rewriter = rewriter
+        self._received = 0
+        self._error: BaseException | None = None
+        file.write(prefix)
+
+    def raise_error(self) -> None:
+        """Raise what went wrong in a call from C, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise the cause, instead of what soundfile makes of it."""
+        try:
+            yield
+        except (AssertionError, sf.SoundFileError) as error:
+            self.raise_error()
+            raise AudioWriteError(f"The encoder failed: {error}") from error
+        self.raise_error()
+
+    def write(self, piece: bytes) -> int:
+        try:
+            if self._rewriter is None:
+                self._file.write(piece)
+            else:
+                self._file.write(self._rewriter.feed(piece))
+                self._received += len(piece)
+        except BaseException as error:  # KeyboardInterrupt too: C would swallow it
+            self._error = self._error or error
+            return 0
+        return len(piece)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if self._rewriter is not None:  # a stream: libsndfile only asks where its end is
+            return self._received
+        try:
+            base = self._start if whence == io.SEEK_SET else 0
+            return self._file.seek(base + offset, whence) - self._start
+        except BaseException as error:
+            self._error = self._error or error
+            return 0
+
+    def tell(self) -> int:
+        return self._received if self._rewriter else self._file.tell() - self._start
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size)

@@ -1,0 +1,279 @@
+"""Where audio comes from: a file or an array, read in blocks, as often as needed.
+
+A file is checked before its sound is used: libsndfile reads one that was cut short without a word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import soundfile as sf
+
+from nitido.audio import ffmpeg
+from nitido.audio.containers import Repair, Splice, check_chunked, is_chunked
+from nitido.audio.mpeg import check_mp3, is_mp3
+from nitido.audio.ogg import check_ogg
+from nitido.audio.tags import RawChunk, Tags, read_chunks, read_tags
+from nitido.errors import AudioReadError, AudioTooShortError, ConfigError
+from nitido.wav import (
+    CHANNELS_MAX,
+    SAMPLE_RATE_MAX_HZ,
+    SAMPLE_RATE_MIN_HZ,
+    Wav,
+    as_wav,
+    check_sample_rate,
+)
+
+BLOCK_SAMPLES = 2**18
+_COUNT_SAMPLES = 2**16
+_SAMPLES_PER_BYTE_MAX = 2**14  # no codec that we read packs silence tighter (FLAC: 65535 in 14)
+_NO_NUMBER = 2**62  # libsndfile's length of a FLAC stream that does not say
+
+
+class Source(Protocol):
+    """A piece of audio that can be read again and again."""
+
+    name: str
+    sample_rate: int
+    channels: int
+    samples: int
+    tags: Tags
+    chunks: tuple[RawChunk, ...]
+    files: tuple[Path, ...]
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of what is read, in hexadecimal."""
+
+    def blocks(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[Wav]:
+        """Yield the waveform `[C, n]` from its start; samples may be NaN or Inf."""
+
+
+class ArraySource:
+    """A waveform in memory."""
+
+    def __init__(self, wav: Wav, sample_rate: int, name: str = "array") -> None:
+        """Take a waveform `[C, T]`; it is not copied and never written to.
+
+        Raises:
+            AudioTooShortError: no samples.
+            SampleRateError: outside 8 kHz to 192 kHz.
+        """
+        self.name = name
+        self.sample_rate = check_sample_rate(sample_rate)
+        self.channels, self.samples = wav.shape
+        self.tags: Tags = {}
+        self.chunks: tuple[RawChunk, ...] = ()
+        self.files: tuple[Path, ...] = ()
+        if self.samples == 0:
+            raise AudioTooShortError(f"{name} holds no samples; there is nothing to work on.")
+        self._wav = wav.view()
+        self._wav.flags.writeable = False
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the samples as little-endian float32, channel after channel."""
+        return hashlib.sha256(np.ascontiguousarray(self._wav, "<f4").data).hexdigest()
+
+    def blocks(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[Wav]:
+        """Yield the waveform `[C, n]` from its start."""
+        for start in range(0, self.samples, block_samples):
+            yield self._wav[:, start : start + block_samples]
+
+
+class FileSource:
+    """An audio file: WAV, RF64, W64, AIFF, CAF, FLAC, Ogg Vorbis, Opus, MP3; more with ffmpeg.
+
+    Attributes:
+        path: of the file.
+        name: its file name.
+        tags: see `nitido.audio.read_tags`.
+        chunks: see `nitido.audio.read_chunks`.
+        files: the files that are read, which must never be written to.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open the file and check it.
+
+        Raises:
+            AudioReadError: missing, not a regular file, empty, not audio, cut short, or its sample
+                rate, channels or length are out of range.
+        """
+        self.path = Path(path)
+        self.name = self.path.name
+        self.files: tuple[Path, ...] = (self.path,)
+        self._by_ffmpeg = False
+        self._repair: Repair | None = None
+        try:
+            self._open()
+            self.tags = read_tags(self.path)
+            self.chunks = read_chunks(self.path)
+        except AudioReadError:
+            raise
+        except OSError as error:
+            raise AudioReadError(f"{self.path} cannot be read: {error.strerror}.") from error
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the file, in hexadecimal."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def blocks(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[Wav]:
+        """Yield the waveform `[C, n]` from its start.
+
+        Raises:
+            AudioReadError: damaged inside, or it ends before its header says.
+        """
+        if self._by_ffmpeg:
+            yield from ffmpeg.decode(self.path, block_samples)
+            return
+        left = self.samples
+        with self._sound() as file:
+            while left > 0:
+                try:
+                    wav = file.read(min(block_samples, left), dtype="float32", always_2d=True)
+                except sf.SoundFileError as error:
+                    raise self._ends_early(left) from error
+                if not len(wav):
+                    raise self._ends_early(left)
+                left -= len(wav)
+                yield np.ascontiguousarray(wav.T)
+
+    def _open(self) -> None:
+        head = self._first_bytes()
+        self._repair = self._check_whole(head)
+        try:
+            with self._sound() as file:
+                self.sample_rate, self.channels = file.samplerate, file.channels
+                self.samples, container = file.frames, file.format
+                self._check_range()
+                if self.samples >= _NO_NUMBER:
+                    self.samples, self._repair = self._counted(file)
+                elif container == "FLAC":
+                    self._check_last_sample(file)
+        except (sf.SoundFileError, TypeError, ValueError) as error:
+            kind = ffmpeg.kind_of(head)
+            if kind is None:
+                raise AudioReadError(
+                    f"{self.path.name} is not an audio file that nitido can read; WAV, FLAC, "
+                    "AIFF, Ogg, Opus and MP3 are."
+                ) from error
+            self._by_ffmpeg = True
+            self.sample_rate, self.channels, self.samples = ffmpeg.probe(self.path)
+        self._check_range()
+        if self.samples == 0:
+            raise AudioReadError(f"{self.name} holds no samples; there is nothing to work on.")
+
+    def _first_bytes(self) -> bytes:
+        try:
+            status = self.path.stat()
+        except FileNotFoundError as error:
+            raise AudioReadError(f"{self.path} does not exist; check the name.") from error
+        if stat.S_ISDIR(status.st_mode):
+            raise AudioReadError(f"{self.path} is a folder; name the files in it.")
+        if not stat.S_ISREG(status.st_mode):
+            raise AudioReadError(
+                f"{self.path} is not a regular file but a pipe or a device; save it to a file."
+            )
+        if status.st_size == 0:
+            raise AudioReadError(f"{self.name} is empty: 0 bytes.")
+        self._bytes = status.st_size
+        with self.path.open("rb") as file:
+            return file.read(16)
+
+    def _check_whole(self, head: bytes) -> Repair | None:
+        if is_chunked(head):
+            return check_chunked(self.path)
+        if head.startswith(b"OggS"):
+            check_ogg(self.path)
+        elif not head.startswith(b"fLaC") and ffmpeg.kind_of(head) is None and is_mp3(self.path):
+            return check_mp3(self.path)
+        return None
+
+    @contextmanager
+    def _sound(self) -> Iterator[sf.SoundFile]:
+        if self._repair is None:
+            with sf.SoundFile(self.path) as file:
+                yield file
+        else:
+            with Splice(self.path, *self._repair) as spliced, sf.SoundFile(spliced) as file:
+                yield file
+
+    def _check_range(self) -> None:
+        if not SAMPLE_RATE_MIN_HZ <= self.sample_rate <= SAMPLE_RATE_MAX_HZ:
+            raise AudioReadError(
+                f"{self.name} has a sample rate of {self.sample_rate} Hz, outside the "
+                f"{SAMPLE_RATE_MIN_HZ} to {SAMPLE_RATE_MAX_HZ} Hz that nitido accepts."
+            )
+        if not 0 < self.channels <= CHANNELS_MAX:
+            raise AudioReadError(
+                f"{self.name} has {self.channels} channels; 1 to {CHANNELS_MAX} are accepted."
+            )
+        if self._bytes * _SAMPLES_PER_BYTE_MAX < self.samples < _NO_NUMBER:
+            raise AudioReadError(
+                f"{self.name} promises {self.samples} samples, more than its {self._bytes} bytes "
+                "can hold; its header is wrong."
+            )
+
+    def _check_last_sample(self, file: sf.SoundFile) -> None:
+        """Read the last sample of a FLAC file: quick, and impossible if the file was cut short."""
+        if self.samples == 0:
+            return
+        try:
+            file.seek(self.samples - 1)
+            there = len(file.read(1))
+        except sf.SoundFileError:
+            there = 0
+        if not there:
+            raise self._ends_early(None)
+
+    def _counted(self, file: sf.SoundFile) -> tuple[int, Repair]:
+        """Count the samples of a FLAC stream written to a pipe; return them, and a right header."""
+        file._info.seekable = 0  # soundfile seeks after each read, which needs the length
+        samples = 0
+        try:
+            while count := len(file.read(_COUNT_SAMPLES, dtype="float32", always_2d=True)):
+                samples += count
+        except sf.SoundFileError as error:
+            raise self._ends_early(None) from error
+        with self.path.open("rb") as opened:
+            head = bytearray(opened.read(2**16))
+        at = head.index(b"fLaC") + 21  # the low 36 bits of 5 bytes in STREAMINFO
+        head[at : at + 5] = ((head[at] & 0xF0) << 32 | samples).to_bytes(5, "big")
+        return samples, Repair(bytes(head), len(head))
+
+    def _ends_early(self, left: int | None) -> AudioReadError:
+        where = ""
+        if left is not None:
+            where = (
+                f", it ends or is damaged after {(self.samples - left) / self.sample_rate:.2f} s"
+            )
+        return AudioReadError(
+            f"{self.name} is cut short or damaged: its header promises "
+            f"{self.samples / self.sample_rate:.2f} s{where}; get the file again from where it "
+            "came from."
+        )
+
+
+def open_source(audio: Any, sample_rate: int | None = None) -> Source:
+    """Return a path as `FileSource`, an array or torch tensor as `ArraySource`.
+
+    Args:
+        audio: path, or waveform as `nitido.wav.as_wav` takes it.
+        sample_rate: of an array, Hz; a file knows its own.
+
+    Raises:
+        AudioReadError: see `FileSource`.
+        AudioShapeError: see `nitido.wav.as_wav`.
+        ConfigError: an array without a sample rate.
+    """
+    if isinstance(audio, str | os.PathLike):
+        return FileSource(audio)
+    if sample_rate is None:
+        raise ConfigError("An array does not know its sample rate; give sample_rate= in Hz.")
+    return ArraySource(as_wav(audio), sample_rate)

@@ -1,0 +1,129 @@
+"""Tags as bytes: Vorbis comments, an ID3v2.4 tag, a RIFF INFO list.
+
+Each is written so that `read_tags` finds the same names and values again.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+
+_VORBIS_NAMES = {
+    "year": "DATE",
+    "track": "TRACKNUMBER",
+    "track_total": "TRACKTOTAL",
+    "disc": "DISCNUMBER",
+    "disc_total": "DISCTOTAL",
+}
+_ID3_FRAMES = {
+    "title": "TIT2",
+    "artist": "TPE1",
+    "album": "TALB",
+    "albumartist": "TPE2",
+    "composer": "TCOM",
+    "genre": "TCON",
+    "year": "TDRC",
+    "copyright": "TCOP",
+    "publisher": "TPUB",
+    "isrc": "TSRC",
+    "bpm": "TBPM",
+    "language": "TLAN",
+    "lyricist": "TEXT",
+    "conductor": "TPE3",
+    "media": "TMED",
+    "encoded_by": "TENC",
+    "encoder_settings": "TSSE",
+}
+_ID3_NUMBERED = {"track": "TRCK", "disc": "TPOS"}
+_ID3_WITH_LANGUAGE = {"comment": "COMM", "lyrics": "USLT"}
+_UTF8 = b"\x03"
+_INFO_NAMES = {
+    "title": b"INAM",
+    "artist": b"IART",
+    "album": b"IPRD",
+    "comment": b"ICMT",
+    "composer": b"IMUS",
+    "copyright": b"ICOP",
+    "year": b"ICRD",
+    "genre": b"IGNR",
+    "language": b"ILNG",
+    "isrc": b"ISRC",
+    "publisher": b"IPUB",
+    "track": b"ITRK",
+    "lyricist": b"IWRI",
+    "encoded_by": b"IENC",
+    "media": b"IMED",
+    "isft": b"ISFT",
+}
+
+
+def vorbis_comment(tags: Mapping[str, Sequence[str]], *, like: bytes) -> bytes:
+    """Return a Vorbis comment with these tags and the vendor string of another, `like`.
+
+    Source: Vorbis I specification, sec. 5.2.1; RFC 9639 sec. 8.6.
+    """
+    (length,) = struct.unpack_from("<I", like)
+    pairs = [
+        f"{_vorbis_name(name)}={value}".encode("utf-8", "replace")
+        for name, values in tags.items()
+        for value in values
+    ]
+    packed = b"".join(struct.pack("<I", len(pair)) + pair for pair in pairs)
+    return like[: 4 + length] + struct.pack("<I", len(pairs)) + packed
+
+
+def _vorbis_name(name: str) -> str:
+    name = _VORBIS_NAMES.get(name, name.upper())
+    return "".join(c if " " <= c <= "}" and c != "=" else "_" for c in name) or "_"
+
+
+def id3v2(tags: Mapping[str, Sequence[str]]) -> bytes:
+    """Return an ID3v2.4 tag in UTF-8; empty without tags.
+
+    Source: id3.org, ID3 tag version 2.4.0, structure and native frames.
+    """
+    frames = b"".join(_id3_frames(name, values, tags) for name, values in tags.items())
+    return b"ID3\x04\x00\x00" + _synchsafe(len(frames)) + frames if frames else b""
+
+
+def _id3_frames(name: str, values: Sequence[str], tags: Mapping[str, Sequence[str]]) -> bytes:
+    texts = [value.encode("utf-8", "replace") for value in values]
+    if frame := _ID3_FRAMES.get(name):
+        return _id3_frame(frame, _UTF8 + b"\0".join(texts))
+    number = name.removesuffix("_total")
+    if frame := _ID3_NUMBERED.get(number):  # "3/12": written once, with the number if there is one
+        if name != number and number in tags:
+            return b""
+        total = "".join(f"/{value}" for value in tags.get(f"{number}_total", [])[:1]).encode()
+        texts = texts if name == number else [b""]
+        return b"".join(_id3_frame(frame, _UTF8 + text + total) for text in texts)
+    if frame := _ID3_WITH_LANGUAGE.get(name):
+        return b"".join(_id3_frame(frame, _UTF8 + b"und\0" + text) for text in texts)
+    label = _UTF8 + name.upper().encode("utf-8", "replace") + b"\0"
+    return b"".join(_id3_frame("TXXX", label + text) for text in texts)
+
+
+def _id3_frame(name: str, content: bytes) -> bytes:
+    return name.encode() + _synchsafe(len(content)) + b"\0\0" + content
+
+
+def _synchsafe(number: int) -> bytes:
+    """Return four bytes of seven bits each: none looks like the start of an MP3 frame."""
+    return bytes((number >> shift) & 0x7F for shift in (21, 14, 7, 0))
+
+
+def info_list(tags: Mapping[str, Sequence[str]]) -> tuple[bytes, dict[str, list[str]]]:
+    """Return the content of a RIFF `LIST` chunk of type INFO, and the tags without a place in it.
+
+    Source: Multimedia Programming Interface and Data Specifications 1.0, IBM and Microsoft 1991.
+    """
+    packed, left = b"", {}
+    for name, values in tags.items():
+        code = _INFO_NAMES.get(name)
+        if code is None or (name == "track" and "track_total" in tags):
+            left[name] = list(values)
+            continue
+        for value in values:
+            text = value.encode("utf-8", "replace") + b"\0"
+            packed += code + struct.pack("<I", len(text)) + text + b"\0" * (len(text) % 2)
+    return (b"INFO" + packed if packed else b""), left

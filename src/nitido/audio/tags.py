@@ -1,0 +1,118 @@
+"""Read what a file says about itself: tags as text, and RIFF chunks that prove where it came from.
+
+Provenance ("AI-GENERATED", a broadcast chunk, a C2PA manifest) is carried over to the result.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import soundfile as sf
+from tinytag import TinyTag, UnsupportedFormatError
+
+from nitido.audio.containers import chunks
+
+logger = logging.getLogger(__name__)
+
+Tags: TypeAlias = dict[str, list[str]]
+
+PROVENANCE_CHUNKS = frozenset({b"bext", b"iXML", b"axml", b"C2PA", b"c2pa", b"id3 ", b"_PMX"})
+_TEXT_CHUNKS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"_PMX"})
+_CHUNK_MAX_BYTES = 16 * 2**20
+_NOT_TAGS = frozenset(
+    {
+        "filename", "filesize", "mime_type", "duration", "channels", "bitrate", "bitdepth",
+        "samplerate", "is_lossless",
+    }
+)  # fmt: skip
+_SOUNDFILE_NAMES = {"date": "year", "tracknumber": "track"}
+
+
+class RawChunk(NamedTuple):
+    """A RIFF chunk that is carried over byte for byte."""
+
+    id: bytes
+    content: bytes
+
+
+def read_tags(path: str | Path) -> Tags:
+    """Return the tags of an audio file, names in lower case; empty if there are none.
+
+    Fields of one's own, such as ``AI-GENERATED``, are included; pictures are not. Tags that cannot
+    be read are logged and left out: they are no reason not to restore the sound.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            riff = file.read(4) in (b"RIFF", b"RF64")
+        if riff:
+            return tags_in(_contents(path, _TEXT_CHUNKS))
+        return _of(path.open("rb"))
+    except UnsupportedFormatError:
+        return _from_soundfile(path)
+    except Exception as error:  # a hostile tag may fail in any way
+        logger.warning("The tags of %s cannot be read and are left out: %s", path.name, error)
+        return {}
+
+
+def read_chunks(path: str | Path) -> tuple[RawChunk, ...]:
+    """Return the chunks of a WAV file that carry provenance: bext, iXML, axml, C2PA, id3, XMP."""
+    path = Path(path)
+    with path.open("rb") as file:
+        if file.read(4) not in (b"RIFF", b"RF64"):
+            return ()
+        return tuple(_contents(path, PROVENANCE_CHUNKS))
+
+
+def _contents(path: Path, wanted: frozenset[bytes]) -> list[RawChunk]:
+    found = []
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        for chunk in chunks(file):
+            if chunk.id in wanted and chunk.end <= size and chunk.size <= _CHUNK_MAX_BYTES:
+                file.seek(chunk.start)
+                found.append(RawChunk(chunk.id, file.read(chunk.size)))
+    return found
+
+
+def pack_chunk(chunk: RawChunk, *, size_format: str = "<I") -> bytes:
+    """Return the bytes of a chunk with its header, padded to an even length."""
+    size = struct.pack(size_format, len(chunk.content))
+    return chunk.id + size + chunk.content + b"\0" * (len(chunk.content) % 2)
+
+
+def tags_in(found: Iterable[RawChunk]) -> Tags:
+    """Return the tags in RIFF chunks, read from a WAV file made of nothing else.
+
+    So the size of the sound plays no part: RF64, and files written to a pipe, are read as well.
+    """
+    body = b"".join(pack_chunk(chunk) for chunk in found)
+    return _of(io.BytesIO(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WAVE" + body))
+
+
+def _of(file: io.BufferedIOBase) -> Tags:
+    with file:
+        fields = TinyTag.get(file_obj=file, duration=False).as_dict()  # type: ignore[arg-type]
+    tags: Tags = {}
+    for name, values in fields.items():
+        if name in _NOT_TAGS or not isinstance(values, list):
+            continue
+        texts = [text for value in values if (text := str(value).replace("\0", "\n").strip())]
+        if texts:
+            tags[name] = texts
+    return tags
+
+
+def _from_soundfile(path: Path) -> Tags:
+    """Return the ten fields that libsndfile knows, for containers that tinytag does not (CAF)."""
+    try:
+        with sf.SoundFile(path) as file:
+            fields = file.copy_metadata()
+    except (sf.SoundFileError, TypeError, ValueError):
+        return {}
+    return {_SOUNDFILE_NAMES.get(name, name): [text] for name, text in fields.items() if text}

@@ -1,0 +1,160 @@
+"""How fast the default preset is, and how much memory it takes, beside the floor.
+
+The floor is what any restoration at all would have to do: resample the piece once, take it into
+the time-frequency plane and back. Both are timed in turn, in one run on one machine, so that the
+ratio holds on a busy machine as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+import soxr
+
+from nitido.api import restore
+from nitido.audio import write
+from nitido.degradation import add_comb, lower_ceiling, render
+from nitido.spectral import Frames
+from nitido.wav import Wav
+
+SAMPLE_RATE = 48_000
+CEILING_HZ = 16_000.0
+QUIET_DB = -12.0
+FLOOR_FROM_HZ = 32_000  # the usual way of a MusicGen clip: 32 to 48 kHz
+FRAMES = Frames(2048, 512)
+PIECE_SECONDS = 30.0  # rendered once, then repeated: it is the length that costs, not the music
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured; times are medians, s.
+
+    Attributes:
+        seconds: length of the piece.
+        restore_seconds: of one restoration, in memory.
+        floor_seconds: of resampling and STFT of the same piece.
+        cores: that this process may use.
+        cores_busy: processor time over time, while restoring.
+        memory_mib: peak resident memory of a process that restores the piece from a file.
+        stages: that ran.
+        runs: how often each was timed.
+    """
+
+    seconds: float
+    restore_seconds: float
+    floor_seconds: float
+    cores: int
+    cores_busy: float
+    memory_mib: float
+    stages: tuple[str, ...]
+    runs: int
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of sound restored in a second."""
+        return self.seconds / self.restore_seconds
+
+    @property
+    def ratio(self) -> float:
+        """Time to restore, in floors."""
+        return self.restore_seconds / self.floor_seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as plain JSON values."""
+        return {**asdict(self), "real_time_factor": self.real_time_factor, "ratio": self.ratio}
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what to show: name and figure."""
+        return [
+            (f"restore {self.seconds:g} s of 48 kHz stereo", f"{self.restore_seconds:.2f} s"),
+            ("that is, of real time", f"{self.real_time_factor:.0f}×"),
+            ("floor: one resampling, one STFT and back", f"{self.floor_seconds:.2f} s"),
+            ("restore in floors", f"{self.ratio:.1f}×"),
+            ("peak memory", f"{self.memory_mib:.0f} MiB"),
+            ("cores busy, of those there are", f"{self.cores_busy:.1f} of {self.cores}"),
+            ("stages that ran", ", ".join(self.stages)),
+            ("runs of each", str(self.runs)),
+        ]
+
+
+def measure(*, seconds: float = 60.0, runs: int = 5) -> Speed:
+    """Time restoration and floor in turn; once more each beforehand, to warm up.
+
+    Args:
+        seconds: length of the piece.
+        runs: timed runs of each.
+    """
+    piece = faulty_piece(seconds)
+    restore_times, floor_times, busy = [], [], []
+    stages: tuple[str, ...] = ()
+    for run in range(runs + 1):
+        began, worked = perf_counter(), process_time()
+        result = restore(piece, sample_rate=SAMPLE_RATE)
+        took, work = perf_counter() - began, process_time() - worked
+        stages = tuple(step.stage for step in result.plan.steps if step.on)
+        del result
+        began = perf_counter()
+        floor(piece)
+        floored = perf_counter() - began
+        if run:
+            restore_times.append(took)
+            floor_times.append(floored)
+            busy.append(work / took)
+    return Speed(
+        seconds,
+        statistics.median(restore_times),
+        statistics.median(floor_times),
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        statistics.median(busy),
+        peak_memory_mib(piece),
+        stages,
+        runs,
+    )
+
+
+def faulty_piece(seconds: float) -> Wav:
+    """Return 48 kHz stereo with the faults that the default stages are for, `[2, T]`."""
+    samples = round(seconds * SAMPLE_RATE)
+    clean = render(seconds=min(seconds, PIECE_SECONDS), sample_rate=SAMPLE_RATE)
+    repeated = np.tile(clean, (1, -(-samples // clean.shape[1]) + 1))
+    cut = repeated[:, clean.shape[1] // 3 :][:, :samples]  # neither starts nor ends by itself
+    narrow = lower_ceiling(cut, sample_rate=SAMPLE_RATE, ceiling_hz=CEILING_HZ)
+    return add_comb(narrow, sample_rate=SAMPLE_RATE) * np.float32(10 ** (QUIET_DB / 20))
+
+
+def floor(piece: Wav) -> Wav:
+    """Return the piece after one resampling, and one STFT there and back: the least there is."""
+    resampled = soxr.resample(piece.T, FLOOR_FROM_HZ, SAMPLE_RATE, quality="HQ")
+    spec = FRAMES.analyse(piece, first=0)
+    FRAMES.synthesise(spec, first=0, length=piece.shape[1])
+    return np.asarray(resampled.T, np.float32)
+
+
+MEMORY_PROGRAM = """\
+import json, resource, sys
+import nitido
+nitido.restore(sys.argv[1])
+print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+"""
+
+
+def peak_memory_mib(piece: Wav) -> float:
+    """Return the peak resident memory of a fresh process that restores the piece, MiB."""
+    with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
+        path = Path(folder, "piece.wav")
+        channels, samples = piece.shape
+        write(path, [piece], sample_rate=SAMPLE_RATE, channels=channels, samples=samples)
+        command = [sys.executable, "-c", MEMORY_PROGRAM, str(path)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    peak = float(json.loads(done.stdout))
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, KiB elsewhere

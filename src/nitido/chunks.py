@@ -1,0 +1,126 @@
+"""Cut and join streams of audio: counts samples, knows no model and no file.
+
+A stream is an iterator of waveforms `[C, n]`, one after the other; n may differ from block to
+block. Whatever is built on `windows` gives the same result however the stream was cut.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+
+from nitido.wav import Wav
+
+Item = TypeVar("Item")
+
+
+def reblock(blocks: Iterable[Wav], size: int) -> Iterator[Wav]:
+    """Yield the same samples in blocks of exactly `size`, the last one shorter.
+
+    >>> [b.shape[1] for b in reblock([np.zeros((1, 5), np.float32)] * 3, 6)]
+    [6, 6, 3]
+    """
+    held: list[Wav] = []
+    count = 0
+    for block in blocks:
+        held.append(block)
+        count += block.shape[1]
+        while count >= size:
+            whole = held[0] if len(held) == 1 else np.concatenate(held, axis=1)
+            yield whole[:, :size]
+            rest = whole[:, size:]
+            held, count = ([rest], rest.shape[1]) if rest.shape[1] else ([], 0)
+    if count:
+        yield np.concatenate(held, axis=1)
+
+
+def windows(
+    blocks: Iterable[Wav], *, size: int, context: int
+) -> Iterator[tuple[Wav, int]]:
+    """Yield `(window, start)`: `size` samples from `start` on, with `context` more on either side.
+
+    `window` is `[C, context + n + context]` with n = `size`, less at the end. Before the first and
+    after the last sample of the stream the context is zero.
+    """
+    history: Wav | None = None  # [C, context + not yet yielded]
+    start = 0
+    for block in reblock(blocks, size):
+        if history is None:
+            history = np.zeros((block.shape[0], context), np.float32)
+        history = np.concatenate([history, block], axis=1)
+        while history.shape[1] >= size + 2 * context:
+            yield history[:, : size + 2 * context], start
+            history = history[:, size:]
+            start += size
+    if history is None:
+        return
+    history = np.pad(history, ((0, 0), (0, context)))
+    while history.shape[1] > 2 * context:
+        window = history[:, : size + 2 * context]
+        yield window, start
+        history = history[:, size:]
+        start += size
+
+
+def take(blocks: Iterable[Wav], count: int) -> Iterator[Wav]:
+    """Yield exactly `count` samples of the stream: cut what is too long, fill with zeros."""
+    left = count
+    channels = 1
+    for block in blocks:
+        channels = block.shape[0]
+        if left <= 0:
+            break
+        yield block[:, :left]
+        left -= min(left, block.shape[1])
+    if left > 0:
+        yield np.zeros((channels, left), np.float32)
+
+
+def join(blocks: Iterable[Wav], *, channels: int) -> Wav:
+    """Return the whole stream as one waveform `[C, T]`."""
+    held = list(blocks)
+    if not held:
+        return np.zeros((channels, 0), np.float32)
+    return held[0] if len(held) == 1 else np.concatenate(held, axis=1)
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield the same items, computing the next one in a thread while the last one is used."""
+    ready: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(maxsize=1)
+    stop = threading.Event()
+
+    def work() -> None:
+        def put(more: bool, item: Item | BaseException | None) -> bool:
+            while not stop.is_set():
+                try:
+                    ready.put((more, item), timeout=0.1)
+                except queue.Full:
+                    continue
+                return True
+            return False
+
+        try:
+            for item in items:
+                if not put(True, item):
+                    return
+            put(False, None)
+        except BaseException as error:  # handed to the consumer, who raises it
+            put(False, error)
+
+    thread = threading.Thread(target=work, daemon=True, name="nitido-ahead")
+    thread.start()
+    try:
+        while True:
+            more, item = ready.get()
+            if not more:
+                if isinstance(item, BaseException):
+                    raise item
+                return
+            yield item  # type: ignore[misc]
+    finally:
+        stop.set()
+        thread.join()

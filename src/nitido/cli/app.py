@@ -1,0 +1,86 @@
+"""The command `nitido`: its sub-commands, and what becomes of an error.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped with Ctrl-C. An error is one line.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from nitido.cli.benchmark import benchmark
+from nitido.cli.demo import demo
+from nitido.cli.diagnose import diagnose
+from nitido.cli.doctor import doctor
+from nitido.cli.each import explain
+from nitido.cli.presets import presets
+from nitido.cli.restore import restore
+from nitido.cli.stages import stages
+from nitido.errors import ConfigError, NitidoError
+from nitido.version import __version__
+
+
+class Failure(click.ClickException):
+    """An error that ends the command, shown in one line."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(" ".join(message.split()))
+        setattr(self, "exit_code", status)  # noqa: B010  declared for the class by click
+
+
+class App(click.Group):
+    """A group of commands whose errors are one line each."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the sub-command; turn every exception into a `Failure`."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Failure("stopped; nothing half-written is left.", 130) from None
+        except click.UsageError as error:
+            if isinstance(error, click.exceptions.NoArgsIsHelpError):
+                raise
+            path = error.ctx.command_path if error.ctx else ctx.command_path
+            raise Failure(f"{error.format_message()} See '{path} --help'.", 2) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if ctx.ensure_object(dict).get("verbose"):
+                traceback.print_exc()
+            raise _failure(error) from None
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, NitidoError):
+        return Failure(str(error), 2 if isinstance(error, ConfigError) else 1)
+    return Failure(f"{explain(error)} (-v shows where)", 1)
+
+
+EXAMPLES = """\b
+Examples:
+  nitido demo                          hear and see it on a piece of its own
+  nitido diagnose song.wav             what is wrong with it
+  nitido restore song.wav              repair it: song_restored.wav
+  nitido restore songs/ -o done/       a whole folder
+  nitido COMMAND --help                more of each
+"""
+
+
+@click.group(cls=App, epilog=EXAMPLES, context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="nitido")
+def main() -> None:
+    """Make AI-generated music sound finished.
+
+    nitido finds what a generator's decoder did to the sound, repairs that and nothing else, and
+    shows the proof. Nothing leaves this computer.
+    """
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show → shows ?
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+for command in (benchmark, demo, diagnose, doctor, presets, restore, stages):
+    main.add_command(command)

@@ -1,0 +1,71 @@
+"""`nitido diagnose`: what is wrong with a piece."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nitido.cli.each import each
+from nitido.cli.options import as_json, verbose
+from nitido.cli.output import STYLES, console, table
+from nitido.cli.progress import progress
+
+if TYPE_CHECKING:
+    from nitido.diagnosis.finding import Diagnosis
+
+EXAMPLES = """\b
+Examples:
+  nitido diagnose song.wav
+  nitido diagnose takes/*.flac
+  nitido diagnose song.wav --json > song.json
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@as_json
+@verbose
+def diagnose(files: tuple[str, ...], as_json: bool) -> None:
+    """Say what is wrong with each FILE; nothing is changed.
+
+    One row per property of the sound: what was measured, how bad it is, and where. With --json
+    one file gives an object, several give a list.
+    """
+
+    def work(file: str) -> dict[str, Any]:
+        from nitido import api
+
+        with progress(Path(file).name, quiet=as_json) as on_progress:
+            diagnosis = api.diagnose(file, on_progress=on_progress)
+        if not as_json:
+            show(file, diagnosis)
+        return {"file": file, **diagnosis.to_dict()}
+
+    each(files, work, as_json=as_json)
+
+
+def show(name: str, diagnosis: Diagnosis) -> None:
+    """Print a diagnosis as a table."""
+    from rich.text import Text
+
+    from nitido.report.words import amount, clock, places, verdict
+
+    rows = table("what", "how much>", "severity", "where", "in words")
+    for finding in diagnosis.findings:
+        style = STYLES[finding.severity]
+        rows.add_row(
+            finding.kind,
+            amount(finding),
+            Text("ok" if not finding.found else finding.severity, style),
+            places(finding),
+            Text(finding.summary, "" if finding.found else "dim"),
+        )
+    channels = {1: "mono", 2: "2 channels"}.get(
+        diagnosis.channels, f"{diagnosis.channels} channels"
+    )
+    click.secho(name, bold=True, nl=False)
+    click.echo(f"  {clock(diagnosis.duration_seconds)}, {diagnosis.sample_rate} Hz, {channels}")
+    console().print(rows)
+    click.echo(verdict(diagnosis) + "\n")

@@ -1,0 +1,42 @@
+"""What the commands print with: tables through rich, loaded when used, and JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+PIPED_WIDTH = 120  # columns of a table that goes into a file or a pipe
+STYLES = {"none": "dim", "slight": "yellow", "clear": "bold yellow", "severe": "bold red"}
+
+
+def console() -> Console:
+    """Return the console of standard output, as wide as the terminal."""
+    from rich.console import Console
+
+    width = shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
+    return Console(width=width, highlight=False, emoji=False, markup=False, file=sys.stdout)
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """Return an empty table; a column name that ends in ``>`` is set to the right."""
+    from rich import box
+    from rich.table import Table
+
+    result = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        right = column.endswith(">")
+        result.add_column(column.rstrip(">"), justify="right" if right else "left")
+    return result
+
+
+def print_json(content: Any) -> None:
+    """Print JSON on standard output."""
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))

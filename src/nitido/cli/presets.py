@@ -1,0 +1,66 @@
+"""`nitido presets`: which stages each preset lets run, and how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from nitido.cli.options import as_json, verbose
+from nitido.cli.output import console, print_json, table
+
+EXAMPLES = """\b
+Examples:
+  nitido presets
+  nitido restore song.wav --preset gentle
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@as_json
+@verbose
+def presets(as_json: bool) -> None:
+    """List the presets, and how each treats the stages.
+
+    auto: the findings decide. on: always. off: never. Settings that are not named have their
+    default; 'nitido stages' lists them.
+    """
+    from nitido.restoration.preset import load_preset, preset_names
+
+    described = [_describe(load_preset(name)) for name in preset_names()]
+    if as_json:
+        print_json(described)
+        return
+    for preset in described:
+        click.secho(preset["name"], bold=True, nl=False)
+        click.echo(f"  {preset['description']}")
+        rows = table("stage", "mode", "settings that differ from the default")
+        for stage in preset["stages"]:
+            rows.add_row(stage["stage"], stage["mode"], stage["difference"])
+        console().print(rows)
+
+
+def _describe(preset: Any) -> dict[str, Any]:
+    from nitido.report.words import settings
+    from nitido.restoration.registry import STAGES
+
+    return {
+        "name": preset.name,
+        "description": preset.description,
+        "budget_db": preset.budget_db,
+        "stages": [
+            {
+                "stage": name,
+                "mode": chosen.mode,
+                "settings": dict(chosen.settings),
+                "difference": settings(
+                    {
+                        key: value
+                        for key, value in chosen.settings.items()
+                        if value != STAGES[name].defaults[key]
+                    }
+                ),
+            }
+            for name, chosen in preset.stages.items()
+        ],
+    }

@@ -1,0 +1,70 @@
+"""Is the waveform off centre: a constant offset, as cheap converters and some decoders leave it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nitido.diagnosis.finding import Finding, Severity
+from nitido.wav import Wav
+
+FAULT_DBFS = -46.0  # 0.5 % of full scale; good recordings are found with up to −48 dBFS
+SEVERE_DBFS = -26.0  # 5 % of full scale: half a decibel of headroom is gone
+UNDER_RMS_DB = 35.0  # an offset this far under the music disturbs nothing
+TILE_SECONDS = 0.5
+STEADY = 2.0  # mean over the wander of the half-seconds; less is slow bass, which no constant mends
+
+
+class DcAnalyser:
+    """Mean of each channel over the whole piece, and how steady it is."""
+
+    def __init__(self, *, sample_rate: int, channels: int) -> None:
+        self._tile = round(TILE_SECONDS * sample_rate)
+        self._samples = 0
+        self._energy = np.zeros(channels)
+        self._tile_sum = np.zeros(channels)
+        self._sum = np.zeros(channels)
+        self._means = np.zeros((2, channels))  # sum of the means of the tiles, and of their squares
+
+    def update(self, block: Wav) -> None:
+        """Take the next samples `[C, n]`, any n."""
+        while block.shape[1]:
+            size = self._tile - self._samples % self._tile
+            part, block = block[:, :size], block[:, size:]
+            self._samples += part.shape[1]
+            self._tile_sum += part.sum(axis=1, dtype=np.float64)
+            self._energy += [float(np.dot(channel, channel)) for channel in part]
+            if self._samples % self._tile == 0:
+                mean = self._tile_sum / self._tile
+                self._means += [mean, mean**2]
+                self._sum += self._tile_sum
+                self._tile_sum = np.zeros(len(mean))
+
+    def finish(self) -> Finding:
+        """Return the finding ``"dc"``: the largest offset, dBFS; None where there is none."""
+        offset = (self._sum + self._tile_sum) / max(self._samples, 1)
+        worst = int(np.argmax(np.abs(offset)))
+        details = {"offset": offset.tolist()}
+        if not offset[worst]:
+            return Finding("dc", None, "dBFS", "none", "No constant offset.", details=details)
+        level = 20 * math.log10(abs(offset[worst]))
+        rms = 10 * math.log10(self._energy[worst] / self._samples)
+        severity: Severity = "none"
+        tiles = self._samples // self._tile  # none: the mean of a low note is no offset
+        if tiles and level >= FAULT_DBFS and rms - level < UNDER_RMS_DB:
+            mean, square = self._means[:, worst] / tiles
+            wander = math.sqrt(max(0.0, square - mean**2))
+            if abs(offset[worst]) >= STEADY * wander:
+                severity = "clear" if level < SEVERE_DBFS else "severe"
+        return Finding(
+            "dc",
+            level,
+            "dBFS",
+            severity,
+            f"The waveform is off centre by {level:.0f} dBFS."
+            if severity != "none"
+            else f"No constant offset to speak of ({level:.0f} dBFS).",
+            compared_with=f"{FAULT_DBFS:.0f} dBFS",
+            details=details,
+        )

@@ -1,0 +1,59 @@
+"""One streaming pass over a piece: every analyser listens, each gives one `Finding`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from nitido.chunks import reblock
+from nitido.diagnosis.bandwidth import BandwidthAnalyser
+from nitido.diagnosis.clipping import ClippingAnalyser
+from nitido.diagnosis.comb import CombAnalyser
+from nitido.diagnosis.dc import DcAnalyser
+from nitido.diagnosis.edges import EndAnalyser, StartAnalyser
+from nitido.diagnosis.finding import Analyser, Diagnosis, Finding
+from nitido.diagnosis.gaps import GapsAnalyser
+from nitido.diagnosis.level import LoudnessAnalyser
+from nitido.diagnosis.rumble import RumbleAnalyser
+from nitido.diagnosis.tone import ToneAnalyser
+from nitido.diagnosis.width import WidthAnalyser
+from nitido.wav import Wav
+
+BLOCK_SECONDS = 5.0
+
+
+class Examination:
+    """A diagnosis under way: hands the signal on unchanged while its analysers listen."""
+
+    def __init__(self, *, sample_rate: int, channels: int) -> None:
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self.samples = 0
+        self._analysers: tuple[Analyser, ...] = tuple(
+            analyser(sample_rate=sample_rate, channels=channels)
+            for analyser in (
+                GapsAnalyser,
+                DcAnalyser,
+                RumbleAnalyser,
+                ClippingAnalyser,
+                CombAnalyser,
+                ToneAnalyser,
+                BandwidthAnalyser,
+                WidthAnalyser,
+                StartAnalyser,
+                EndAnalyser,
+                LoudnessAnalyser,
+            )
+        )
+
+    def listen(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
+        """Yield the blocks, finite samples `[C, n]`, re-cut but otherwise as they came."""
+        for block in reblock(blocks, round(BLOCK_SECONDS * self.sample_rate)):
+            for analyser in self._analysers:
+                analyser.update(block)
+            self.samples += block.shape[1]
+            yield block
+
+    def finish(self, *extra: Finding) -> Diagnosis:
+        """Return the diagnosis, after the last block, with findings that were made elsewhere."""
+        findings = tuple(analyser.finish() for analyser in self._analysers)
+        return Diagnosis(self.sample_rate, self.channels, self.samples, (*extra, *findings))

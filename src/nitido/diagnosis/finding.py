@@ -1,0 +1,87 @@
+"""What a diagnosis is made of: one `Finding` per artefact, plain data that reads and writes as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+from nitido.wav import Wav
+
+Severity = Literal["none", "slight", "clear", "severe"]
+SEVERITIES: tuple[Severity, ...] = ("none", "slight", "clear", "severe")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One property of the sound, measured.
+
+    Attributes:
+        kind: which property, such as ``"comb"`` or ``"bandwidth"``; one finding per kind.
+        value: the number, or None where it cannot be measured (loudness of silence).
+        unit: of the value: ``"dB"``, ``"Hz"``, ``"LUFS"``, ``"samples"``, …
+        severity: ``"none"`` if nothing is wrong; how much it matters otherwise.
+        summary: one sentence for a musician, with the number in it.
+        compared_with: what the value was held against, such as ``"off-grid control lines, 1.1 dB"``.
+        where: the places it concerns, `(start_seconds, end_seconds)`; empty for the whole file.
+        details: further numbers, from which stages take their settings; JSON values only.
+    """
+
+    kind: str
+    value: float | None
+    unit: str
+    severity: Severity
+    summary: str
+    compared_with: str = ""
+    where: tuple[tuple[float, float], ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def found(self) -> bool:
+        """Whether there is anything wrong."""
+        return self.severity != "none"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All findings of one piece, in the order of the signal chain."""
+
+    sample_rate: int
+    channels: int
+    samples: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length of the piece, s."""
+        return self.samples / self.sample_rate
+
+    def __getitem__(self, kind: str) -> Finding:
+        """Return the finding of that kind.
+
+        Raises:
+            KeyError: no analyser reported this kind.
+        """
+        for finding in self.findings:
+            if finding.kind == kind:
+                return finding
+        raise KeyError(kind)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the diagnosis as plain JSON values."""
+        return {
+            "sample_rate": self.sample_rate,
+            "channels": self.channels,
+            "samples": self.samples,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+class Analyser(Protocol):
+    """Measures one property of a stream. Made anew for each piece."""
+
+    def update(self, block: Wav) -> None:
+        """Take the next samples `[C, n]`, any n; NaN and Inf have been replaced by 0."""
+
+    def finish(self) -> Finding:
+        """Return the finding, after the last block. Works for any length, also 0 samples."""

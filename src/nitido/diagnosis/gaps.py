@@ -1,0 +1,126 @@
+"""Are there dropouts: moments inside the music where the signal stands still.
+
+A gap is a run of equal samples, zeros or a held value, with loud music right up to it on both
+sides. Rests, fades and the flat parts of square waves are music, not gaps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nitido.diagnosis.finding import Finding, Severity
+from nitido.wav import Wav
+
+SHORTEST_SECONDS = 0.002  # a shorter one is a click, and flat stretches of music are shorter
+LONGEST_SECONDS = 0.5  # a longer one is a rest
+SIDE_SECONDS = 0.01  # how much on either side must be loud
+LOUD = 0.01  # RMS, −40 dBFS
+JUMP = 0.05  # least step at a broken-off edge, re the RMS beside it; a note starts softer
+HELD_JUMP = 0.1  # the same after a held value, which joins the music smoothly at its start
+CROWD_SECONDS = 0.125  # more than `CROWD` flat runs this near on either side …
+CROWD = 5  # … is a waveform with flat parts, 20 Hz and up
+SEVERE_PER_MINUTE = 10
+SPANS = 50
+
+
+class GapsAnalyser:
+    """Looks for runs of equal samples, channel by channel."""
+
+    def __init__(self, *, sample_rate: int, channels: int) -> None:
+        self._sample_rate = sample_rate
+        self._shortest = max(2, round(SHORTEST_SECONDS * sample_rate))
+        self._longest = round(LONGEST_SECONDS * sample_rate)
+        self._side = round(SIDE_SECONDS * sample_rate)
+        self._crowd = round(CROWD_SECONDS * sample_rate)
+        self._before = self._crowd + self._side
+        self._after = self._longest + self._before
+        self._held: Wav = np.zeros((channels, 0), np.float32)
+        self._position = 0  # of the first held sample in the piece
+        self._settled = 0  # runs that begin before this position have been judged
+        self._waiting: list[Wav] = []
+        self._spans: list[tuple[int, int]] = []
+
+    def update(self, block: Wav) -> None:
+        """Take the next samples `[C, n]`, any n."""
+        self._waiting.append(block.copy() if block.shape[1] < self._sample_rate else block)
+        if sum(part.shape[1] for part in self._waiting) >= self._sample_rate:
+            self._search(final=False)
+
+    def finish(self) -> Finding:
+        """Return the finding ``"gaps"``: how many there are."""
+        self._search(final=True)
+        joined: list[list[int]] = []
+        for start, end in sorted(self._spans):
+            if joined and start <= joined[-1][1]:
+                joined[-1][1] = max(joined[-1][1], end)
+            else:
+                joined.append([start, end])
+        rate = self._sample_rate
+        seconds = sum(end - start for start, end in joined) / rate
+        duration = (self._position + self._held.shape[1]) / rate
+        severity: Severity = "none"
+        summary = "No dropouts."
+        if joined:
+            many = len(joined) > 1 and len(joined) * 60 > SEVERE_PER_MINUTE * duration
+            severity = "severe" if many else "clear"
+            plural = "" if len(joined) == 1 else "s"
+            summary = f"{len(joined)} dropout{plural}, {1000 * seconds:.0f} ms in all."
+        return Finding(
+            "gaps",
+            float(len(joined)),
+            "gaps",
+            severity,
+            summary,
+            where=tuple((start / rate, end / rate) for start, end in joined[:SPANS]),
+            details={"count": len(joined), "seconds": seconds},
+        )
+
+    def _search(self, *, final: bool) -> None:
+        self._held = np.concatenate([self._held, *self._waiting], axis=1)
+        self._waiting = []
+        end = self._position + self._held.shape[1]
+        settled = end if final else max(self._settled, end - self._after)
+        for channel in self._held:
+            # A run of `shortest` samples holds two neighbours of a grid half as wide.
+            grid = channel[:: max(1, self._shortest // 2)]
+            if np.any(grid[1:] == grid[:-1]):
+                self._judge(channel, settled)
+        self._settled = settled
+        drop = max(0, settled - self._before - self._position)
+        self._held = self._held[:, drop:].copy()
+        self._position += drop
+
+    def _judge(self, channel: NDArray[np.float32], settled: int) -> None:
+        """Note the gaps of one channel that begin from `_settled` to `settled`."""
+        moves = np.flatnonzero(channel[1:] != channel[:-1]) + 1
+        edges = np.concatenate([[0], moves, [channel.size]])
+        length = np.diff(edges)
+        starts = edges[:-1][length >= self._shortest]
+        ends = edges[1:][length >= self._shortest]
+        if self._position:  # the first run began before what is held
+            starts, ends = starts[starts > 0], ends[starts > 0]
+        near = np.searchsorted(starts, starts + self._crowd, side="right")
+        near = near - np.searchsorted(starts, starts - self._crowd)
+        good = (near <= CROWD) & (ends - starts <= self._longest)
+        good &= (starts >= self._settled - self._position) & (starts < settled - self._position)
+        good &= (starts >= self._side) & (ends <= channel.size - self._side)
+        for start, end in zip(starts[good].tolist(), ends[good].tolist(), strict=True):
+            if self._is_gap(channel, start, end):
+                self._spans.append((start + self._position, end + self._position))
+
+    def _is_gap(self, channel: NDArray[np.float32], start: int, end: int) -> bool:
+        before = _rms(channel[start - self._side : start])
+        after = _rms(channel[end : end + self._side])
+        if min(before, after) < LOUD:
+            return False
+        value = float(channel[start])
+        jump_before = abs(float(channel[start - 1]) - value)
+        jump_after = abs(float(channel[end]) - value)
+        if value == 0:
+            return jump_before >= JUMP * before and jump_after >= JUMP * after
+        return jump_after >= HELD_JUMP * after
+
+
+def _rms(samples: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(samples**2)))

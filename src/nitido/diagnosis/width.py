@@ -1,0 +1,108 @@
+"""How wide the stereo image is: mono, stereo, or with one side upside down."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nitido.diagnosis.finding import Finding, Severity
+from nitido.wav import Wav
+
+EQUAL_DB = -90.0  # a difference this small is rounding: the channels are the same
+INVERTED_BELOW = -0.5  # correlation of one second in which the sides work against each other
+INVERTED_SHARE = 0.8  # of the energy: wide effects go below zero for moments, a swapped wire stays
+SILENCE = 1e-12  # mean square, −120 dBFS
+
+
+class WidthAnalyser:
+    """Correlation between left and right, second by second and over the whole piece."""
+
+    def __init__(self, *, sample_rate: int, channels: int) -> None:
+        self._tile = sample_rate
+        self._channels = channels
+        self._samples = 0
+        # left², right², left·right, (left − right)², of the unfinished second and of the whole
+        self._second = np.zeros(4)
+        self._whole = np.zeros(4)
+        self._spread = 0.0  # energy of the differences of all channels to the first
+        self._energy = 0.0
+        self._inverted = 0.0  # energy of the seconds with inverted polarity
+
+    def update(self, block: Wav) -> None:
+        """Take the next samples `[C, n]`, any n."""
+        while block.shape[1]:
+            size = self._tile - self._samples % self._tile
+            part, block = block[:, :size], block[:, size:]
+            self._samples += part.shape[1]
+            self._add(part)
+            if self._samples % self._tile == 0:
+                self._close_second()
+
+    def finish(self) -> Finding:
+        """Return the finding ``"width"``: correlation from −1 to 1, 1 for mono, None if unknown."""
+        self._close_second()
+        left, right, both, difference = self._whole
+        silent = self._energy <= SILENCE * max(self._samples, 1)
+        mono = bool(self._spread <= 10 ** (EQUAL_DB / 10) * self._energy)
+        correlation = None
+        if mono and not silent:
+            correlation = 1.0
+        elif self._channels == 2 and not silent:
+            correlation = float(both / math.sqrt(left * right)) if left * right > 0 else 0.0
+        middle = left + right + 2 * both
+        side_db = None
+        if self._channels == 2 and middle > 0 and difference > 0:
+            side_db = 10 * math.log10(difference / middle)
+        inverted = self._channels == 2 and not mono and not silent
+        inverted = bool(inverted and self._inverted >= INVERTED_SHARE * self._energy)
+        severity, summary = self._judge(silent, mono, inverted, correlation)
+        return Finding(
+            "width",
+            correlation,
+            "",
+            severity,
+            summary,
+            details={
+                "mono": mono,
+                "correlation": correlation,
+                "side_db": side_db,
+                "polarity_inverted": inverted,
+            },
+        )
+
+    def _judge(
+        self, silent: bool, mono: bool, inverted: bool, correlation: float | None
+    ) -> tuple[Severity, str]:
+        if silent:
+            return "none", "Silence has no width."
+        if self._channels > 2:
+            return "none", f"{self._channels} channels: each is taken on its own."
+        if self._channels == 1:
+            return "slight", "Mono: one channel."
+        if mono:
+            return "slight", "Mono: both channels are the same."
+        if inverted:
+            return "clear", (
+                f"One side is upside down (correlation {correlation:.2f}): "
+                "the music vanishes on a mono speaker."
+            )
+        return "none", f"Stereo, correlation {correlation:.2f}."
+
+    def _add(self, part: Wav) -> None:
+        first = part[0]
+        energies = [float(np.dot(channel, channel)) for channel in part]
+        self._energy += sum(energies)
+        differences = [channel - first for channel in part[1:]]
+        spreads = [float(np.dot(difference, difference)) for difference in differences]
+        self._spread += sum(spreads)
+        if self._channels == 2:
+            cross = float(np.dot(first, part[1]))
+            self._second += [energies[0], energies[1], cross, spreads[0]]
+
+    def _close_second(self) -> None:
+        left, right, both, _ = self._second
+        if both < INVERTED_BELOW * math.sqrt(left * right):
+            self._inverted += left + right
+        self._whole += self._second
+        self._second = np.zeros(4)

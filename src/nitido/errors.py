@@ -1,0 +1,53 @@
+"""Every exception that nitido raises on purpose.
+
+    NitidoError
+    ├── ConfigError (ValueError)         a setting, preset or plan is wrong
+    ├── AudioReadError (OSError)         a file cannot be read as audio, or ends too early
+    ├── AudioWriteError (OSError)        a result cannot be written; nothing half-written is left
+    ├── AudioShapeError (ValueError)     an array is not a waveform [C, T]
+    │   └── AudioTooShortError           the waveform is too short for what was asked
+    ├── SampleRateError (ValueError)     a sample rate outside 8 kHz to 192 kHz
+    ├── MissingExtraError (ImportError)  an optional part is not installed
+    └── Cancelled                        the caller asked to stop
+
+Each class is also a standard exception, so ``except ValueError`` works as well as
+``except NitidoError``. A message is one sentence: what, the value, the rule, the remedy.
+"""
+
+from __future__ import annotations
+
+
+class NitidoError(Exception):
+    """Base of all errors raised by nitido; catch it to catch them all."""
+
+
+class ConfigError(NitidoError, ValueError):
+    """A setting, preset or plan names something that does not exist or is out of range."""
+
+
+class AudioReadError(NitidoError, OSError):
+    """A file cannot be read as audio: missing, empty, another format, or it ends too early."""
+
+
+class AudioWriteError(NitidoError, OSError):
+    """A result cannot be written: read-only folder, full disk, existing file, or it is the input."""
+
+
+class AudioShapeError(NitidoError, ValueError):
+    """An array cannot be understood as a waveform `[C, T]`."""
+
+
+class AudioTooShortError(AudioShapeError):
+    """The waveform is too short for what was asked of it."""
+
+
+class SampleRateError(NitidoError, ValueError):
+    """A sample rate outside the 8 kHz to 192 kHz that nitido accepts."""
+
+
+class MissingExtraError(NitidoError, ImportError):
+    """An optional part is not installed; the message names the pip command that adds it."""
+
+
+class Cancelled(NitidoError):
+    """The caller's progress callback, or a signal, asked the work to stop; nothing was written."""

@@ -1,0 +1,233 @@
+"""What a command line of files, folders and globs means: which file to read, which one to write.
+
+Only names are looked at here, no sound. All questions about names are settled before the first
+sample is read.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import string
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nitido.errors import AudioWriteError, ConfigError
+
+STDIN = "-"
+SUFFIXES = {
+    "wav": ".wav",
+    "flac": ".flac",
+    "aiff": ".aiff",
+    "ogg": ".ogg",
+    "opus": ".opus",
+    "mp3": ".mp3",
+}
+WRITABLE = frozenset(SUFFIXES.values()) | {".aif", ".aifc", ".oga", ".wave"}
+AUDIO_SUFFIXES = WRITABLE | {
+    ".aac", ".caf", ".m4a", ".m4b", ".mp4", ".rf64", ".w64", ".wma"
+}  # fmt: skip
+RESTORED = "_restored"  # what a result's name ends in
+REMOVED = ".removed"  # what the name of the removed sound ends in
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece to restore.
+
+    Attributes:
+        source: file to read; ``-`` is standard input.
+        output: file to write; None is standard output.
+    """
+
+    source: Path
+    output: Path | None
+
+    @property
+    def from_stdin(self) -> bool:
+        """Whether the piece comes from standard input."""
+        return str(self.source) == STDIN
+
+    def check_output(self, *, overwrite: bool, removed: bool = False) -> None:
+        """Say before any work if the result could not be written.
+
+        Raises:
+            AudioWriteError: it exists already, or its folder cannot be written to.
+        """
+        if self.output is None:
+            return
+        targets = [self.output, removed_path(self.output)] if removed else [self.output]
+        for target in targets:
+            if target.exists() and not overwrite:
+                raise AudioWriteError(f"{target} exists already; --overwrite replaces it.")
+        folder = next(parent for parent in self.output.absolute().parents if parent.exists())
+        if not folder.is_dir():
+            raise AudioWriteError(f"{folder} is not a folder, so {self.output} cannot be written.")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise AudioWriteError(f"The folder {folder} is read-only; -o names another place.")
+
+
+def removed_path(output: Path) -> Path:
+    """Return where the removed sound of a result lies.
+
+    >>> removed_path(Path("out/song_restored.wav")).name
+    'song_restored.removed.wav'
+    """
+    return output.with_suffix(f"{REMOVED}{output.suffix}")
+
+
+def make_jobs(
+    inputs: Sequence[str],
+    *,
+    output: str | None = None,
+    format: str | None = None,  # noqa: A002
+) -> list[Job]:
+    """Return one job per piece, in the order given, folders sorted by name.
+
+    Args:
+        inputs: files, folders (searched with everything below), globs, or ``-``.
+        output: a file, a folder, a pattern with ``{stem}`` (and ``{suffix}``), or ``-``; None puts
+            `NAME_restored.wav` beside each input.
+        format: names the suffix of results that `output` does not name.
+
+    Raises:
+        ConfigError: nothing to do, or two pieces would get the same result.
+        AudioWriteError: a result would be one of the inputs.
+    """
+    suffix = SUFFIXES[format or "wav"]
+    found = list(_found(inputs))
+    if not found:
+        raise ConfigError("There is no input; give a file, a folder, a glob or '-'.")
+    if len(found) > 1 and output is not None and _names_one(output):
+        raise ConfigError(
+            f"{len(found)} pieces cannot all be written to {output!r}; -o takes a folder, or a "
+            "pattern such as 'out/{stem}.wav'."
+        )
+    jobs = [Job(source, _result(source, root, output, suffix)) for source, root in found]
+    if format is None:
+        _check_suffixes(jobs)
+    _check_names(jobs)
+    return jobs
+
+
+def _found(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
+    """Yield each piece once, with the folder that its place in an output folder is relative to."""
+    seen: set[Path] = set()
+    for name in inputs:
+        for source, root in _expand(name):
+            if source.absolute() not in seen:
+                seen.add(source.absolute())
+                yield source, root
+
+
+def _expand(name: str) -> Iterator[tuple[Path, Path]]:
+    path = Path(name)
+    if path.is_dir():
+        inside = [(file, path) for file in _audio_below(path)]
+        if not inside:
+            raise ConfigError(f"The folder {path} holds no audio that is still to be restored.")
+        yield from inside
+    elif name == STDIN or path.exists() or not glob.has_magic(name):
+        yield path, path.parent  # a missing file is reported when its turn comes
+    else:
+        matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
+        files = [match for match in matches if match.is_file() and _is_new_audio(match)]
+        if not files:
+            raise ConfigError(f"Nothing matches {name!r} that is audio and still to be restored.")
+        yield from ((file, file.parent) for file in files)
+
+
+def _audio_below(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from filter(_is_new_audio, (Path(place, name) for name in sorted(names)))
+
+
+def _is_new_audio(path: Path) -> bool:
+    """Return whether a name is that of audio, not hidden, and not that of an earlier result."""
+    return (
+        path.suffix.lower() in AUDIO_SUFFIXES
+        and not path.name.startswith(".")
+        and not path.stem.endswith((RESTORED, REMOVED))
+    )
+
+
+def _names_one(output: str) -> bool:
+    """Return whether `output` names a single file, not a folder or a pattern."""
+    return output == STDIN or ("{" not in output and not _is_folder(output))
+
+
+def _is_folder(output: str) -> bool:
+    return output.endswith(("/", os.sep)) or Path(output).is_dir() or not Path(output).suffix
+
+
+def _result(source: Path, root: Path, output: str | None, suffix: str) -> Path | None:
+    """Return where the result of one piece goes."""
+    stem = "stdin" if str(source) == STDIN else source.stem
+    if output == STDIN or (output is None and str(source) == STDIN):
+        return None
+    if output is None:
+        return source.with_name(f"{stem}{RESTORED}{suffix}")
+    if "{" in output:
+        path = Path(_fill(output, stem=stem, suffix=source.suffix.lstrip(".")))
+        return path if path.suffix else path.with_name(path.name + suffix)
+    if _is_folder(output):
+        return Path(output, source.parent.relative_to(root), f"{stem}{RESTORED}{suffix}")
+    return Path(output)
+
+
+def _fill(pattern: str, **names: str) -> str:
+    try:
+        fields = {
+            field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None
+        }
+    except ValueError as error:
+        raise ConfigError(f"The pattern {pattern!r} cannot be read: {error}.") from None
+    if not fields or not fields <= set(names):
+        raise ConfigError(
+            f"The pattern {pattern!r} names {', '.join(sorted(fields)) or 'nothing'}; it can name "
+            "{stem} (the input's name) and {suffix} (wav, mp3, …)."
+        )
+    return pattern.format(**names)
+
+
+def _check_suffixes(jobs: Iterable[Job]) -> None:
+    """Refuse results whose suffix names no format that nitido writes."""
+    for job in jobs:
+        if job.output is not None and job.output.suffix.lower() not in WRITABLE:
+            raise ConfigError(
+                f"{job.output} names no format that nitido writes "
+                f"({', '.join(sorted(SUFFIXES.values()))}); --format does, or end a folder in '/'."
+            )
+
+
+def _check_names(jobs: Iterable[Job]) -> None:
+    """Refuse results that would replace each other or an input, also through a link."""
+    jobs = list(jobs)
+    inputs = {identity: job.source for job in jobs if (identity := _identity(job.source))}
+    results: dict[str, Path] = {}
+    for job in jobs:
+        if job.output is None:
+            continue
+        original = inputs.get(_identity(job.output) or (0, 0))
+        if original is not None:
+            raise AudioWriteError(
+                f"The result {job.output} would replace the input {original}; "
+                "nitido never writes to an input, -o names another place."
+            )
+        other = results.setdefault(os.path.realpath(job.output), job.source)
+        if other != job.source:
+            raise ConfigError(
+                f"{other} and {job.source} would both be written to {job.output}; "
+                "-o '{stem}_{suffix}.wav' keeps them apart."
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others, whatever its name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,1 @@
+"""The presets that come with nitido: TOML files, read by `nitido.restoration.preset`."""

@@ -1,0 +1,1 @@
+"""The evidence: findings in words, and the picture."""

@@ -1,0 +1,1 @@
+"""From findings to repaired sound: plan, stages, chain, verify."""

@@ -1,0 +1,101 @@
+"""Carry out a plan: stream the signal through its stages, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from nitido.audio import resample, resampled_length
+from nitido.chunks import ahead, take, windows
+from nitido.restoration.plan import Plan, build
+from nitido.restoration.stage import Stage
+from nitido.restoration.verify import Change, ChangeMeter
+from nitido.wav import Wav
+
+BLOCK_SECONDS = 10.0  # of the signal at work in one stage; bounds the memory, not the result
+
+
+@dataclass
+class Chain:
+    """The stages of a plan up to the loudness stage, bound to a piece.
+
+    The loudness stage comes after: its gain is known only when this chain has run (`resolve`).
+
+    Attributes:
+        plan: to carry out.
+        sample_rate: of the input, Hz.
+        channels: of the input.
+        samples: of the input.
+        block_seconds: length of the blocks at work; the result does not depend on it.
+    """
+
+    plan: Plan
+    sample_rate: int
+    channels: int
+    samples: int
+    block_seconds: float = BLOCK_SECONDS
+    meters: dict[str, ChangeMeter] = field(default_factory=dict, init=False)
+
+    @property
+    def samples_out(self) -> int:
+        """Number of samples of the result."""
+        return resampled_length(self.samples, self.sample_rate, self.plan.sample_rate)
+
+    @property
+    def channels_out(self) -> int:
+        """Number of channels of the result."""
+        channels = self.channels
+        for step in self.plan.steps:
+            if step.on:
+                piece = {"sample_rate": self.sample_rate, "samples": self.samples}
+                channels = build(step, channels=channels, **piece).channels_out
+        return channels
+
+    def run(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
+        """Yield the result of `blocks`, the whole input in pieces of any length, finite samples."""
+        self.meters = {}
+        stream: Iterator[Wav] = iter(blocks)
+        rate, channels, samples = self.sample_rate, self.channels, self.samples
+        resampled = False
+        for step in self.plan.steps:
+            if step.stage == "loudness" or not step.on:
+                continue
+            stage = build(step, sample_rate=rate, channels=channels, samples=samples)
+            if not stage.at_input_rate and not resampled:
+                stream, rate, samples = self._resample(stream, channels), *self._output()
+                resampled = True
+                stage = build(step, sample_rate=rate, channels=channels, samples=samples)
+            stream = ahead(self._through(stage, stream))
+            channels = stage.channels_out
+        if not resampled:
+            stream = self._resample(stream, channels)
+        return take(stream, self.samples_out)
+
+    def changes(self) -> tuple[Change, ...]:
+        """Return what each stage changed, after `run` is exhausted."""
+        return tuple(meter.finish() for meter in self.meters.values())
+
+    def _output(self) -> tuple[int, int]:
+        return self.plan.sample_rate, self.samples_out
+
+    def _resample(self, stream: Iterator[Wav], channels: int) -> Iterator[Wav]:
+        return resample(
+            stream,
+            from_hz=self.sample_rate,
+            to_hz=self.plan.sample_rate,
+            samples=self.samples,
+            channels=channels,
+        )
+
+    def _through(self, stage: Stage, stream: Iterator[Wav]) -> Iterator[Wav]:
+        meter = ChangeMeter(
+            stage.name,
+            sample_rate=stage.sample_rate,
+            budget_db=self.plan.stage_budget_db(stage.name),
+        )
+        self.meters[stage.name] = meter
+        size = max(1, round(self.block_seconds * stage.sample_rate))
+        for window, start in windows(stream, size=size, context=stage.context_samples):
+            result = stage.apply(window, start=start)
+            meter.update(stage.span(window), result)
+            yield result

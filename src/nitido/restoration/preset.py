@@ -1,0 +1,161 @@
+"""Presets: which stages may run, and with which settings; TOML files that name only a difference."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from importlib import resources
+from math import isfinite
+from typing import Any, Literal, get_args
+
+from nitido.errors import ConfigError
+from nitido.restoration.stage import Stage
+from nitido.restoration.registry import STAGES
+
+Mode = Literal["auto", "on", "off"]
+
+
+@dataclass(frozen=True)
+class StagePreset:
+    """How a preset treats one stage.
+
+    Attributes:
+        mode: ``auto`` lets the findings decide, ``on`` runs it whatever they say, ``off`` never.
+        budget_db: the least SI-SDR of the stage's output to its input; None for the stage's own.
+        settings: every setting of the stage.
+    """
+
+    mode: Mode
+    budget_db: float | None
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named choice of stages and settings."""
+
+    name: str
+    description: str
+    budget_db: float  # the least SI-SDR of the whole result to the input, protected band
+    stages: Mapping[str, StagePreset] = field(default_factory=dict)
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that come with nitido."""
+    files = (entry.name for entry in resources.files("nitido.presets").iterdir())
+    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+@cache
+def load_preset(name: str) -> Preset:
+    """Return the preset of that name, complete.
+
+    Raises:
+        ConfigError: no preset has this name.
+    """
+    if name not in preset_names():
+        raise ConfigError(f"There is no preset {name!r}{suggest(name, preset_names())}")
+    text = resources.files("nitido.presets").joinpath(f"{name}.toml").read_text("utf-8")
+    content = tomllib.loads(text)
+    base = load_preset(content["extends"]) if "extends" in content else None
+    stages = dict(base.stages) if base else {}
+    for stage_name, stage in STAGES.items():
+        own = dict(content.get("stages", {}).get(stage_name, {}))
+        below = stages.get(stage_name) or StagePreset("auto", None, dict(stage.defaults))
+        mode = own.pop("mode", below.mode)
+        budget_db = own.pop("budget_db", below.budget_db)
+        stages[stage_name] = StagePreset(
+            mode, budget_db, check_settings(stage, {**below.settings, **own})
+        )
+    return Preset(
+        name,
+        content["description"],
+        float(content.get("budget_db", base.budget_db if base else 0.0)),
+        stages,
+    )
+
+
+def adjust(
+    preset: Preset,
+    *,
+    stages: list[str] | None = None,
+    without: list[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Preset:
+    """Return the preset with the user's own choice on top.
+
+    Args:
+        preset: to start from.
+        stages: only these may run; one that the preset leaves off is switched on.
+        without: these do not run.
+        settings: ``"stage.setting"`` → value, such as ``{"bandwidth.amount": 0.5}``.
+
+    Raises:
+        ConfigError: an unknown stage or setting, or a value out of range.
+    """
+    for name in [*(stages or []), *(without or [])]:
+        if name not in STAGES:
+            raise ConfigError(f"There is no stage {name!r}{suggest(name, STAGES)}")
+    result = dict(preset.stages)
+    for name, current in preset.stages.items():
+        mode: Mode = current.mode
+        if stages is not None:
+            mode = "off" if name not in stages else "on" if mode == "off" else mode
+        if without and name in without:
+            mode = "off"
+        result[name] = StagePreset(mode, current.budget_db, current.settings)
+    for key, value in (settings or {}).items():
+        name, _, setting = key.partition(".")
+        if name not in STAGES:
+            raise ConfigError(f"There is no stage {name!r}{suggest(name, STAGES)}")
+        if setting == "mode":
+            if value not in get_args(Mode):
+                raise ConfigError(f"{key} is {value!r}; it can be auto, on or off.")
+            result[name] = StagePreset(value, result[name].budget_db, result[name].settings)
+            continue
+        changed = check_settings(STAGES[name], {**result[name].settings, setting: value})
+        result[name] = StagePreset(result[name].mode, result[name].budget_db, changed)
+    return Preset(preset.name, preset.description, preset.budget_db, result)
+
+
+def check_settings(stage: type[Stage], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `settings` over the stage's defaults, if every one is known and in range.
+
+    Raises:
+        ConfigError: an unknown setting, a wrong type, or a value out of range.
+    """
+    for key, value in settings.items():
+        if key not in stage.defaults:
+            raise ConfigError(
+                f"The stage {stage.name!r} has no setting {key!r}{suggest(key, stage.defaults)}"
+            )
+        default = stage.defaults[key]
+        wanted = f"{stage.name}.{key} is {value!r}"
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise ConfigError(f"{wanted}; it is a switch, true or false.")
+        elif isinstance(default, list):
+            if not isinstance(value, list) or not all(_is_number_or_none(v) for v in value):
+                raise ConfigError(f"{wanted}; it is a list of numbers.")
+        elif not _is_number_or_none(value) or (value is None and key not in stage.nullable):
+            raise ConfigError(f"{wanted}; it is a number.")
+        if key in stage.limits and value is not None:
+            low, high = stage.limits[key]
+            if not low <= value <= high:
+                raise ConfigError(f"{wanted}; it lies between {low:g} and {high:g}.")
+    return {**stage.defaults, **settings}
+
+
+def _is_number_or_none(value: Any) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def suggest(name: str, known: Any) -> str:
+    """Return the end of an error sentence: the nearest known name, or all of them."""
+    close = get_close_matches(str(name), list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}."

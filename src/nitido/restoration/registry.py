@@ -1,0 +1,32 @@
+"""The stages in the order in which the signal passes them.
+
+Those with `at_input_rate` work before the resampler, at the file's own sample rate.
+"""
+
+from __future__ import annotations
+
+from nitido.restoration.stage import Stage
+from nitido.restoration.stages.bandwidth import Bandwidth
+from nitido.restoration.stages.dc import Dc
+from nitido.restoration.stages.declip import Declip
+from nitido.restoration.stages.decomb import Decomb
+from nitido.restoration.stages.ending import Ending
+from nitido.restoration.stages.loudness import Loudness
+from nitido.restoration.stages.tone import Tone
+from nitido.restoration.stages.transients import Transients
+from nitido.restoration.stages.width import Width
+
+STAGES: dict[str, type[Stage]] = {
+    stage.name: stage
+    for stage in (
+        Dc,
+        Declip,
+        Decomb,
+        Tone,
+        Bandwidth,
+        Transients,
+        Width,
+        Ending,
+        Loudness,
+    )
+}

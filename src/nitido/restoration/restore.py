@@ -1,0 +1,206 @@
+"""The passes over a piece: diagnose, chain, loudness; and again with less where a budget is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nitido.audio import FiniteBlocks, Source
+from nitido.chunks import ahead, reblock, windows
+from nitido.diagnosis.examination import Examination
+from nitido.diagnosis.finding import Diagnosis
+from nitido.diagnosis.nonfinite import nonfinite_finding
+from nitido.restoration.chain import BLOCK_SECONDS, Chain
+from nitido.restoration.plan import Plan, build
+from nitido.restoration.result import Restoration, dry_blocks
+from nitido.restoration.scratch import Scratch
+from nitido.restoration.stages.loudness import LevelProfile
+from nitido.restoration.verify import Change, ChangeMeter, correct
+from nitido.wav import Wav
+
+Progress = Callable[[float, float], None]
+
+# Shares of the work, for the progress callback; measured on 60 s of stereo.
+DIAGNOSED, CHAINED = 0.25, 0.75
+
+
+def examine(
+    source: Source, *, on_progress: Progress | None = None, share: tuple[float, float] = (0.0, 1.0)
+) -> Diagnosis:
+    """Return the diagnosis of a source: one pass, nothing kept.
+
+    Args:
+        source: of the samples.
+        on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
+        share: part of the whole work that this pass is.
+    """
+    examination = Examination(sample_rate=source.sample_rate, channels=source.channels)
+    finite = FiniteBlocks(source.blocks())
+    stream = examination.listen(ahead(iter(finite)))
+    for _ in _report(stream, source.sample_rate, source.samples, on_progress, share):
+        pass
+    return examination.finish(nonfinite_finding(finite, sample_rate=source.sample_rate))
+
+
+def carry_out(
+    source: Source,
+    diagnosis: Diagnosis,
+    plan: Plan,
+    *,
+    block_seconds: float = BLOCK_SECONDS,
+    on_progress: Progress | None = None,
+) -> Restoration:
+    """Return the source restored by the plan, every stage held to its budget.
+
+    Args:
+        source: of the samples.
+        diagnosis: of the source.
+        plan: to carry out.
+        block_seconds: length of the blocks at work; the result does not depend on it.
+        on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
+    """
+    corrected: dict[str, list[Change]] = {}  # what was over budget, per stage, try by try
+    while True:
+        attempt = _chain_pass(source, plan, block_seconds, on_progress)
+        if not _over(attempt.changes):
+            _loudness_pass(source, attempt, block_seconds, on_progress)
+        over = _over(attempt.changes)
+        if over is None:
+            break
+        tries = corrected.setdefault(over.stage, [])
+        plan = correct(plan, over, tries=len(tries))
+        tries.append(over)
+        attempt.scratch.close()
+    return Restoration(
+        source,
+        attempt.scratch,
+        diagnosis=diagnosis,
+        after=attempt.after or diagnosis,
+        plan=attempt.plan,
+        changes=_verdicts(attempt.changes, corrected),
+    )
+
+
+@dataclass
+class _Attempt:
+    """One go at a plan: what came out, and what each stage changed."""
+
+    plan: Plan
+    scratch: Scratch
+    profile: LevelProfile
+    changes: tuple[Change, ...]
+    after: Diagnosis | None = None
+
+
+def _chain_pass(
+    source: Source, plan: Plan, block_seconds: float, on_progress: Progress | None
+) -> _Attempt:
+    """Run everything but the loudness stage; keep the result and its level profile."""
+    chain = Chain(plan, source.sample_rate, source.channels, source.samples, block_seconds)
+    scratch = Scratch(channels=chain.channels_out)
+    profile = LevelProfile(sample_rate=plan.sample_rate, channels=chain.channels_out)
+    needs_profile = plan["loudness"].on and plan["loudness"].settings["gain_db"] is None
+    stream = scratch.fill(chain.run(FiniteBlocks(source.blocks())))
+    share = (DIAGNOSED, CHAINED)
+    for block in _report(stream, plan.sample_rate, chain.samples_out, on_progress, share):
+        if needs_profile:
+            profile.update(block)
+    return _Attempt(plan, scratch, profile, chain.changes())
+
+
+def _loudness_pass(
+    source: Source, attempt: _Attempt, block_seconds: float, on_progress: Progress | None
+) -> None:
+    """Bring the result of the chain to its loudness, compare it with the input, diagnose it."""
+    plan, before = attempt.plan, attempt.scratch
+    rate, channels, samples = plan.sample_rate, before.channels, before.samples
+    step = plan["loudness"]
+    if step.on and step.settings["gain_db"] is None:
+        settings, reason = attempt.profile.resolve(step.settings)
+        plan = plan.with_step(replace(step, settings=settings, reason=reason))
+        step = plan["loudness"]
+    gain = np.float32(10 ** (step.settings["gain_db"] / 20) if step.on else 1.0)
+    limited = ChangeMeter(
+        "loudness", sample_rate=rate, budget_db=plan.stage_budget_db("loudness")
+    )
+    whole = ChangeMeter("whole", sample_rate=rate, budget_db=plan.budget_db)
+    examination = Examination(sample_rate=rate, channels=channels)
+    after = Scratch(channels=channels)
+    size = max(1, round(block_seconds * rate))
+    dry = reblock(dry_blocks(source, rate, samples), size)
+
+    def stream() -> Iterator[Wav]:
+        if not step.on:
+            yield from before.blocks(size)
+            return
+        stage = build(step, sample_rate=rate, channels=channels, samples=samples)
+        for window, start in windows(
+            before.blocks(size), size=size, context=stage.context_samples
+        ):
+            result = stage.apply(window, start=start)
+            limited.update(stage.span(window) * gain, result)
+            yield result
+
+    def compared() -> Iterator[Wav]:
+        for block, untouched in zip(ahead(stream()), ahead(dry), strict=True):
+            whole.update(untouched * gain, block)
+            yield block
+
+    checked = examination.listen(ahead(after.fill(compared())))
+    for _ in _report(checked, rate, samples, on_progress, (CHAINED, 1.0)):
+        pass
+    attempt.after = examination.finish(nonfinite_finding(None, sample_rate=rate))
+    attempt.plan, attempt.scratch = plan, after
+    before.close()
+    last = (limited.finish(), whole.finish()) if step.on else (whole.finish(),)
+    attempt.changes = (*attempt.changes, *last)
+
+
+def _over(changes: Iterable[Change]) -> Change | None:
+    """Return the change that has to be corrected first, if any.
+
+    When only the whole is over its budget, that is the stage that changed most.
+    """
+    over = [change for change in changes if not change.within_budget]
+    if not over:
+        return None
+    stages = [change for change in changes if change.stage != "whole"]
+    if over[0].stage != "whole":
+        return over[0]
+    return min(stages, key=lambda change: change.si_sdr_db) if stages else None
+
+
+def _verdicts(
+    changes: tuple[Change, ...], corrected: dict[str, list[Change]]
+) -> tuple[Change, ...]:
+    """Return the changes as they ended, and those of stages that had to be bypassed."""
+    ended = {change.stage for change in changes}
+    bypassed = [
+        replace(tries[-1], verdict="bypassed")
+        for stage, tries in corrected.items()
+        if stage not in ended
+    ]
+    kept = [
+        replace(change, verdict="turned down") if change.stage in corrected else change
+        for change in changes
+    ]
+    return (*bypassed, *kept)
+
+
+def _report(
+    blocks: Iterable[Wav],
+    sample_rate: int,
+    samples: int,
+    on_progress: Progress | None,
+    share: tuple[float, float],
+) -> Iterator[Wav]:
+    """Yield the blocks, telling the callback how far the whole work is."""
+    done, low, high = 0, *share
+    total_seconds = samples / sample_rate
+    for block in blocks:
+        yield block
+        done += block.shape[1]
+        if on_progress is not None:
+            on_progress((low + (high - low) * done / max(samples, 1)) * total_seconds, total_seconds)

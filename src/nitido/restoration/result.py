@@ -1,0 +1,183 @@
+"""A restoration, finished and checked: the sound, and everything that can be said about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nitido.audio import FiniteBlocks, Source, resample, write, write_text
+from nitido.chunks import join, reblock, take
+from nitido.diagnosis.finding import Diagnosis
+from nitido.restoration.plan import Plan
+from nitido.restoration.scratch import Scratch
+from nitido.restoration.verify import Change
+from nitido.version import __version__
+from nitido.wav import Wav
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIDECAR_SUFFIX = ".nitido.json"
+
+
+class Restoration:
+    """What `nitido.restore` returns.
+
+    Attributes:
+        diagnosis: of the input.
+        after: diagnosis of the result.
+        plan: as carried out, with the gain that was found and what was turned down.
+        changes: what each stage changed, last the whole.
+        sample_rate: of the result, Hz.
+        channels: of the result.
+        samples: of the result.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        scratch: Scratch,
+        *,
+        diagnosis: Diagnosis,
+        after: Diagnosis,
+        plan: Plan,
+        changes: tuple[Change, ...],
+    ) -> None:
+        self._source = source
+        self._scratch = scratch
+        self.diagnosis = diagnosis
+        self.after = after
+        self.plan = plan
+        self.changes = changes
+        self.sample_rate = plan.sample_rate
+        self.channels = scratch.channels
+        self.samples = scratch.samples
+
+    @cached_property
+    def wav(self) -> Wav:
+        """The result, `[C, T]`."""
+        return join(self.blocks(), channels=self.channels)
+
+    @cached_property
+    def removed(self) -> Wav:
+        """What was taken away (added sound appears inverted), `[C, T]`: gain-matched input − result."""
+        return join(self.removed_blocks(), channels=self.channels)
+
+    def blocks(self) -> Iterator[Wav]:
+        """Yield the result block by block."""
+        return self._scratch.blocks()
+
+    def removed_blocks(self) -> Iterator[Wav]:
+        """Yield what was taken away block by block."""
+        size = 2**18
+        dry = reblock(self.input_blocks(), size)
+        for before, after in zip(dry, self._scratch.blocks(size), strict=True):
+            yield before - after
+
+    def input_blocks(self) -> Iterator[Wav]:
+        """Yield the input at the result's rate, gain and number of channels: the fair comparison."""
+        step = self.plan["loudness"]
+        gain = 10 ** (step.settings["gain_db"] / 20) if step.on else 1.0
+        for block in dry_blocks(self._source, self.plan.sample_rate, self.samples):
+            yield np.broadcast_to(
+                block * np.float32(gain), (self.channels, block.shape[1])
+            )
+
+    def sidecar(self) -> dict[str, Any]:
+        """Return version, plan, findings before and after and changes as plain JSON values."""
+        return {
+            "nitido": __version__,
+            "input": {
+                "name": self._source.name,
+                "sha256": self._source.sha256(),
+                "tags": dict(self._source.tags),
+            },
+            "plan": self.plan.to_dict(),
+            "changes": [change.to_dict() for change in self.changes],
+            "before": self.diagnosis.to_dict(),
+            "after": self.after.to_dict(),
+        }
+
+    def write(
+        self,
+        path: str | Path,
+        *,
+        format: str | None = None,
+        bit_depth: int | None = None,
+        overwrite: bool = False,
+        sidecar: bool = True,
+        removed: bool = False,
+    ) -> Path:
+        """Write the result and, beside it, its sidecar `NAME.nitido.json`; return the result's path.
+
+        Args:
+            path: where to; the suffix names the format unless `format` does.
+            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus`` or ``mp3``.
+            bit_depth: 16 (TPDF dither), 24 (default) or 32 (float).
+            overwrite: replace an existing file.
+            sidecar: also write the JSON sidecar.
+            removed: also write what was taken away, as `NAME.removed.SUFFIX`.
+
+        Raises:
+            AudioWriteError: nothing half-written is left behind.
+        """
+        options: dict[str, Any] = {
+            "sample_rate": self.sample_rate,
+            "channels": self.channels,
+            "samples": self.samples,
+            "format": format,
+            "bit_depth": bit_depth,
+            "overwrite": overwrite,
+            "forbidden": self._source.files,
+        }
+        path = Path(path)
+        written = write(path, self.blocks(), tags=self._source.tags, **options)
+        if removed:
+            write(path.with_suffix(f".removed{path.suffix}"), self.removed_blocks(), **options)
+        if sidecar:
+            write_text(
+                sidecar_path(written),
+                json.dumps(self.sidecar(), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+                overwrite=True,
+            )
+        return written
+
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Return a figure of input and result: spectrograms, average spectrum, what was done.
+
+        Args:
+            path: also save it there (PNG, SVG or PDF).
+        """
+        from nitido.report.plots import overview
+
+        figure = overview(self)
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+
+def dry_blocks(source: Source, sample_rate: int, samples: int) -> Iterator[Wav]:
+    """Yield the input of a restoration at the rate of its result, exactly `samples` long."""
+    stream: Iterable[Wav] = FiniteBlocks(source.blocks())
+    resampled = resample(
+        stream,
+        from_hz=source.sample_rate,
+        to_hz=sample_rate,
+        samples=source.samples,
+        channels=source.channels,
+    )
+    return take(resampled, samples)
+
+
+def sidecar_path(path: Path) -> Path:
+    """Return where the sidecar of a result lies.
+
+    >>> sidecar_path(Path("a/song.wav")).name
+    'song.wav.nitido.json'
+    """
+    return path.with_name(path.name + SIDECAR_SUFFIX)

@@ -1,0 +1,54 @@
+"""A piece set down between two passes: in memory while it is short, in an unnamed file when long."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from nitido.errors import AudioWriteError
+from nitido.wav import Wav
+
+MEMORY_MAX_BYTES = 64 * 2**20  # three minutes of 48 kHz stereo
+
+
+class Scratch:
+    """Float32 samples that are written once and can be read many times.
+
+    The file has no name, so the system removes it even if the process is killed.
+    """
+
+    def __init__(self, *, channels: int) -> None:
+        self.channels = channels
+        self.samples = 0
+        self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_MAX_BYTES)  # noqa: SIM115
+
+    def fill(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
+        """Append the blocks, handing each on after it was stored."""
+        for block in blocks:
+            try:
+                self._file.seek(0, 2)
+                self._file.write(np.ascontiguousarray(block.T, np.float32).tobytes())
+            except OSError as error:
+                raise AudioWriteError(
+                    f"The temporary folder {tempfile.gettempdir()} cannot take the piece: "
+                    f"{error.strerror or error}; set TMPDIR to a folder with more room."
+                ) from error
+            self.samples += block.shape[1]
+            yield block
+
+    def blocks(self, block_samples: int = 2**18) -> Iterator[Wav]:
+        """Yield the stored samples from the start, `[C, n]`."""
+        size = 4 * self.channels
+        position = 0
+        while position < self.samples:
+            self._file.seek(position * size)
+            raw = self._file.read(block_samples * size)
+            block = np.frombuffer(raw, np.float32).reshape(-1, self.channels)
+            position += len(block)
+            yield np.ascontiguousarray(block.T)
+
+    def close(self) -> None:
+        """Give back the memory or the file."""
+        self._file.close()

@@ -1,0 +1,101 @@
+"""What a stage is: one remedy, a pure function of a window of the signal.
+
+A stage sees a window of the piece, with some context on either side of the part it has to give
+back, and the position of that part. It keeps no memory from window to window: that is why a piece
+restored in blocks equals the piece restored whole, and why blocks can be worked on in parallel.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from nitido.diagnosis.finding import Diagnosis
+from nitido.wav import Wav
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage as planned: whether it is on, why, and with which settings (JSON values only)."""
+
+    stage: str
+    on: bool
+    reason: str
+    settings: Settings = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a stage may change before it is turned down (see `nitido.restoration.verify`).
+
+    Attributes:
+        si_sdr_db: the least SI-SDR of its output to its input in the protected band, 60 Hz–7 kHz,
+            downmixed, dB.
+        turn_down: the setting that is halved when the budget is exceeded; None if the stage can
+            only be bypassed.
+    """
+
+    si_sdr_db: float
+    turn_down: str | None = "amount"
+
+
+class Stage(ABC):
+    """One remedy.
+
+    Class attributes say what it is; an instance is bound to one piece. `settings` are complete
+    (defaults filled in, checked by `check`) by the time `__init__` sees them.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]  # one line for the help
+    defaults: ClassVar[Settings]  # every setting with its default; also the list of legal settings
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {}  # legal range of numeric settings
+    nullable: ClassVar[frozenset[str]] = frozenset()  # settings that may be None
+    budget: ClassVar[Budget]
+    at_input_rate: ClassVar[bool] = False  # True: works before the resampler, at the file's rate
+
+    def __init__(
+        self, settings: Settings, *, sample_rate: int, channels: int, samples: int
+    ) -> None:
+        """Bind the stage to a piece of `samples` samples in `channels` channels at `sample_rate`."""
+        self.settings = settings
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self.samples = samples
+
+    @classmethod
+    @abstractmethod
+    def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:
+        """Decide from the findings whether the stage is needed, and with which settings. Pure.
+
+        Args:
+            diagnosis: of the input.
+            settings: the preset's settings for this stage over `defaults`, complete.
+        """
+
+    @property
+    def channels_out(self) -> int:
+        """Number of channels that `apply` returns."""
+        return self.channels
+
+    @property
+    @abstractmethod
+    def context_samples(self) -> int:
+        """How much of the signal `apply` needs to see on either side."""
+
+    @abstractmethod
+    def apply(self, window: Wav, *, start: int) -> Wav:
+        """Return the repaired samples from `start` on, `[channels_out, n]`.
+
+        Args:
+            window: `[C, context + n + context]`; outside the piece it is zero. Not written to.
+            start: position in the piece of the first sample to return.
+        """
+
+    def span(self, window: Wav) -> Wav:
+        """Return the middle of the window, without the context: the input of this call."""
+        return window[:, self.context_samples : window.shape[1] - self.context_samples]

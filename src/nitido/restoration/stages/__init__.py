@@ -1,0 +1,1 @@
+"""The remedies, one a file; `nitido.restoration.registry` puts them in order."""

@@ -1,0 +1,125 @@
+"""Take the decoder's comb out: pull its lines down to the level of the sound beside them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from nitido.diagnosis.comb import FRAME_SECONDS, NEIGHBOURHOOD_HZ
+from nitido.diagnosis.finding import Diagnosis
+from nitido.restoration.stage import Budget, Settings, Stage, Step
+from nitido.spectral import Frames, Spec, fft_size
+from nitido.wav import Wav
+
+HEADROOM_DB = 12.0  # a line may stand this much higher than on average and still be the comb
+MAIN_LOBE_BINS = 1.99  # of the Hann window, on either side of a line
+FINE_LOBE_BINS = 1.2  # of lines so close that whole lobes would cover a fifth of the spectrum
+
+
+class Decomb(Stage):
+    """Pulls the lines of the comb, frame by frame, down to the median of the bins around them.
+
+    Two things tell a line from a note that lies on the grid. A line is weak: at most `line_db`
+    below the piece; so no more amplitude than that is taken from a bin, and less the further the
+    bin stands above it. And a line is always there: only those that the diagnosis found standing
+    out of the whole piece's average are touched.
+
+    Settings:
+        lines_hz, lines_db: the lines and how far each stands out on average, dB; from the finding.
+        rms_db: level of the piece, dB re full scale; from the finding.
+        line_db: the most amplitude that is taken from one bin, dB below the piece.
+        low_hz: below, 5 dB less is taken: the music hides the lines there, and has more to lose.
+        spacing_hz: of the main grid; from lines that are not on it 6 dB less is taken.
+        amount: 0 to 1, share of the height that is taken.
+    """
+
+    name = "decomb"
+    summary = "takes out the metallic lines of the neural decoder"
+    defaults: ClassVar[Settings] = {
+        "amount": 1.0,
+        "line_db": -59.0,
+        "low_hz": 1500.0,
+        "spacing_hz": 400.0,
+        "rms_db": -20.0,
+        "lines_hz": [],
+        "lines_db": [],
+    }
+    limits = {
+        "amount": (0.0, 1.0),
+        "line_db": (-90.0, -20.0),
+        "low_hz": (0.0, 96_000.0),
+        "spacing_hz": (1.0, 96_000.0),
+        "rms_db": (-200.0, 20.0),
+    }
+    budget = Budget(si_sdr_db=27.0)
+    at_input_rate = True
+
+    def __init__(
+        self, settings: Settings, *, sample_rate: int, channels: int, samples: int
+    ) -> None:
+        super().__init__(settings, sample_rate=sample_rate, channels=channels, samples=samples)
+        n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
+        self._frames = Frames(n_fft, n_fft // 2)
+        self._bin_hz = sample_rate / n_fft
+        # |X|² of all bins of a frame sums to 3/16 n_fft² σ² (Parseval, Hann).
+        self._most = np.sqrt(3 / 16) * n_fft * 10 ** (settings["rms_db"] / 20)
+
+    @classmethod
+    def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:
+        """On where a comb was found."""
+        finding = diagnosis["comb"]
+        if not finding.found:
+            return Step(cls.name, False, "no decoder comb was found", settings)
+        found = ("lines_hz", "lines_db", "spacing_hz", "rms_db")
+        lines = {key: finding.details[key] for key in found}
+        count = len(lines["lines_hz"])
+        reason = f"comb every {lines['spacing_hz']:g} Hz, {finding.value:.1f} dB high: {count} lines"
+        return Step(cls.name, True, reason, {**settings, **lines})
+
+    @property
+    def context_samples(self) -> int:
+        """One frame: every frame that touches the samples to return lies inside the window."""
+        return self._frames.n_fft
+
+    def apply(self, window: Wav, *, start: int) -> Wav:
+        """Return the samples from `start` on, `[C, n]`, without the lines."""
+        first = start - self.context_samples
+        spec = self._frames.analyse(window, first=first)
+        self._lower(spec)
+        removed = self._frames.synthesise(spec, first=first, length=window.shape[1])
+        return self.span(window) - self.span(removed)
+
+    def _lower(self, spec: Spec) -> None:
+        """Turn the spectrum `[C, N, F]` into the spectrum of what is to be removed, in place."""
+        settings = self.settings
+        half = max(8, round(NEIGHBOURHOOD_HZ / self._bin_hz))
+        removed = []
+        for hz, height_db in zip(settings["lines_hz"], settings["lines_db"], strict=True):
+            multiple = hz / settings["spacing_hz"]
+            fine = abs(multiple - round(multiple)) > 0.01
+            centre = hz / self._bin_hz
+            lobe = FINE_LOBE_BINS if fine else MAIN_LOBE_BINS
+            low, high = int(np.ceil(centre - lobe)), int(np.floor(centre + lobe))
+            bins = slice(max(1, low), min(spec.shape[2], high + 1))
+            if bins.stop <= bins.start:
+                continue
+            around = np.arange(
+                max(1, round(centre) - half), min(spec.shape[2], round(centre) + half)
+            )
+            around = around[np.abs((around * self._bin_hz + 25) % 50 - 25) > 5.0]
+            median = np.median(np.abs(spec[:, :, around]), axis=2, keepdims=True)
+            mag = np.abs(spec[:, :, bins])
+            # The highest of the bins of a line is what stands out, so their mean has to come lower.
+            floor = np.maximum(
+                median * np.float32(10 ** ((0.0 if fine else -1.5) / 20)),
+                mag * np.float32(10 ** (-(height_db + HEADROOM_DB) / 20)),
+            )
+            less_db = 6.0 * fine + 5.0 * (hz < settings["low_hz"])
+            most = self._most * 10 ** ((settings["line_db"] - less_db) / 20)
+            limit = most * np.minimum(1.0, 4.0 * most / np.maximum(mag, 1e-20))
+            take = np.clip(mag - floor, 0.0, limit) * settings["amount"]
+            removed.append((bins, spec[:, :, bins] * (take / np.maximum(mag, 1e-20))))
+        spec[...] = 0
+        for bins, part in removed:
+            spec[:, :, bins] = part

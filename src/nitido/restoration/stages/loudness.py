@@ -1,0 +1,300 @@
+"""Bring a piece to its delivery loudness, with its true peaks under a ceiling.
+
+The gain is not known when the piece is planned: the other stages change the sound first. So the
+piece is profiled as it comes out of them (`LevelProfile`), the gain is solved on the profile
+(`LevelProfile.resolve`), and then applied (`Loudness.apply`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.optimize
+from numpy.typing import NDArray
+from scipy.signal import sosfilt
+
+from nitido.diagnosis.finding import Diagnosis
+from nitido.errors import ConfigError
+from nitido.metrics.delivery import (
+    ABSOLUTE_GATE_LUFS,
+    RELATIVE_GATE_LU,
+    SIDE_TAPS,
+    k_weighting,
+)
+from nitido.restoration.limiter import (
+    gain_curve,
+    interval_peaks,
+    interval_samples,
+    reach_intervals,
+    reduction_db,
+)
+from nitido.restoration.stage import Budget, Settings, Stage, Step
+from nitido.wav import Wav
+
+MARGIN_DB = 0.1  # aimed under the ceiling: meters differ by that much in their filters
+LIMITING_MAX_DB = 12.0  # the most that can be asked for; quieter peaks need no exact profile
+CHUNK_INTERVALS = 512  # profiled at once; fixed, so that the profile does not depend on the blocks
+GAIN_STEP_DB = 0.001  # gains are rounded down to it
+OFFSET = 1e-15  # far below hearing; keeps the filters out of slow denormal numbers in silence
+
+
+class Loudness(Stage):
+    """Gain to a target loudness, and a look-ahead limiter where peaks would exceed the ceiling.
+
+    Settings:
+        target_lufs: integrated loudness of the result, LUFS; null keeps the level.
+        ceiling_dbtp: no true peak exceeds it, dBTP.
+        max_limiting_db: the most that a peak may be turned down, dB. Where the target needs more
+            the result stays quieter.
+        gain_db: the gain, dB; null until the piece has been profiled.
+        limit: false: peaks are never turned down, the gain stops where they reach the ceiling.
+    """
+
+    name: ClassVar[str] = "loudness"
+    summary: ClassVar[str] = "brings the piece to its loudness, true peaks under a ceiling"
+    defaults: ClassVar[Settings] = {
+        "target_lufs": -14.0,
+        "ceiling_dbtp": -1.0,
+        "max_limiting_db": 4.0,
+        "gain_db": None,
+        "limit": True,
+    }
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "target_lufs": (-60.0, -5.0),
+        "ceiling_dbtp": (-20.0, 0.0),
+        "max_limiting_db": (0.0, LIMITING_MAX_DB),
+        "gain_db": (-120.0, 120.0),
+    }
+    nullable: ClassVar[frozenset[str]] = frozenset({"target_lufs", "gain_db"})
+    budget: ClassVar[Budget] = Budget(si_sdr_db=15.0, turn_down="max_limiting_db")
+
+    @classmethod
+    def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:
+        """On unless the level is to be kept or the piece is silent; the reason is an estimate."""
+        details = diagnosis["loudness"].details
+        lufs, peak_db = details["integrated_lufs"], details["true_peak_dbtp"]
+        target = settings["target_lufs"]
+        if target is None:
+            return Step(cls.name, False, "the level is kept", dict(settings))
+        if peak_db is None:
+            return Step(cls.name, False, "silence stays silent", dict(settings))
+        if lufs is None:
+            return Step(cls.name, False, "too short or quiet to have a loudness", dict(settings))
+        needed = target - lufs
+        over = peak_db + needed - settings["ceiling_dbtp"]
+        allowed = _allowed_db(settings)
+        reason = f"from {_text(lufs)} to {_text(target)} LUFS needs {needed:+.1f} dB"
+        if over > allowed:
+            reason += (
+                f", peaks would need {over:.1f} dB of limiting, at most {allowed:g} are allowed: "
+                f"lands near {_text(target - over + allowed)} LUFS"
+            )
+        elif over > 0:
+            reason += f", peaks need about {over:.1f} dB of limiting"
+        return Step(cls.name, True, reason, dict(settings))
+
+    @property
+    def context_samples(self) -> int:
+        """What the gain of a sample depends on: look-ahead, hold and release, and interpolation."""
+        interval = interval_samples(self.sample_rate)
+        return (reach_intervals(self.sample_rate) + 1) * interval + SIDE_TAPS
+
+    def apply(self, window: Wav, *, start: int) -> Wav:
+        """Return `window` at its gain, limited where it would exceed the ceiling.
+
+        Raises:
+            ConfigError: `gain_db` has not been resolved yet.
+        """
+        gain_db = self.settings["gain_db"]
+        if gain_db is None:
+            raise ConfigError(
+                "loudness.gain_db is null; it is resolved from the profile of the piece, "
+                "or give a number of dB."
+            )
+        gain = np.float32(10 ** (gain_db / 20))
+        louder = self.span(window) * gain
+        if not self.settings["limit"] or not louder.shape[1]:
+            return louder
+        interval, reach = interval_samples(self.sample_rate), reach_intervals(self.sample_rate)
+        first = start // interval - reach  # intervals of the piece's grid
+        last = -(-(start + louder.shape[1]) // interval) + reach
+        begin = first * interval - SIDE_TAPS - (start - self.context_samples)
+        ceiling = _amplitude(_ceiling_db(self.settings) - gain_db)
+        peaks = interval_peaks(
+            window[:, begin : begin + (last - first) * interval + 2 * SIDE_TAPS],
+            interval=interval,
+            floor=ceiling,
+        )
+        edges_db = reduction_db(peaks, ceiling=ceiling, sample_rate=self.sample_rate)
+        if not edges_db.any():
+            return louder
+        curve = gain_curve(edges_db[reach : len(edges_db) - reach], interval=interval)
+        louder *= curve[start % interval :][: louder.shape[1]]
+        return louder
+
+
+class LevelProfile:
+    """Peaks and loudness of a piece over time, from which its gain is found.
+
+    Keeps two numbers per control interval, 6 kB per second of audio, whatever the channels.
+    """
+
+    def __init__(self, sample_rate: int, channels: int) -> None:
+        """Make a profile for one piece of `channels` channels at `sample_rate` Hz."""
+        self._sample_rate = sample_rate
+        self._interval = interval_samples(sample_rate)
+        self._samples = 0
+        self._sections = k_weighting(sample_rate)
+        self._state: NDArray[np.float64] = np.zeros((2, channels, 2))
+        self._held: list[Wav] = [np.zeros((channels, SIDE_TAPS), np.float32)]
+        self._held_samples = SIDE_TAPS
+        self._highest = 0.0
+        self._peaks: list[NDArray[np.float32]] = []  # true peak per interval
+        self._energies: list[NDArray[np.float32]] = []  # Σ of the squared K-weighted samples
+
+    def update(self, block: Wav) -> None:
+        """Take the next samples `[C, n]`, any n, as they reach the loudness stage."""
+        self._samples += block.shape[1]
+        self._held.append(block)
+        self._held_samples += block.shape[1]
+        chunk = CHUNK_INTERVALS * self._interval
+        if self._held_samples < chunk + 2 * SIDE_TAPS:
+            return
+        held = np.concatenate(self._held, axis=1)
+        while held.shape[1] >= chunk + 2 * SIDE_TAPS:
+            self._take(held[:, : chunk + 2 * SIDE_TAPS])
+            held = held[:, chunk:]
+        self._held, self._held_samples = [held.copy()], held.shape[1]
+
+    def resolve(self, settings: Settings) -> tuple[dict[str, Any], str]:
+        """Return the settings with `gain_db` filled in, and what was done, in words.
+
+        To be called after the last block; as often as wanted, with other settings.
+        """
+        self._finish()
+        lufs = self._lufs(0.0, math.inf)
+        target, ceiling_db = settings["target_lufs"], settings["ceiling_dbtp"]
+        if target is None or lufs is None:
+            why = "silence stays silent" if target is not None else "the level is kept"
+            return {**settings, "gain_db": 0.0, "limit": False}, why
+        aim_db = _ceiling_db(settings)
+        allowed = _allowed_db(settings)
+        peak_db = 20 * math.log10(self._highest)
+        needed = target - lufs
+        most = aim_db + allowed - peak_db
+        gain_db = self._solve(target, needed, most, aim_db)
+        gain_db = round(math.floor(gain_db / GAIN_STEP_DB - 0.01) * GAIN_STEP_DB, 3)
+        limited_db = max(0.0, peak_db + gain_db - aim_db)
+        result = self._lufs(gain_db, aim_db) or -math.inf
+        moved = f"{'raised' if gain_db >= 0 else 'lowered'} by {abs(gain_db):.1f} dB"
+        reason = f"{moved}, from {_text(lufs)} to {_text(result)} LUFS"
+        if limited_db >= 0.05:
+            reason += f", peaks limited to {_text(ceiling_db)} dBTP by up to {limited_db:.1f} dB"
+        else:
+            reason += f", no peak needs limiting to stay under {_text(ceiling_db)} dBTP"
+        if target - result > 0.1:
+            would_db = self._solve(target, needed, aim_db + LIMITING_MAX_DB - peak_db, aim_db)
+            would_db += peak_db - aim_db
+            much = "more than " if would_db >= LIMITING_MAX_DB else ""
+            reason += (
+                f"; {_text(target)} LUFS would need {much}{would_db:.1f} dB of limiting, "
+                f"at most {allowed:g} are allowed"
+            )
+        return {**settings, "gain_db": gain_db}, reason
+
+    def _solve(self, target: float, needed: float, most: float, aim_db: float) -> float:
+        """Return the gain at which the limited piece has its target loudness; `most` at most, dB."""
+
+        def missing(gain_db: float) -> float:
+            lufs = self._lufs(gain_db, aim_db)
+            return target - (ABSOLUTE_GATE_LUFS if lufs is None else lufs)
+
+        if missing(most) >= 0:
+            return most
+        least = min(needed, most)
+        if abs(missing(least)) < 0.005:  # nothing is limited, as most often
+            return least
+        while missing(least) < 0:  # the gates let other passages in than at the original level
+            least -= 1.0
+        return float(scipy.optimize.brentq(missing, least, most, xtol=0.003))
+
+    def _lufs(self, gain_db: float, aim_db: float) -> float | None:
+        """Return the gated loudness after gain and limiter; None if all of it is below the gate.
+
+        A piece shorter than one block of 0.4 s is taken as one block.
+        """
+        peaks, energies = self._peaks[0], self._energies[0].astype(np.float64)
+        if aim_db < math.inf:
+            edges_db = reduction_db(
+                peaks, ceiling=_amplitude(aim_db - gain_db), sample_rate=self._sample_rate
+            )
+            if edges_db.any():
+                edges = 10 ** (-edges_db.astype(np.float64) / 20)
+                left, right = edges[:-1], edges[1:]
+                energies *= (left * left + left * right + right * right) / 3
+        total = np.concatenate([[0.0], np.cumsum(energies)])
+        seconds = self._samples / self._sample_rate
+        blocks = math.floor((seconds - 0.4) / 0.1 + 1e-6) + 1
+        if blocks > 0:
+            tenth = 0.1 * self._sample_rate / self._interval
+            at = np.rint(np.arange(blocks + 4) * tenth).astype(int).clip(max=len(energies))
+            power = (total[at[4:]] - total[at[:-4]]) / ((at[4:] - at[:-4]) * self._interval)
+        else:
+            power = total[-1:] / max(self._samples, 1)
+        power = power * 10 ** (gain_db / 10)
+        power = power[power > _power(ABSOLUTE_GATE_LUFS)]
+        if not len(power):
+            return None
+        power = power[power > power.mean() * 10 ** (RELATIVE_GATE_LU / 10)]
+        return float(-0.691 + 10 * np.log10(power.mean()))
+
+    def _take(self, window: Wav) -> None:
+        """Profile whole intervals, `[C, SIDE_TAPS + n · interval + SIDE_TAPS]`."""
+        interval = self._interval
+        body = window[:, SIDE_TAPS:-SIDE_TAPS]
+        self._highest = max(self._highest, float(body.max()), -float(body.min()))
+        # The gain never lifts the highest peak more than LIMITING_MAX_DB over the ceiling, so
+        # peaks that far below it are not limited and need not be known.
+        floor = self._highest * _amplitude(-LIMITING_MAX_DB)
+        peaks = interval_peaks(window, interval=interval, floor=floor)
+        self._highest = max(self._highest, float(peaks.max()))
+        self._peaks.append(peaks)
+        weighted, self._state = sosfilt(
+            self._sections, np.add(body, OFFSET, dtype=np.float64), zi=self._state
+        )
+        weighted = weighted.reshape(len(body), -1, interval)
+        self._energies.append(np.einsum("cnd,cnd->n", weighted, weighted).astype(np.float32))
+
+    def _finish(self) -> None:
+        """Profile what is left, with silence after it, and join the chunks."""
+        left = self._samples - sum(map(len, self._peaks)) * self._interval
+        if left > 0:
+            held = np.concatenate(self._held, axis=1)
+            size = -(-left // self._interval) * self._interval + 2 * SIDE_TAPS
+            self._take(np.pad(held, ((0, 0), (0, size - held.shape[1]))))
+        self._peaks = [np.concatenate([np.zeros(0, np.float32), *self._peaks])]
+        self._energies = [np.concatenate([np.zeros(0, np.float32), *self._energies])]
+
+
+def _allowed_db(settings: Settings) -> float:
+    return float(settings["max_limiting_db"]) if settings["limit"] else 0.0
+
+
+def _ceiling_db(settings: Settings) -> float:
+    return float(settings["ceiling_dbtp"]) - MARGIN_DB
+
+
+def _amplitude(level_db: float) -> float:
+    return float(10 ** (level_db / 20))
+
+
+def _power(lufs: float) -> float:
+    return float(10 ** ((lufs + 0.691) / 10))
+
+
+def _text(level_db: float) -> str:
+    """Return a level with a proper minus sign, at most one digit after the point."""
+    return f"{level_db:.1f}".removesuffix(".0").replace("-", "−")

@@ -1,0 +1,101 @@
+"""One STFT convention for the whole project.
+
+Periodic Hann window, not normalised; frame k is centred on sample `k * hop_length` of the whole
+piece, counted from its start. So the frames of a piece do not depend on how it was cut.
+A full-scale sine has |X| = n_fft / 4; white noise of RMS σ has E|X|² = σ² · 3/8 · n_fft.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from nitido.wav import Wav
+
+Spec: TypeAlias = NDArray[np.complex64]
+
+
+@lru_cache(maxsize=32)
+def hann(n_fft: int) -> NDArray[np.float32]:
+    """Return the periodic Hann window of `n_fft` samples, read-only."""
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+    window.flags.writeable = False
+    return window
+
+
+def fft_size(seconds: float, *, sample_rate: int) -> int:
+    """Return the power of two nearest to `seconds` on a logarithmic scale.
+
+    >>> fft_size(0.512, sample_rate=32000), fft_size(0.512, sample_rate=48000)
+    (16384, 32768)
+    """
+    return int(2 ** round(float(np.log2(seconds * sample_rate))))
+
+
+def band(low_hz: float, high_hz: float, *, n_fft: int, sample_rate: int) -> slice:
+    """Return the bins from `low_hz` (included) to `high_hz` (excluded)."""
+    bins = np.ceil(np.array([low_hz, high_hz]) * n_fft / sample_rate - 1e-9)
+    low, high = np.clip(bins, 0, n_fft // 2 + 1).astype(int)
+    return slice(int(low), int(high))
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The grid of STFT frames of a piece: size and distance, in samples.
+
+    `analyse` and `synthesise` see a window of the piece that begins at sample `first`; they use the
+    frames that lie wholly inside it. A sample that is at least `n_fft` away from both ends of the
+    window is restored exactly.
+    """
+
+    n_fft: int
+    hop_length: int
+
+    def indices(self, first: int, length: int) -> range:
+        """Return the indices of the frames that lie wholly in `[first, first + length)`."""
+        half = self.n_fft // 2
+        low = -((-(first + half)) // self.hop_length)
+        high = (first + length - half) // self.hop_length
+        return range(low, max(low, high + 1))
+
+    def analyse(self, window: Wav, *, first: int) -> Spec:
+        """Return the spectrum `[C, N, F]` of the frames that lie wholly in `window` `[C, T]`."""
+        frames = self.indices(first, window.shape[1])
+        if not len(frames):
+            return np.zeros((window.shape[0], 0, self.n_fft // 2 + 1), np.complex64)
+        offset = frames.start * self.hop_length - self.n_fft // 2 - first
+        cut = np.lib.stride_tricks.sliding_window_view(window[:, offset:], self.n_fft, axis=1)
+        cut = cut[:, :: self.hop_length][:, : len(frames)]
+        return scipy.fft.rfft(cut * hann(self.n_fft), axis=2)  # type: ignore[no-any-return]
+
+    def synthesise(self, spec: Spec, *, first: int, length: int) -> Wav:
+        """Return the waveform `[C, length]` from sample `first` on, of frames `[C, N, F]`.
+
+        Weighted overlap-add: each frame is windowed again and the sum is divided by the sum of the
+        squared windows, so an unchanged spectrum gives back the waveform.
+        """
+        frames = self.indices(first, length)
+        n_fft, hop = self.n_fft, self.hop_length
+        out = np.zeros((spec.shape[0], length), np.float32)
+        if not len(frames):
+            return out
+        cut = scipy.fft.irfft(spec, n_fft, axis=2) * (hann(n_fft) / self._norm())
+        offset = frames.start * hop - n_fft // 2 - first
+        overlap = n_fft // hop
+        for phase in range(overlap):  # frames of one phase do not overlap: add them all at once
+            part = cut[:, phase::overlap]
+            begin = offset + phase * hop
+            flat = part.reshape(part.shape[0], -1)
+            out[:, begin : begin + flat.shape[1]] += flat
+        return out
+
+    def _norm(self) -> NDArray[np.float32]:
+        """Return the sum of squared windows over one frame's length, on the infinite grid."""
+        square = hann(self.n_fft).astype(np.float64) ** 2
+        period = square.reshape(-1, self.hop_length).sum(axis=0)
+        return np.tile(period, self.n_fft // self.hop_length).astype(np.float32)

@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+import soundfile
+
+from nitido.diagnosis.edges import EndAnalyser, StartAnalyser
+
+
+def examine(analyser, wav, *, sample_rate=48000, cut=10**9):
+    listener = analyser(sample_rate=sample_rate, channels=wav.shape[0])
+    for start in range(0, wav.shape[1], cut):
+        listener.update(wav[:, start : start + cut])
+    return listener.finish()
+
+
+def chord(seconds=3.0, *, sample_rate=48000, channels=1):
+    """A steady chord that begins at a zero crossing and stops dead."""
+    t = np.arange(round(seconds * sample_rate)) / sample_rate
+    wav = sum(0.1 * np.sin(2 * np.pi * hz * t) for hz in (220, 277, 330, 1760))
+    return np.tile(wav.astype(np.float32), (channels, 1))
+
+
+def silence(seconds, *, channels=1):
+    return np.zeros((channels, round(seconds * 48000)), np.float32)
+
+
+def fade(wav, seconds):
+    count = round(seconds * 48000)
+    wav = wav.copy()
+    wav[:, -count:] *= (0.5 + 0.5 * np.cos(np.pi * np.arange(count) / count)).astype(np.float32)
+    return wav
+
+
+def test_music_that_stops_dead_ends_in_a_cut():
+    finding = examine(EndAnalyser, chord())
+    assert finding.details["cut"] is True
+    assert finding.severity == "clear"
+    assert finding.value == pytest.approx(10 * np.log10(4 * 0.1**2 / 2), abs=2)
+    assert finding.where[0][1] == pytest.approx(3)
+
+
+@pytest.mark.parametrize("seconds", [0.036, 0.2, 1.5])
+def test_a_faded_end_is_not_a_cut(seconds):
+    finding = examine(EndAnalyser, fade(chord(), seconds))
+    assert finding.details["cut"] is False
+    assert not finding.found
+
+
+def test_notes_that_ring_out_are_not_cut():
+    t = np.arange(3 * 48000) / 48000
+    ringing = chord() * np.exp(-2.5 * t).astype(np.float32)
+    assert examine(EndAnalyser, ringing).details["cut"] is False
+
+
+def test_a_cut_far_below_hearing_does_not_matter():
+    assert examine(EndAnalyser, chord() * np.float32(0.01)).details["cut"] is False
+
+
+def test_silence_at_the_end_is_measured():
+    finding = examine(EndAnalyser, np.concatenate([chord(), silence(2.5)], axis=1))
+    assert finding.details["silence_seconds"] == pytest.approx(2.5, abs=0.001)
+    assert finding.details["cut"] is False
+    assert finding.severity == "slight"
+
+
+def test_silence_at_the_start_is_measured():
+    finding = examine(StartAnalyser, np.concatenate([silence(2.5), chord()], axis=1))
+    assert finding.details["silence_seconds"] == pytest.approx(2.5, abs=0.001)
+    assert finding.severity == "slight"
+
+
+def test_noise_60_db_under_the_music_counts_as_silence():
+    rng = np.random.default_rng(0)
+    hiss = (3e-5 * rng.standard_normal((1, 48000))).astype(np.float32)
+    wav = np.concatenate([hiss, chord(), hiss], axis=1)
+    assert examine(StartAnalyser, wav).details["silence_seconds"] == pytest.approx(1, abs=0.001)
+    assert examine(EndAnalyser, wav).details["silence_seconds"] == pytest.approx(1, abs=0.001)
+
+
+def test_a_start_in_the_middle_of_a_wave_is_a_click():
+    wav = chord()[:, 30:]
+    assert abs(wav[0, 0]) > 0.1
+    finding = examine(StartAnalyser, wav)
+    assert finding.details["click"] is True
+    assert finding.severity == "slight"
+
+
+def test_a_start_from_zero_is_not_a_click():
+    assert not examine(StartAnalyser, chord()).found
+
+
+def test_a_hi_hat_on_the_first_sample_is_not_a_click():
+    rng = np.random.default_rng(0)
+    hat = 0.3 * rng.standard_normal(24000) * np.exp(-np.arange(24000) / 2000)
+    assert not examine(StartAnalyser, hat.astype(np.float32)[None]).found
+
+
+@pytest.mark.parametrize("analyser", [StartAnalyser, EndAnalyser])
+def test_an_empty_piece_has_no_edges(analyser):
+    finding = examine(analyser, silence(0))
+    assert finding.value is None
+    assert not finding.found
+
+
+@pytest.mark.parametrize("analyser", [StartAnalyser, EndAnalyser])
+@pytest.mark.parametrize("samples", [1, 50, 48000])
+def test_pure_silence_has_neither_click_nor_cut(analyser, samples):
+    finding = examine(analyser, np.zeros((2, samples), np.float32))
+    assert finding.value == -120
+    assert finding.details["silence_seconds"] == pytest.approx(samples / 48000)
+    assert not finding.found
+
+
+@pytest.mark.parametrize("samples", [1, 2, 100])
+def test_a_moment_is_too_short_to_be_cut(samples):
+    assert examine(EndAnalyser, np.full((1, samples), 0.5, np.float32)).details["cut"] is False
+
+
+@pytest.mark.parametrize(("sample_rate", "channels"), [(8000, 1), (44100, 64), (192000, 2)])
+def test_it_works_at_every_rate_and_width(sample_rate, channels):
+    wav = chord(1, sample_rate=sample_rate, channels=channels)
+    assert examine(EndAnalyser, wav, sample_rate=sample_rate).details["cut"] is True
+    assert not examine(StartAnalyser, wav, sample_rate=sample_rate).found
+
+
+@pytest.mark.parametrize("analyser", [StartAnalyser, EndAnalyser])
+@pytest.mark.parametrize("cut", [101, 4800, 50000])
+def test_it_does_not_depend_on_how_the_piece_is_cut(analyser, cut):
+    rising = chord(channels=2) * np.linspace(0.001, 1, 3 * 48000, dtype=np.float32)
+    wav = np.concatenate([silence(0.3, channels=2), rising, silence(0.7, channels=2)], axis=1)
+    assert examine(analyser, wav, cut=cut) == examine(analyser, wav)
+
+
+def test_most_real_musicgen_clips_end_in_a_cut(shared_audio):
+    cut = 0
+    for name in ("cinematic-epic", "lofi-calm", "piano-melancholic", "rock-90s"):
+        wav, sample_rate = soundfile.read(
+            shared_audio / "musicgen" / f"azira18_{name}.wav", dtype="float32", always_2d=True
+        )
+        cut += examine(EndAnalyser, wav.T, sample_rate=sample_rate).details["cut"]
+    assert cut >= 3

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import soundfile
+
+from nitido.diagnosis.gaps import GapsAnalyser
+
+
+def examine(wav, *, sample_rate=48000, cut=10**9):
+    analyser = GapsAnalyser(sample_rate=sample_rate, channels=wav.shape[0])
+    for start in range(0, wav.shape[1], cut):
+        analyser.update(wav[:, start : start + cut])
+    return analyser.finish()
+
+
+def music(seconds=4.0, *, sample_rate=48000, channels=1):
+    rng = np.random.default_rng(0)
+    t = np.arange(round(seconds * sample_rate)) / sample_rate
+    wav = 0.2 * np.sin(2 * np.pi * 110 * t) + 0.1 * np.sin(2 * np.pi * 1234 * t)
+    return (wav + 0.03 * rng.standard_normal((channels, t.size))).astype(np.float32)
+
+
+def test_dropouts_are_found_where_they_are():
+    wav = music()
+    for begin in (10000, 70000, 150000):
+        wav[:, begin : begin + 480] = 0
+    finding = examine(wav)
+    assert finding.value == 3
+    assert finding.found
+    starts = [start for start, _ in finding.where]
+    assert starts == pytest.approx([10000 / 48000, 70000 / 48000, 150000 / 48000], abs=1e-4)
+    assert finding.details["seconds"] == pytest.approx(0.03, abs=1e-3)
+
+
+@pytest.mark.parametrize(("milliseconds", "count"), [(1, 0), (3, 1), (50, 1), (400, 1), (700, 0)])
+def test_a_gap_lasts_from_2_ms_to_half_a_second(milliseconds, count):
+    wav = music()
+    wav[:, 60000 : 60000 + 48 * milliseconds] = 0
+    assert examine(wav).value == count
+
+
+def test_a_held_sample_is_a_gap():
+    wav = music()
+    wav[:, 60000:61000] = wav[:, 59999:60000]
+    assert examine(wav).value == 1
+
+
+def test_a_gap_in_one_channel_counts_once_and_in_both_too():
+    wav = music(channels=2)
+    wav[1, 60000:61000] = 0
+    wav[:, 100000:101000] = 0
+    assert examine(wav).value == 2
+
+
+def test_music_without_gaps_has_none():
+    assert examine(music()).value == 0
+
+
+def test_a_rest_between_notes_is_not_a_gap():
+    note = music(0.3)
+    note *= np.minimum(1, np.arange(note.shape[1]) / 200) * np.linspace(1, 0, note.shape[1])
+    rest = np.zeros((1, 9600), np.float32)
+    wav = np.concatenate([note.astype(np.float32), rest] * 6, axis=1)
+    assert examine(wav).value == 0
+
+
+def test_a_drum_loop_between_digital_silences_has_no_gaps():
+    t = np.arange(9600) / 48000
+    drum = 0.5 * np.sin(2 * np.pi * 80 * t) * np.exp(-30 * t)
+    wav = np.tile(np.concatenate([drum, np.zeros(4800)]), 10)
+    assert examine((np.round(wav * 32768) / 32768).astype(np.float32)[None]).value == 0
+
+
+@pytest.mark.parametrize("hz", [30, 55, 110, 220])
+def test_a_square_wave_has_no_gaps(hz):
+    t = np.arange(96000) / 48000
+    square = 0.3 * np.sign(np.sin(2 * np.pi * hz * t + 0.1))
+    assert examine(square.astype(np.float32)[None]).value == 0
+
+
+def test_a_quiet_passage_of_a_coarse_file_has_no_gaps():
+    wav = np.round(music() * 0.003 * 127) / 127  # mostly zeros at 8 bits
+    assert examine(wav.astype(np.float32)).value == 0
+
+
+@pytest.mark.parametrize("samples", [0, 1, 480, 96000])
+def test_silence_and_moments_have_no_gaps(samples):
+    assert examine(np.zeros((2, samples), np.float32)).value == 0
+    assert examine(np.ones((2, samples), np.float32)).value == 0
+
+
+@pytest.mark.parametrize(("sample_rate", "channels"), [(8000, 1), (44100, 64), (192000, 2)])
+def test_it_works_at_every_rate_and_width(sample_rate, channels):
+    wav = music(1, sample_rate=sample_rate, channels=channels)
+    wav[:, sample_rate // 2 : sample_rate // 2 + sample_rate // 50] = 0
+    assert examine(wav, sample_rate=sample_rate).value == 1
+
+
+@pytest.mark.parametrize("cut", [1009, 47999, 100000])
+def test_it_does_not_depend_on_how_the_piece_is_cut(cut):
+    wav = music(channels=2)
+    for begin in (47900, 60000, 95500, 144000):
+        wav[:, begin : begin + 1000] = 0
+    wav[0, 100000:119000] = 0
+    assert examine(wav, cut=cut) == examine(wav)
+    assert examine(wav).value == 5
+
+
+@pytest.mark.parametrize("name", ["castanets", "contrabassoon", "glock", "harpsichord", "strauss"])
+def test_good_recordings_have_no_gaps(shared_audio, name):
+    wav, sample_rate = soundfile.read(
+        shared_audio / "clean" / "test" / f"visqol_{name}.flac", dtype="float32", always_2d=True
+    )
+    assert not examine(wav.T, sample_rate=sample_rate).found
