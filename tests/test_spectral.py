@@ -1,4 +1,4 @@
-import itertools
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_neighbouring_bands_share_no_bin_and_leave_none_out():
     edges = [0, 440, 1000, 5000, 24_001]
     bins = [
         k
-        for low, high in itertools.pairwise(edges)
+        for low, high in pairwise(edges)
         for k in range(513)[band(low, high, n_fft=1024, sample_rate=48_000)]
     ]
     assert bins == list(range(513))

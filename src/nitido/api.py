@@ -107,7 +107,9 @@ def restore(
         raise ConfigError(f"block_seconds is {block_seconds!r}; it is a positive number.")
     source = open_source(audio, sample_rate)
     if plan is None:  # choices are checked before the file is read
-        adjust(load_preset(preset), stages=list(stages or []), without=list(without), settings=settings)
+        adjust(
+            load_preset(preset), stages=list(stages or []), without=list(without), settings=settings
+        )
     diagnosis = examine(source, on_progress=on_progress, share=(0.0, DIAGNOSED))
     if plan is None:
         plan = _plan(
@@ -118,6 +120,4 @@ def restore(
             settings=settings,
             output_sample_rate=output_sample_rate,
         )
-    return carry_out(
-        source, diagnosis, plan, block_seconds=block_seconds, on_progress=on_progress
-    )
+    return carry_out(source, diagnosis, plan, block_seconds=block_seconds, on_progress=on_progress)

@@ -38,9 +38,7 @@ def reblock(blocks: Iterable[Wav], size: int) -> Iterator[Wav]:
         yield np.concatenate(held, axis=1)
 
 
-def windows(
-    blocks: Iterable[Wav], *, size: int, context: int
-) -> Iterator[tuple[Wav, int]]:
+def windows(blocks: Iterable[Wav], *, size: int, context: int) -> Iterator[tuple[Wav, int]]:
     """Yield `(window, start)`: `size` samples from `start` on, with `context` more on either side.
 
     `window` is `[C, context + n + context]` with n = `size`, less at the end. Before the first and

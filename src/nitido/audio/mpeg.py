@@ -52,7 +52,8 @@ def check_mp3(path: Path) -> Repair | None:
     """Check that all frames are there.
 
     Returns:
-        a Xing header with the right number of frames, where the file has none or a wrong one.
+        the file from its first frame on, as libsndfile's decoder writes what it thinks of ID3 tags
+        to the terminal; with a right Xing header, where the file has none or a wrong one.
 
     Raises:
         AudioReadError: the last frame is not whole, or frames are missing at the end.
@@ -73,7 +74,7 @@ def check_mp3(path: Path) -> Repair | None:
             f"{path.name} is cut short: only {frames} frames{promise} are whole; get the file "
             "again from where it came from."
         )
-    return None if promised == frames else Repair(_xing(head[:4], frames), body)
+    return Repair(b"", start) if promised == frames else Repair(_xing(head[:4], frames), body)
 
 
 def _first_frame(view: mmap.mmap) -> int:

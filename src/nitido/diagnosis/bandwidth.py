@@ -106,7 +106,9 @@ class BandwidthAnalyser:
         }
         if not fault:
             summary = f"Full band: the sound fades out by itself, around {reach_hz / 1000:.1f} kHz."
-            return Finding("bandwidth", details["ceiling_hz"], "Hz", "none", summary, "", (), details)
+            return Finding(
+                "bandwidth", details["ceiling_hz"], "Hz", "none", summary, "", (), details
+            )
         severity: Severity = (
             "severe" if ceiling_hz < 10_000 else "clear" if ceiling_hz < 16_500 else "slight"
         )

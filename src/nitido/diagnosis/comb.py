@@ -41,6 +41,7 @@ LIVE_RANGE_DB = 60.0  # frames further below the loudest are silence, not eviden
 # Clean music, 84 files: excess over control at most 1.1 dB (sd 0.4) and 2.4 standard errors, save
 # one recording with mains hum, whose lines are real.
 EXCESS_MIN_DB = 1.0
+MEDIAN_MIN_DB = 0.6
 STANDARD_ERRORS_MIN = 2.6
 CLEAR_DB, SEVERE_DB = 2.0, 5.0
 
@@ -179,6 +180,7 @@ class _Family:
     excess_db: float
     control_db: float
     error_db: float  # standard error of the difference
+    median_db: float  # of the lines, over the median of the control lines
 
     @property
     def height_db(self) -> float:
@@ -187,11 +189,15 @@ class _Family:
 
     @property
     def found(self) -> bool:
-        """Whether these lines are there, beyond what music does by chance."""
-        return self.height_db >= max(EXCESS_MIN_DB, STANDARD_ERRORS_MIN * self.error_db)
+        """Whether these lines are there, beyond what music does by chance.
+
+        Most of them: a note whose pitch is the spacing puts a few partials on the grid.
+        """
+        certain = self.height_db >= max(EXCESS_MIN_DB, STANDARD_ERRORS_MIN * self.error_db)
+        return certain and self.median_db >= MEDIAN_MIN_DB
 
 
-_NONE = _Family(0.0, 0.0, 0.0, 1.0)
+_NONE = _Family(0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 class _Lines:
@@ -225,7 +231,13 @@ class _Lines:
         places = places if spacing_hz > 60 else np.array([0.5])
         control = self.excess_db((hz[:, None] + places * spacing_hz).ravel())
         error = np.hypot(lines.std(), control.std()) / np.sqrt(len(lines))
-        return _Family(spacing_hz, float(lines.mean()), float(control.mean()), float(error))
+        return _Family(
+            spacing_hz,
+            float(lines.mean()),
+            float(control.mean()),
+            float(error),
+            float(np.median(lines) - np.median(control)),
+        )
 
     def search(self) -> _Family | None:
         """Return the comb of another decoder, if there is one.
@@ -234,22 +246,23 @@ class _Lines:
         one pitch has a grid of partials too, but its spacing is no such number, and its partials
         do not stand as high in the upper half of the spectrum.
         """
-        best: _Family | None = None
         middle_hz = (LOW_HZ[400.0] + self.high_hz) / 2
-        for spacing_hz in DECODER_SPACINGS_HZ:
-            if spacing_hz > (self.high_hz - middle_hz) / 4:
-                continue
-            family = self.family(spacing_hz)
-            if not _certain(family) or (best and best.height_db >= family.height_db):
-                continue
-            if _certain(self.family(spacing_hz, low_hz=middle_hz)):
-                best = family
-        return best
+        certain = [
+            family
+            for spacing_hz in DECODER_SPACINGS_HZ
+            if spacing_hz < (self.high_hz - middle_hz) / 4
+            and _certain(family := self.family(spacing_hz))
+            and _certain(self.family(spacing_hz, low_hz=middle_hz))
+        ]
+        highest = max((family.height_db for family in certain), default=0.0)
+        # Multiples of a spacing are certain as well: take the finest that is about as high.
+        return next((family for family in certain if family.height_db > highest / 2), None)
 
 
 def _certain(family: _Family) -> bool:
     """Whether the lines are there although many spacings were tried."""
-    return family.height_db >= max(2 * EXCESS_MIN_DB, 2 * STANDARD_ERRORS_MIN * family.error_db)
+    height_db = min(family.height_db, 2 * family.median_db)
+    return height_db >= max(3 * EXCESS_MIN_DB, 2 * STANDARD_ERRORS_MIN * family.error_db)
 
 
 def _finding(lines: _Lines, coarse: _Family, fine: _Family, mean_square: float) -> Finding:

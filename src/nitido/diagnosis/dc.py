@@ -46,7 +46,7 @@ class DcAnalyser:
         offset = (self._sum + self._tile_sum) / max(self._samples, 1)
         worst = int(np.argmax(np.abs(offset)))
         details = {"offset": offset.tolist()}
-        if not offset[worst]:
+        if abs(offset[worst]) < 1e-12:  # −240 dBFS: rounding
             return Finding("dc", None, "dBFS", "none", "No constant offset.", details=details)
         level = 20 * math.log10(abs(offset[worst]))
         rms = 10 * math.log10(self._energy[worst] / self._samples)

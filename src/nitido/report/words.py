@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nitido.restoration.result import Restoration
 
 PLACES_SHOWN = 3
+COUNTED = ("samples", "gaps", "")  # units of whole numbers
 
 
 def amount(finding: Finding) -> str:
@@ -23,10 +24,12 @@ def amount(finding: Finding) -> str:
     if value is None:
         return "–"
     if unit == "Hz" and abs(value) >= 1000:
-        return f"{value / 1000:.1f} kHz"
+        value, unit = value / 1000, "kHz"
     if not unit:
-        return f"{value:.2f}".rstrip("0").rstrip(".")
-    return f"{value:.1f} {unit}" if value != int(value) or "dB" in unit else f"{value:.0f} {unit}"
+        text, unit = f"{value:.2f}", "correlation" if finding.kind == "width" else ""
+    else:
+        text = f"{value:.0f}" if unit in COUNTED else f"{value:.1f}"
+    return f"{text} {unit}".strip().replace("-", "−")
 
 
 def clock(seconds: float) -> str:
@@ -104,7 +107,7 @@ def differences(restoration: Restoration) -> list[str]:
     peak = after["loudness"].details["true_peak_dbtp"]
     true_peak = "" if peak is None else f", true peak {peak:.1f} dBTP"
     loudness = f"loudness: {amount(before['loudness'])} → {amount(after['loudness'])}"
-    return [*lines, loudness + true_peak]
+    return [*lines, loudness + true_peak.replace("-", "−")]
 
 
 def account(restoration: Restoration) -> list[str]:

@@ -19,8 +19,8 @@ from nitido.restoration.stages.width import Width
 STAGES: dict[str, type[Stage]] = {
     stage.name: stage
     for stage in (
+        Declip,  # before the offset moves the levels at which it clipped
         Dc,
-        Declip,
         Decomb,
         Tone,
         Bandwidth,

@@ -14,6 +14,7 @@ from nitido.diagnosis.finding import Diagnosis
 from nitido.diagnosis.nonfinite import nonfinite_finding
 from nitido.restoration.chain import BLOCK_SECONDS, Chain
 from nitido.restoration.plan import Plan, build
+from nitido.restoration.registry import STAGES
 from nitido.restoration.result import Restoration, dry_blocks
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stages.loudness import LevelProfile
@@ -122,9 +123,7 @@ def _loudness_pass(
         plan = plan.with_step(replace(step, settings=settings, reason=reason))
         step = plan["loudness"]
     gain = np.float32(10 ** (step.settings["gain_db"] / 20) if step.on else 1.0)
-    limited = ChangeMeter(
-        "loudness", sample_rate=rate, budget_db=plan.stage_budget_db("loudness")
-    )
+    limited = ChangeMeter("loudness", sample_rate=rate, budget_db=plan.stage_budget_db("loudness"))
     whole = ChangeMeter("whole", sample_rate=rate, budget_db=plan.budget_db)
     examination = Examination(sample_rate=rate, channels=channels)
     after = Scratch(channels=channels)
@@ -136,9 +135,7 @@ def _loudness_pass(
             yield from before.blocks(size)
             return
         stage = build(step, sample_rate=rate, channels=channels, samples=samples)
-        for window, start in windows(
-            before.blocks(size), size=size, context=stage.context_samples
-        ):
+        for window, start in windows(before.blocks(size), size=size, context=stage.context_samples):
             result = stage.apply(window, start=start)
             limited.update(stage.span(window) * gain, result)
             yield result
@@ -175,18 +172,12 @@ def _over(changes: Iterable[Change]) -> Change | None:
 def _verdicts(
     changes: tuple[Change, ...], corrected: dict[str, list[Change]]
 ) -> tuple[Change, ...]:
-    """Return the changes as they ended, and those of stages that had to be bypassed."""
-    ended = {change.stage for change in changes}
-    bypassed = [
-        replace(tries[-1], verdict="bypassed")
-        for stage, tries in corrected.items()
-        if stage not in ended
-    ]
-    kept = [
-        replace(change, verdict="turned down") if change.stage in corrected else change
-        for change in changes
-    ]
-    return (*bypassed, *kept)
+    """Return the changes as they ended, in the order of the chain, bypassed stages included."""
+    found = {stage: replace(tries[-1], verdict="bypassed") for stage, tries in corrected.items()}
+    for change in changes:
+        turned_down = change.stage in corrected
+        found[change.stage] = replace(change, verdict="turned down") if turned_down else change
+    return tuple(found[name] for name in (*STAGES, "whole") if name in found)
 
 
 def _report(
@@ -203,4 +194,6 @@ def _report(
         yield block
         done += block.shape[1]
         if on_progress is not None:
-            on_progress((low + (high - low) * done / max(samples, 1)) * total_seconds, total_seconds)
+            on_progress(
+                (low + (high - low) * done / max(samples, 1)) * total_seconds, total_seconds
+            )

@@ -84,9 +84,7 @@ class Restoration:
         step = self.plan["loudness"]
         gain = 10 ** (step.settings["gain_db"] / 20) if step.on else 1.0
         for block in dry_blocks(self._source, self.plan.sample_rate, self.samples):
-            yield np.broadcast_to(
-                block * np.float32(gain), (self.channels, block.shape[1])
-            )
+            yield np.broadcast_to(block * np.float32(gain), (self.channels, block.shape[1]))
 
     def sidecar(self) -> dict[str, Any]:
         """Return version, plan, findings before and after and changes as plain JSON values."""
@@ -136,7 +134,8 @@ class Restoration:
             "forbidden": self._source.files,
         }
         path = Path(path)
-        written = write(path, self.blocks(), tags=self._source.tags, **options)
+        tags, chunks = self._source.tags, self._source.chunks
+        written = write(path, self.blocks(), tags=tags, chunks=chunks, **options)
         if removed:
             write(path.with_suffix(f".removed{path.suffix}"), self.removed_blocks(), **options)
         if sidecar:

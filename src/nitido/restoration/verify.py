@@ -20,7 +20,15 @@ from nitido.spectral import band, fft_size, hann
 from nitido.wav import Wav
 
 PROTECTED_HZ = (60.0, 7000.0)
-BANDS_HZ = ((0, 60), (60, 250), (250, 1000), (1000, 4000), (4000, 8000), (8000, 16000), (16000, 96000))
+BANDS_HZ = (
+    (0, 60),
+    (60, 250),
+    (250, 1000),
+    (1000, 4000),
+    (4000, 8000),
+    (8000, 16000),
+    (16000, 96000),
+)
 SI_SDR_MAX_DB = 120.0  # beyond float32; also what an unchanged signal reads
 TURN_DOWNS = 2  # a stage over budget is halved this often, then bypassed
 

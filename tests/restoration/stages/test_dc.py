@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.signals import noise, silence, sine
 
 from nitido.chunks import windows
 from nitido.diagnosis.finding import Diagnosis, Finding
 from nitido.errors import ConfigError
 from nitido.restoration.stages.dc import Dc
 from nitido.wav import Wav
-from tests.signals import noise, silence, sine
 
 RATE = 48_000
 
@@ -56,9 +56,7 @@ def test_rumble_asks_for_a_high_pass_at_20_hz() -> None:
 
 
 def test_settings_that_are_given_keep_precedence() -> None:
-    step = Dc.plan(
-        diagnosis(offset=[0.1], rumble=True), {"offset": [0.02], "high_pass_hz": 30.0}
-    )
+    step = Dc.plan(diagnosis(offset=[0.1], rumble=True), {"offset": [0.02], "high_pass_hz": 30.0})
     assert step.settings == {"offset": [0.02], "high_pass_hz": 30.0}
 
 

@@ -24,6 +24,7 @@ from nitido.wav import Wav
 
 FRAME_SECONDS = 0.0107  # n_fft 512 at 48 kHz: a hi-hat does not smear
 TOP_HZ = 22_000.0
+CROSSOVER = 0.935  # of the ceiling: the sound sinks before it ends
 GATE_WIDTH_DB = 6.0
 # Where the sound falls faster than this already below the ceiling, it goes on falling faster still.
 STEEP_DB_PER_KHZ = -3.6
@@ -55,9 +56,9 @@ class Bandwidth(Stage):
     defaults: ClassVar[Settings] = {
         "amount": 1.0,
         "slope_db_per_khz": -2.5,
-        "gate_db": -46.0,
+        "gate_db": -44.0,
         "ceiling_hz": 16_000.0,
-        "crossover_hz": 15_500.0,
+        "crossover_hz": 14_960.0,
         "rms_db": -20.0,
     }
     limits = {
@@ -97,7 +98,7 @@ class Bandwidth(Stage):
         resolved = {
             **settings,
             "ceiling_hz": ceiling_hz,
-            "crossover_hz": round(0.97 * ceiling_hz),
+            "crossover_hz": round(CROSSOVER * ceiling_hz),
             "rms_db": finding.details["rms_db"],
             "slope_db_per_khz": round(_slope(finding.details, settings["slope_db_per_khz"]), 2),
         }
@@ -133,7 +134,7 @@ class Bandwidth(Stage):
         power = _power(spec[:, :, self._reference]).mean(axis=2)
         hz = np.arange(self._added.start, self._added.stop) * self._bin_hz
         slope_db = self.settings["slope_db_per_khz"] * (hz - self._reference_hz) / 1000
-        rise = (hz - self.settings["crossover_hz"]) / (3 * self._bin_hz)
+        rise = (hz - self.settings["crossover_hz"] - 2 * self._bin_hz) / (2 * self._bin_hz)
         shape = 10 ** (slope_db / 20) * np.clip(rise, 0.0, 1.0) * self.settings["amount"]
         # The gate looks at 43 ms, so that it opens for a sound and not for a fluctuation.
         smooth = uniform_filter1d(power, 13, axis=1, mode="nearest")
@@ -141,8 +142,10 @@ class Bandwidth(Stage):
         over_db = density_db - self.settings["rms_db"] - self.settings["gate_db"]
         gate = np.clip(over_db / GATE_WIDTH_DB + 0.5, 0.0, 1.0)
         gate = gate * gate * (3 - 2 * gate)
-        level = (np.sqrt(power) * gate)[:, :, None] * shape
-        return level.astype(np.float32)
+        wanted = (power * gate**2)[:, :, None] * shape.astype(np.float32) ** 2
+        # Around the ceiling something is left: add what is missing, no hole and no bump at the seam.
+        left = uniform_filter1d(_power(spec[:, :, self._added]), 13, axis=1, mode="nearest")
+        return np.sqrt(np.maximum(wanted - left, 0.0))
 
     def _carrier(self, spec: Spec, index: int) -> Spec:
         """Return what to shape, `[C, N, K]`, mean power 1: noise and the band below, moved up."""

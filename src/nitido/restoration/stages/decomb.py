@@ -74,7 +74,9 @@ class Decomb(Stage):
         found = ("lines_hz", "lines_db", "spacing_hz", "rms_db")
         lines = {key: finding.details[key] for key in found}
         count = len(lines["lines_hz"])
-        reason = f"comb every {lines['spacing_hz']:g} Hz, {finding.value:.1f} dB high: {count} lines"
+        reason = (
+            f"comb every {lines['spacing_hz']:g} Hz, {finding.value:.1f} dB high: {count} lines"
+        )
         return Step(cls.name, True, reason, {**settings, **lines})
 
     @property

@@ -206,7 +206,7 @@ class LevelProfile:
         return {**settings, "gain_db": gain_db}, reason
 
     def _solve(self, target: float, needed: float, most: float, aim_db: float) -> float:
-        """Return the gain at which the limited piece has its target loudness; `most` at most, dB."""
+        """Return the gain, dB, up to `most`, at which the limited piece has the target loudness."""
 
         def missing(gain_db: float) -> float:
             lufs = self._lufs(gain_db, aim_db)

@@ -1,0 +1,329 @@
+import io
+import os
+import struct
+import sys
+import textwrap
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import soundfile as sf
+from tests.signals import noise, pink_noise
+
+from nitido.audio import ArraySource, FileSource, open_source, write
+from nitido.chunks import join
+from nitido.errors import (
+    AudioReadError,
+    AudioShapeError,
+    AudioTooShortError,
+    ConfigError,
+    SampleRateError,
+)
+
+SOUND = pink_noise(seconds=1, channels=2)
+
+
+def written(path, wav=SOUND, sample_rate=48_000, **options):
+    return write(
+        path,
+        [wav],
+        sample_rate=sample_rate,
+        channels=wav.shape[0],
+        samples=wav.shape[1],
+        **options,
+    )
+
+
+def everything(source, block_samples=2**18):
+    return join(source.blocks(block_samples), channels=source.channels)
+
+
+def wav_header(*, channels=1, sample_rate=48_000, size=None, sound=b"\0" * 400):
+    frame = channels * 2
+    return b"".join(
+        [
+            b"RIFF" + struct.pack("<I", 36 + len(sound)) + b"WAVE",
+            b"fmt " + struct.pack("<IHHI", 16, 1, channels, sample_rate),
+            struct.pack("<IHH", sample_rate * frame & 0xFFFFFFFF, frame & 0xFFFF, 16),
+            b"data" + struct.pack("<I", len(sound) if size is None else size) + sound,
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.flac", "a.ogg", "a.opus", "a.mp3"])
+@pytest.mark.parametrize("block_samples", [1_000, 7_777, 2**18])
+def test_a_file_read_in_blocks_is_the_file_read_whole(tmp_path, name, block_samples):
+    source = FileSource(written(tmp_path / name))
+    whole, _ = sf.read(source.path, dtype="float32", always_2d=True)
+    assert (source.channels, source.samples, source.sample_rate) == (2, 48_000, 48_000)
+    assert np.array_equal(everything(source, block_samples), whole.T)
+
+
+@pytest.mark.parametrize("container", ["RF64", "W64", "CAF", "AU"])
+def test_less_common_containers_are_read_too(tmp_path, container):
+    path = tmp_path / "song.snd"
+    sf.write(path, SOUND.T, 48_000, format=container, subtype="PCM_24")
+    assert np.abs(everything(FileSource(path)) - SOUND).max() < 2e-7
+
+
+def test_a_source_can_be_read_again_from_its_start(tmp_path):
+    source = FileSource(written(tmp_path / "a.flac"))
+    first = next(source.blocks(100))
+    assert np.array_equal(next(source.blocks(100)), first)
+    assert np.array_equal(everything(source), everything(source))
+
+
+def test_reading_never_writes_to_the_file(tmp_path):
+    path = written(tmp_path / "a.wav")
+    path.chmod(0o444)
+    before = (path.read_bytes(), path.stat().st_mtime_ns)
+    everything(FileSource(path))
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_every_real_clip_gives_as_many_samples_as_it_promises(shared_audio):
+    for path in sorted((shared_audio / "musicgen").iterdir())[::3]:
+        source = FileSource(path)
+        assert sum(block.shape[1] for block in source.blocks()) == source.samples
+
+
+def test_an_mp3_without_a_length_header_loses_nothing(tmp_path):
+    whole = written(tmp_path / "a.mp3").read_bytes()
+    header = whole.index(b"Xing") - 36
+    first = whole.index(whole[header : header + 2], header + 40)
+    (tmp_path / "b.mp3").write_bytes(whole[first:])
+    source = FileSource(tmp_path / "b.mp3")
+    assert source.samples >= 48_000
+    assert everything(source).shape[1] == source.samples
+
+
+def test_two_mp3_files_joined_are_read_to_the_end(tmp_path):
+    once = written(tmp_path / "a.mp3").read_bytes()
+    (tmp_path / "b.mp3").write_bytes(once + once)
+    assert FileSource(tmp_path / "b.mp3").samples >= 2 * 48_000
+
+
+@pytest.mark.parametrize("trailer", [b"TAG".ljust(128, b"x"), bytes(500)])
+def test_what_follows_the_last_frame_of_an_mp3_is_no_reason_to_refuse_it(tmp_path, trailer):
+    whole = written(tmp_path / "a.mp3").read_bytes()
+    (tmp_path / "b.mp3").write_bytes(whole + trailer)
+    assert FileSource(tmp_path / "b.mp3").samples == 48_000
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFFFFF, 0x80000000])
+def test_a_wav_file_written_to_a_pipe_is_read_to_its_end(tmp_path, size):
+    whole = bytearray(written(tmp_path / "a.wav").read_bytes())
+    struct.pack_into("<I", whole, 4, 0xFFFFFFFF)
+    struct.pack_into("<I", whole, whole.index(b"data") + 4, size)
+    (tmp_path / "b.wav").write_bytes(whole)
+    assert np.abs(everything(FileSource(tmp_path / "b.wav")) - SOUND).max() < 1e-6
+
+
+def test_a_flac_file_written_to_a_pipe_is_read_to_its_end(tmp_path):
+    whole = bytearray(written(tmp_path / "a.flac").read_bytes())
+    whole[21] &= 0xF0
+    whole[22:26] = bytes(4)
+    (tmp_path / "b.flac").write_bytes(whole)
+    source = FileSource(tmp_path / "b.flac")
+    assert source.samples == 48_000
+    assert np.abs(everything(source) - SOUND).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.flac", "a.ogg", "a.opus", "a.mp3"])
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
+def test_a_file_that_was_cut_short_is_refused(tmp_path, name, kept):
+    whole = written(tmp_path / name).read_bytes()
+    path = tmp_path / f"short{name}"
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    with pytest.raises(AudioReadError, match="cut short"):
+        everything(FileSource(path))
+
+
+@pytest.mark.parametrize("container", ["RF64", "W64", "CAF"])
+def test_less_common_containers_that_were_cut_short_are_refused(tmp_path, container):
+    memory = io.BytesIO()
+    sf.write(memory, SOUND.T, 48_000, format=container, subtype="PCM_24")
+    path = tmp_path / "song.snd"
+    path.write_bytes(memory.getvalue()[:200_000])
+    with pytest.raises(AudioReadError, match="cut short"):
+        FileSource(path)
+
+
+def test_a_flac_file_damaged_inside_is_refused_while_it_is_read(tmp_path):
+    whole = bytearray(written(tmp_path / "a.flac").read_bytes())
+    middle = len(whole) // 2
+    whole[middle : middle + 64] = bytes(64)
+    (tmp_path / "b.flac").write_bytes(whole)
+    with pytest.raises(AudioReadError, match="damaged"):
+        everything(FileSource(tmp_path / "b.flac"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        wav_header(size=2**31 - 2),
+        wav_header(channels=65_535),
+        wav_header(channels=100),
+        wav_header(channels=0),
+        wav_header(sample_rate=4_000_000_000),
+        wav_header(sample_rate=7_999),
+        wav_header(sample_rate=0),
+        wav_header(sound=b""),
+        b"",
+        b"R",
+        b"These are not the samples you are looking for.\n" * 50,
+        *(
+            magic + b"\xff" * 3000
+            for magic in (b"RIFF", b"OggS", b"fLaC", b"ID3", b"riff", b"caff")
+        ),
+        b"\xff\xfb" * 2000,
+    ],
+)
+def test_headers_that_lie_are_refused_at_once(tmp_path, content):
+    path = tmp_path / "song.wav"
+    path.write_bytes(content)
+    with pytest.raises(AudioReadError, match=r"song\.wav"):
+        everything(FileSource(path))
+
+
+def test_a_flac_header_that_promises_days_is_refused_at_once(tmp_path):
+    whole = bytearray(written(tmp_path / "a.flac").read_bytes())
+    for promised in (b"\x0f\xff\xff\xff\xff", b"\x00\x10\x00\x00\x00"):
+        whole[21] = whole[21] & 0xF0 | promised[0]
+        whole[22:26] = promised[1:]
+        (tmp_path / "b.flac").write_bytes(whole)
+        with pytest.raises(AudioReadError):
+            FileSource(tmp_path / "b.flac")
+
+
+def test_damage_anywhere_in_a_header_gives_sound_or_one_clear_error(tmp_path):
+    rng = np.random.default_rng(0)
+    short = SOUND[:, :2000]
+    for name in ["a.wav", "a.aiff", "a.flac", "a.ogg", "a.mp3"]:
+        whole = written(tmp_path / name, short, tags={"title": ["t"]}).read_bytes()
+        for _ in range(25):
+            broken = bytearray(whole)
+            for at in rng.integers(0, 300, 3):
+                broken[at] = rng.integers(0, 256)
+            (tmp_path / f"b{name}").write_bytes(broken)
+            with suppress(AudioReadError):
+                everything(FileSource(tmp_path / f"b{name}"))
+
+
+def test_one_sample_is_sound_enough(tmp_path):
+    path = written(tmp_path / "a.wav", np.full((1, 1), 0.5, np.float32))
+    assert everything(FileSource(path)).tolist() == [[0.5]]
+
+
+def test_nan_comes_out_as_it_stands_in_the_file(tmp_path):
+    sf.write(tmp_path / "a.wav", np.array([0.0, np.nan, np.inf], np.float32), 48_000, "FLOAT")
+    found = everything(FileSource(tmp_path / "a.wav"))[0]
+    assert found[0] == 0
+    assert np.isnan(found[1])
+    assert np.isposinf(found[2])
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 11_025, 192_000])
+@pytest.mark.parametrize("channels", [1, 8, 64])
+def test_any_usual_rate_and_number_of_channels_is_read(tmp_path, sample_rate, channels):
+    wav = noise(seconds=0.01, channels=channels)
+    source = FileSource(written(tmp_path / "a.wav", wav, sample_rate, bit_depth=32))
+    assert (source.sample_rate, source.channels) == (sample_rate, channels)
+    assert np.array_equal(everything(source), wav)
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    for name, reason in [("nope.wav", "does not exist"), ("", "folder"), ("pipe.wav", "pipe")]:
+        with pytest.raises(AudioReadError, match=reason):
+            FileSource(tmp_path / name)
+    with pytest.raises(AudioReadError, match="device"):
+        FileSource("/dev/zero")
+
+
+def test_m4a_without_ffmpeg_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "song.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(500))
+    with pytest.raises(AudioReadError, match="install ffmpeg"):
+        FileSource(tmp_path / "song.m4a")
+
+
+FFMPEG = """\
+    #!{python}
+    import sys, struct
+    assert "file:{song}" in sys.argv
+    out = sys.stdout.buffer
+    out.write(b"RIFF" + b"\\xff" * 4 + b"WAVEfmt ")
+    out.write(struct.pack("<IHHIIHH", 16, 3, 2, 44100, 0, 8, 32))
+    out.write(b"data" + b"\\xff" * 4)
+    for n in range(1000):
+        out.write(struct.pack("<ff", n / 1000, -n / 1000))
+    out.flush()
+    if {failing}:
+        print("moov atom not found", file=sys.stderr)
+        sys.exit(1)
+"""
+
+
+@pytest.fixture
+def ffmpeg(tmp_path, monkeypatch):
+    """Return a function that puts a stand-in for the ffmpeg program on the PATH."""
+
+    def install(song, *, failing=False):
+        program = tmp_path / "ffmpeg"
+        text = textwrap.dedent(FFMPEG).format(python=sys.executable, song=song, failing=failing)
+        program.write_text(text)
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+
+    return install
+
+
+def test_m4a_with_ffmpeg_is_read_like_any_other(tmp_path, ffmpeg):
+    song = tmp_path / "-y.m4a"
+    song.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(500))
+    ffmpeg(song)
+    source = FileSource(song)
+    assert (source.sample_rate, source.channels, source.samples) == (44_100, 2, 1000)
+    ramp = np.arange(1000, dtype=np.float32) / 1000
+    assert np.allclose(everything(source, 300), [ramp, -ramp])
+
+
+def test_what_ffmpeg_cannot_decode_to_the_end_is_refused_with_its_reason(tmp_path, ffmpeg):
+    song = tmp_path / "song.m4a"
+    song.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(500))
+    ffmpeg(song, failing=True)
+    with pytest.raises(AudioReadError, match="moov atom"):
+        FileSource(song)
+
+
+def test_an_array_is_a_source_like_a_file():
+    source = open_source(SOUND, 32_000)
+    assert (source.channels, source.samples, source.sample_rate) == (2, 48_000, 32_000)
+    assert np.array_equal(everything(source, 1000), SOUND)
+    assert source.tags == {}
+
+
+def test_the_array_given_cannot_be_written_to_through_its_source():
+    wav = SOUND.copy()
+    block = next(ArraySource(wav, 48_000).blocks())
+    with pytest.raises(ValueError, match="read-only"):
+        block[:] = 0
+    wav[0, 0] = 0.25  # its owner still can
+
+
+def test_an_array_needs_a_rate_and_samples():
+    with pytest.raises(ConfigError, match="sample_rate"):
+        open_source(SOUND)
+    with pytest.raises(SampleRateError):
+        open_source(SOUND, 500)
+    with pytest.raises(AudioTooShortError):
+        open_source(np.zeros((2, 0), np.float32), 48_000)
+    with pytest.raises(AudioShapeError):
+        open_source(object(), 48_000)
+
+
+def test_the_same_sound_has_the_same_fingerprint(tmp_path):
+    assert open_source(SOUND, 48_000).sha256() == open_source(SOUND.copy(), 48_000).sha256()
+    assert open_source(SOUND, 48_000).sha256() != open_source(-SOUND, 48_000).sha256()
+    assert len(FileSource(written(tmp_path / "a.flac")).sha256()) == 64

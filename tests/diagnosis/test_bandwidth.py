@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.signals import noise, pink_noise
+
+from nitido.degradation.ceiling import lower_ceiling
+from nitido.degradation.render import render
+from nitido.diagnosis.bandwidth import BandwidthAnalyser
+from nitido.diagnosis.finding import Finding
+from nitido.wav import Wav
+
+
+def examine(wav: Wav, *, sample_rate: int = 48_000, block: int | None = None) -> Finding:
+    analyser = BandwidthAnalyser(sample_rate=sample_rate, channels=len(wav))
+    block = block or max(wav.shape[1], 1)
+    for start in range(0, wav.shape[1], block):
+        analyser.update(wav[:, start : start + block])
+    return analyser.finish()
+
+
+@pytest.mark.parametrize("ceiling_hz", [4_000, 8_000, 11_000, 16_000, 18_000])
+def test_a_wall_is_found_where_it_stands(ceiling_hz: int) -> None:
+    wav = lower_ceiling(pink_noise(seconds=4), sample_rate=48_000, ceiling_hz=ceiling_hz)
+    finding = examine(wav)
+    assert finding.found
+    assert finding.value == pytest.approx(ceiling_hz, abs=450)
+
+
+def test_a_low_sample_rate_is_a_ceiling() -> None:
+    finding = examine(pink_noise(seconds=3, sample_rate=32_000), sample_rate=32_000)
+    assert finding.found
+    assert finding.value == 16_000
+
+
+def test_full_band_music_has_no_ceiling() -> None:
+    assert not examine(render(seconds=8)).found
+    assert not examine(noise(seconds=3)).found
+
+
+def test_music_that_fades_towards_the_top_has_no_ceiling() -> None:
+    wav = pink_noise(seconds=4)
+    spectrum = np.fft.rfft(wav)
+    hz = np.fft.rfftfreq(wav.shape[1], 1 / 48_000)
+    dull = np.fft.irfft(spectrum * 10 ** (-6 * hz / 1000 / 20), wav.shape[1])  # −6 dB per kHz
+    assert not examine(dull.astype(np.float32)).found
+
+
+def test_a_ceiling_that_nobody_hears_is_no_fault() -> None:
+    wav = lower_ceiling(pink_noise(seconds=4), sample_rate=48_000, ceiling_hz=20_000)
+    assert not examine(wav).found
+
+
+def test_treble_below_the_ceiling_is_measured_against_the_piece() -> None:
+    wav = lower_ceiling(noise(seconds=4), sample_rate=48_000, ceiling_hz=16_000)
+    loud, quiet = (examine(np.float32(gain) * wav) for gain in (1.0, 0.01))
+    # White noise up to 16 of 24 kHz: 1.8 dB more per Hz than white noise of the same RMS.
+    assert loud.details["treble_db"] == pytest.approx(1.8, abs=1.2)
+    assert quiet.details["treble_db"] == pytest.approx(loud.details["treble_db"], abs=0.2)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 1000, 48_000])
+def test_silence_of_any_length_gives_no_ceiling(samples: int) -> None:
+    finding = examine(np.zeros((2, samples), np.float32))
+    assert not finding.found
+    assert finding.value is None
+
+
+def test_the_reading_does_not_depend_on_how_the_stream_is_cut() -> None:
+    wav = lower_ceiling(pink_noise(seconds=4), sample_rate=48_000, ceiling_hz=16_000)
+    assert examine(wav, block=7777).details == examine(wav).details

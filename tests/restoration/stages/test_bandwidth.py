@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import firwin, oaconvolve
+from tests.signals import noise
+
+from nitido.chunks import windows
+from nitido.degradation.ceiling import lower_ceiling
+from nitido.degradation.render import render
+from nitido.diagnosis.bandwidth import BandwidthAnalyser
+from nitido.diagnosis.finding import Diagnosis
+from nitido.metrics.fidelity import log_spectral_distance_db
+from nitido.restoration.stage import Step
+from nitido.restoration.stages.bandwidth import Bandwidth
+from nitido.wav import Wav
+
+RATE = 48_000
+
+
+def plan(wav: Wav) -> Step:
+    analyser = BandwidthAnalyser(sample_rate=RATE, channels=len(wav))
+    analyser.update(wav)
+    diagnosis = Diagnosis(RATE, len(wav), wav.shape[1], (analyser.finish(),))
+    return Bandwidth.plan(diagnosis, Bandwidth.defaults)
+
+
+def apply(wav: Wav, step: Step, size: int | None = None) -> Wav:
+    stage = Bandwidth(step.settings, sample_rate=RATE, channels=len(wav), samples=wav.shape[1])
+    cut = windows([wav], size=size or wav.shape[1], context=stage.context_samples)
+    return np.concatenate([stage.apply(window, start=start) for window, start in cut], axis=1)
+
+
+def low_pass(wav: Wav, hz: float) -> Wav:
+    taps = firwin(4095, hz, fs=RATE, window=("kaiser", 14))
+    return oaconvolve(wav, taps[None], axes=1)[:, 2047 : 2047 + wav.shape[1]]
+
+
+def tilt(wav: Wav, *, db_per_khz: float, from_khz: float = 0.0) -> Wav:
+    khz = np.fft.rfftfreq(wav.shape[1], 1 / RATE) / 1000
+    gain = 10 ** (db_per_khz * np.maximum(khz - from_khz, 0) / 20)
+    return np.fft.irfft(np.fft.rfft(wav) * gain, wav.shape[1]).astype(np.float32)
+
+
+def level_db(wav: Wav) -> float:
+    return float(10 * np.log10(np.mean(wav.astype(float) ** 2) + 1e-30))
+
+
+@pytest.fixture(scope="module")
+def dulled() -> Wav:
+    return lower_ceiling(render(seconds=8), sample_rate=RATE, ceiling_hz=16_000)
+
+
+def test_below_the_crossover_nothing_changes(dulled: Wav) -> None:
+    step = plan(dulled)
+    change = low_pass(apply(dulled, step) - dulled, step.settings["crossover_hz"] - 50)
+    assert level_db(change) - level_db(dulled) < -80
+
+
+def test_the_top_octave_comes_nearer_to_the_original() -> None:
+    clean = render(seconds=8)
+    dull = lower_ceiling(clean, sample_rate=RATE, ceiling_hz=15_500)
+    bands = {"sample_rate": RATE, "low_hz": 16_000.0, "high_hz": 19_000.0}
+    before = log_spectral_distance_db(estimate=dull, reference=clean, **bands)
+    after = log_spectral_distance_db(estimate=apply(dull, plan(dull)), reference=clean, **bands)
+    assert after < before / 2
+
+
+def test_the_treble_falls_silent_when_the_music_does(dulled: Wav) -> None:
+    wav = dulled.copy()
+    wav[:, 3 * RATE : 5 * RATE] = 0
+    result = apply(wav, plan(wav))
+    assert not result[:, 3 * RATE + 2000 : 5 * RATE - 2000].any()
+    assert level_db((result - wav)[:, RATE : 2 * RATE]) > -80
+
+
+def test_no_treble_is_invented_for_dull_music() -> None:
+    wav = tilt(noise(seconds=5), db_per_khz=-7, from_khz=2)
+    wav = lower_ceiling(wav, sample_rate=RATE, ceiling_hz=16_000)
+    step = plan(wav)
+    assert not step.on
+    forced = Step("bandwidth", True, "", {**step.settings, "ceiling_hz": 16_000.0})
+    assert level_db(apply(wav, forced) - wav) - level_db(wav) < -100
+
+
+def test_full_band_music_is_left_alone() -> None:
+    step = plan(render(seconds=5))
+    assert not step.on
+    assert "no ceiling" in step.reason
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_every_channel_gets_its_own_treble(channels: int) -> None:
+    wav = lower_ceiling(noise(seconds=2, channels=channels), sample_rate=RATE, ceiling_hz=16_000)
+    added = apply(wav, plan(wav)) - wav
+    assert added.shape == wav.shape
+    assert [level_db(channel) > -60 for channel in added] == [True] * channels
+
+
+def test_blocks_of_any_length_give_the_same_result(dulled: Wav) -> None:
+    step = plan(dulled)
+    whole = apply(dulled, step)
+    for size in (RATE, 12_345, 7 * RATE):
+        assert np.abs(apply(dulled, step, size) - whole).max() < 10 ** (-90 / 20)
+
+
+def test_twice_the_same_input_gives_the_same_samples(dulled: Wav) -> None:
+    step = plan(dulled)
+    assert np.array_equal(apply(dulled, step), apply(dulled, step))
+
+
+def test_steady_noise_goes_on_above_the_ceiling_without_hole_or_step() -> None:
+    wav = tilt(noise(seconds=4), db_per_khz=-2.5)
+    wav = lower_ceiling(wav, sample_rate=RATE, ceiling_hz=16_000)
+    result = apply(wav, plan(wav))
+    spectrum = np.abs(np.fft.rfft(result[0])) ** 2
+    hz = np.fft.rfftfreq(result.shape[1], 1 / RATE)
+    bands = [
+        10 * np.log10(spectrum[(hz >= low) & (hz < low + 250)].mean())
+        for low in range(13_000, 19_000, 250)
+    ]
+    assert np.abs(np.diff(bands)).max() < 4

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.signals import noise, sine
+
+from nitido.chunks import windows
+from nitido.degradation.comb import add_comb
+from nitido.degradation.render import render
+from nitido.diagnosis.comb import CombAnalyser
+from nitido.diagnosis.finding import Diagnosis, Finding
+from nitido.metrics.fidelity import si_sdr_db
+from nitido.restoration.stage import Step
+from nitido.restoration.stages.decomb import Decomb
+from nitido.wav import Wav
+
+RATE = 32_000
+
+
+def find(wav: Wav) -> Finding:
+    analyser = CombAnalyser(sample_rate=RATE, channels=len(wav))
+    analyser.update(wav)
+    return analyser.finish()
+
+
+def plan(wav: Wav) -> Step:
+    diagnosis = Diagnosis(RATE, len(wav), wav.shape[1], (find(wav),))
+    return Decomb.plan(diagnosis, Decomb.defaults)
+
+
+def apply(wav: Wav, step: Step, size: int | None = None) -> Wav:
+    stage = Decomb(step.settings, sample_rate=RATE, channels=len(wav), samples=wav.shape[1])
+    cut = windows([wav], size=size or wav.shape[1], context=stage.context_samples)
+    return np.concatenate([stage.apply(window, start=start) for window, start in cut], axis=1)
+
+
+def combed(seconds: float = 8.0) -> tuple[Wav, Wav]:
+    clean = render(seconds=seconds, sample_rate=RATE).mean(axis=0, keepdims=True)
+    return clean, add_comb(clean, sample_rate=RATE, seed=3)
+
+
+def test_the_lines_go_down_to_the_level_of_the_sound_beside_them() -> None:
+    _, wav = combed()
+    before = find(wav).details["by_spacing_db"]
+    after = find(apply(wav, plan(wav))).details["by_spacing_db"]
+    for spacing in ("8000", "2000", "400"):
+        assert before[spacing] > 4
+        assert after[spacing] < 1.6
+
+
+def test_the_result_is_nearer_to_the_clean_sound_than_the_combed_one() -> None:
+    clean, wav = combed()
+    restored = apply(wav, plan(wav))
+    assert si_sdr_db(estimate=restored, reference=clean) > si_sdr_db(estimate=wav, reference=clean)
+
+
+def test_sound_without_a_comb_is_left_alone() -> None:
+    step = plan(noise(seconds=6, sample_rate=RATE))
+    assert not step.on
+    assert "no decoder comb" in step.reason
+
+
+@pytest.mark.parametrize("pitch_hz", [400.0, 2000.0, 4000.0, 8000.0])
+def test_a_note_on_the_grid_that_starts_and_stops_keeps_its_level(pitch_hz: float) -> None:
+    _, wav = combed()
+    envelope = np.zeros(wav.shape[1], np.float32)
+    envelope[2 * RATE : 3 * RATE] = envelope[5 * RATE : 6 * RATE] = 1
+    note = sine(pitch_hz, seconds=8, sample_rate=RATE, amplitude=0.03) * envelope
+    wav = wav + note
+    restored = apply(wav, plan(wav))
+    middle = slice(2 * RATE + 4000, 3 * RATE - 4000)
+    before, after = (np.abs(np.vdot(w[0, middle], note[0, middle])) for w in (wav, restored))
+    assert 20 * np.log10(after / before) == pytest.approx(0, abs=0.5)
+
+
+def test_blocks_of_any_length_give_the_same_result() -> None:
+    _, wav = combed(6)
+    step = plan(wav)
+    whole = apply(wav, step)
+    for size in (RATE, 12_345, 5 * RATE):
+        assert np.abs(apply(wav, step, size) - whole).max() < 10 ** (-90 / 20)
+
+
+def test_silence_stays_silent() -> None:
+    _, wav = combed()
+    step = plan(wav)
+    assert not apply(np.zeros_like(wav), step).any()
+
+
+def test_half_the_amount_takes_half_the_lines() -> None:
+    _, wav = combed()
+    step = plan(wav)
+    half = Step("decomb", True, "", {**step.settings, "amount": 0.5})
+    full_change, half_change = (wav - apply(wav, chosen) for chosen in (step, half))
+    assert half_change == pytest.approx(0.5 * full_change, abs=1e-6)

@@ -1,0 +1,173 @@
+"""The house: imports go one way, nothing heavy is loaded early, every command explains itself."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import nitido
+from nitido.cli import main
+
+SOURCE = Path(nitido.__file__).parent
+# Lowest first. A module may import from its own layer and from those below.
+LAYERS = (
+    ("errors", "version"),
+    ("wav",),
+    ("chunks", "spectral"),
+    ("audio",),
+    ("diagnosis", "degradation", "metrics"),
+    ("restoration", "report", "presets"),
+    ("api",),
+    ("jobs", "demo", "doctor", "benchmark"),
+    ("cli",),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+HEAVY = ("numpy", "scipy", "soundfile", "soxr", "matplotlib", "rich", "pyloudnorm", "tinytag")
+LINES_MAX = 400
+BODY_LINES_MAX = 25
+
+
+def modules() -> dict[str, ast.Module]:
+    """Every module of nitido, by its dotted name."""
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        name = ".".join(parts).removesuffix(".__init__")
+        found[name] = ast.parse(path.read_text("utf-8"))
+    return found
+
+
+MODULES = modules()
+
+
+def imported(tree: ast.AST, *, only_when_loaded: bool = False) -> set[str]:
+    """The modules of nitido that a module imports, types aside; or only when it is loaded."""
+    names: set[str] = set()
+    todo = list(ast.iter_child_nodes(tree))
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if only_when_loaded and isinstance(node, ast.FunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            deeper = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= (deeper & set(MODULES)) or {node.module}
+        todo += ast.iter_child_nodes(node)
+    return {name for name in names if name in MODULES and name != "nitido"}
+
+
+def layer(module: str) -> int:
+    return LEVEL[module.split(".")[1]]
+
+
+def test_every_module_has_its_place_in_the_house() -> None:
+    tops = {name.split(".")[1] for name in MODULES if "." in name}
+    assert tops == set(LEVEL)
+
+
+def test_imports_go_one_way() -> None:
+    upwards = [
+        f"{name} imports {other}"
+        for name, tree in MODULES.items()
+        if name != "nitido"
+        for other in imported(tree)
+        if layer(other) > layer(name)
+    ]
+    assert upwards == []
+
+
+def test_no_imports_go_round_in_circles() -> None:
+    graph = {name: imported(tree, only_when_loaded=True) for name, tree in MODULES.items()}
+    while free := {name for name, others in graph.items() if not others}:
+        graph = {name: others - free for name, others in graph.items() if name not in free}
+    assert graph == {}
+
+
+def test_all_lists_are_sorted() -> None:
+    for name, tree in MODULES.items():
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                names = ast.literal_eval(node.value)
+                # Constants, classes, functions, each in order: as ruff sorts them.
+                order = sorted(names, key=lambda n: (not n.isupper(), not n[0].isupper(), n))
+                assert names in (order, sorted(names)), name
+
+
+def test_only_the_command_line_prints_or_exits() -> None:
+    loud = [
+        f"{name}: {ast.unparse(node)}"
+        for name, tree in MODULES.items()
+        if not name.startswith("nitido.cli")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "sys.exit", "exit"}
+    ]
+    assert loud == []
+
+
+def test_every_file_can_be_read_in_one_go() -> None:
+    long = {
+        path.name: lines
+        for path in SOURCE.rglob("*.py")
+        if (lines := len(path.read_text("utf-8").splitlines())) > LINES_MAX
+    }
+    assert long == {}
+
+
+def test_the_bodies_of_commands_are_short() -> None:
+    for name, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if name.startswith("nitido.cli") and isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                assert lines <= BODY_LINES_MAX, f"{name}.{node.name}"
+
+
+@pytest.mark.parametrize(
+    "start", ["import nitido", "from nitido.cli import main; main(['--help'])"]
+)
+def test_nothing_heavy_is_loaded_before_it_is_used(start: str) -> None:
+    program = (
+        f"import sys\ntry:\n    {start}\nexcept SystemExit:\n    pass\n"
+        f"sys.exit(' '.join(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.strip() == ""
+
+
+def test_restoring_needs_no_torch_and_no_librosa() -> None:
+    names = {
+        alias.name.split(".")[0]
+        for tree in MODULES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    } | {
+        (node.module or "").split(".")[0]
+        for tree in MODULES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert not names & {"torch", "torchaudio", "torchcodec", "librosa", "transformers"}
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The paths of all commands, the top one included."""
+    found = [path]
+    for name, inner in getattr(command, "commands", {}).items():
+        found += commands(inner, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("path", commands(main), ids=" ".join)
+def test_every_help_teaches_with_an_example(path: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, [*path, "--help"])
+    assert result.exit_code == 0
+    _, _, examples = result.stdout.partition("Examples:")
+    assert f"nitido {' '.join(path)}".strip() in examples

@@ -1,0 +1,299 @@
+import errno
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+from click.testing import CliRunner, Result
+
+import nitido
+from nitido.cli import main
+from nitido.degradation import render
+from nitido.demo import DECODER_HZ, spoil
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Two seconds of music as a neural decoder might leave them, 32 kHz mono, as a WAV file."""
+    path = tmp_path_factory.mktemp("clip") / "clip.wav"
+    sf.write(path, spoil(render(seconds=6.0)[:, :96_000])[0], DECODER_HZ)
+    return path.read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def song(clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The clip as `song.wav` in an otherwise empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("song.wav")
+    path.write_bytes(clip)
+    return path
+
+
+def run(*arguments: str, **options: Any) -> Result:
+    return CliRunner().invoke(main, arguments, **options)
+
+
+def one_line(result: Result) -> str:
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def files() -> set[str]:
+    return {str(path) for path in Path().rglob("*") if path.is_file()}
+
+
+def test_restore_writes_result_and_sidecar_beside_the_input(song: Path, clip: bytes) -> None:
+    result = run("restore", "song.wav")
+    assert result.exit_code == 0, result.output
+    assert files() == {"song.wav", "song_restored.wav", "song_restored.wav.nitido.json"}
+    assert song.read_bytes() == clip
+    info = sf.info("song_restored.wav")
+    assert (info.samplerate, info.frames, info.subtype) == (48_000, 96_000, "PCM_24")
+    assert "loudness:" in result.stdout
+    assert "song_restored.wav" in result.stdout
+
+
+def test_options_for_the_file_reach_the_file() -> None:
+    arguments = ["--format", "flac", "--bit-depth", "16", "--sample-rate", "44100", "--removed"]
+    assert run("restore", "song.wav", "-o", "out/", *arguments).exit_code == 0
+    info = sf.info("out/song_restored.flac")
+    assert (info.samplerate, info.subtype) == (44_100, "PCM_16")
+    assert sf.info("out/song_restored.removed.flac").frames == info.frames
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing() -> None:
+    result = run("restore", "song.wav", "--dry-run", "--without", "width")
+    assert result.exit_code == 0, result.output
+    assert files() == {"song.wav"}
+    for stage in ("decomb", "bandwidth", "loudness"):
+        assert stage in result.stdout
+    assert "song_restored.wav" in result.stdout
+
+
+def test_the_plan_of_a_dry_run_can_be_edited_and_carried_out() -> None:
+    result = run("restore", "song.wav", "--dry-run", "--json", "--set", "bandwidth.amount=0.5")
+    entry = json.loads(result.stdout)
+    steps = {step["stage"]: step for step in entry["plan"]["steps"]}
+    assert steps["bandwidth"]["settings"]["amount"] == 0.5
+    steps["width"]["on"] = False
+    Path("plan.json").write_text(json.dumps(entry))
+    result = run("restore", "song.wav", "--plan", "plan.json", "--json")
+    assert result.exit_code == 0, result.output
+    done = {step["stage"]: step for step in json.loads(result.stdout)["plan"]["steps"]}
+    assert not done["width"]["on"]
+    assert done["bandwidth"]["settings"]["amount"] == 0.5
+    assert sf.info("song_restored.wav").channels == 1
+
+
+def test_a_sidecar_replays_to_the_same_bytes() -> None:
+    assert run("restore", "song.wav").exit_code == 0
+    plan = "song_restored.wav.nitido.json"
+    assert run("restore", "song.wav", "--plan", plan, "-o", "again.wav").exit_code == 0
+    assert Path("again.wav").read_bytes() == Path("song_restored.wav").read_bytes()
+
+
+def test_loudness_off_keeps_the_level() -> None:
+    result = run("restore", "song.wav", "--loudness", "off", "--dry-run", "--json")
+    steps = {step["stage"]: step for step in json.loads(result.stdout)["plan"]["steps"]}
+    assert not steps["loudness"]["on"]
+
+
+def test_a_loop_keeps_its_ends() -> None:
+    result = run("restore", "song.wav", "--loop", "--dry-run", "--json")
+    steps = {step["stage"]: step for step in json.loads(result.stdout)["plan"]["steps"]}
+    assert not steps["ending"]["on"]
+    assert steps["ending"]["settings"]["loop"] is True
+
+
+def test_sound_comes_from_standard_input_and_goes_to_standard_output(clip: bytes) -> None:
+    piped = run("restore", "-", input=clip)
+    assert piped.exit_code == 0, piped.stderr
+    assert run("restore", "song.wav").exit_code == 0
+    Path("piped.wav").write_bytes(piped.stdout_bytes)
+    heard, sample_rate = sf.read("piped.wav")
+    assert sample_rate == 48_000
+    assert np.array_equal(heard, sf.read("song_restored.wav")[0])
+
+
+def test_json_and_sound_do_not_share_standard_output(clip: bytes) -> None:
+    result = run("restore", "-", "--json", input=clip)
+    assert result.exit_code == 2
+    assert "needs -o FILE" in one_line(result)
+
+
+def test_one_bad_file_does_not_stop_the_others(clip: bytes) -> None:
+    Path("in").mkdir()
+    Path("in/a.wav").write_bytes(b"these are words, not sound")
+    Path("in/b.wav").write_bytes(clip)
+    result = run("restore", "in", "-o", "out/")
+    assert result.exit_code == 1
+    assert files() == {
+        "song.wav", "in/a.wav", "in/b.wav",
+        "out/b_restored.wav", "out/b_restored.wav.nitido.json",
+    }  # fmt: skip
+    assert "1 of 2 failed: in/a.wav" in result.stderr.splitlines()[-1]
+
+
+def test_json_of_several_files_lists_each_also_the_failed() -> None:
+    Path("bad.wav").write_bytes(b"")
+    result = run("diagnose", "bad.wav", "song.wav", "--json")
+    assert result.exit_code == 1
+    bad, good = json.loads(result.stdout)
+    assert (bad["file"], good["file"]) == ("bad.wav", "song.wav")
+    assert "error" in bad
+    assert {finding["kind"] for finding in good["findings"]} >= {"comb", "bandwidth", "loudness"}
+
+
+def test_an_existing_result_is_only_replaced_when_asked() -> None:
+    Path("song_restored.wav").write_bytes(b"mine")
+    result = run("restore", "song.wav")
+    assert result.exit_code == 1
+    assert "--overwrite" in one_line(result)
+    assert Path("song_restored.wav").read_bytes() == b"mine"
+    assert run("restore", "song.wav", "--overwrite").exit_code == 0
+    assert sf.info("song_restored.wav").frames == 96_000
+
+
+@pytest.mark.parametrize("link", [None, "soft", "hard"])
+def test_the_input_is_never_the_output(link: str | None, song: Path, clip: bytes) -> None:
+    output = song if link is None else Path("link.wav")
+    if link == "soft":
+        output.symlink_to(song)
+    if link == "hard":
+        output.hardlink_to(song)
+    result = run("restore", "song.wav", "-o", str(output), "--overwrite")
+    assert result.exit_code == 1
+    assert "input" in one_line(result)
+    assert song.read_bytes() == clip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["restore", "song.wav", "--preset", "musicgem"], "did you mean 'musicgen'"),
+        (["restore", "song.wav", "--stages", "decom"], "did you mean 'decomb'"),
+        (["restore", "song.wav", "--set", "bandwidth.amuont=1"], "did you mean 'amount'"),
+        (["restore", "song.wav", "--set", "bandwidth"], "STAGE.SETTING=VALUE"),
+        (["restore", "song.wav", "--loudness", "loud"], "is a number"),
+        (["restore", "song.wav", "--plan", "p.json", "--stages", "dc"], "exclude each other"),
+        (["restore", "nothing/*.wav"], "Nothing matches"),
+        (["restore", "song.wav", "--bad"], "No such option"),
+        (["restore"], "Missing argument"),
+        (["restroe"], "Did you mean"),
+        (["stages", "bandwith"], "did you mean 'bandwidth'"),
+    ],
+)
+def test_wrong_usage_is_one_helpful_line_and_status_2(arguments: list[str], says: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert one_line(result).startswith("Error: ")
+    assert says in one_line(result)
+    assert files() == {"song.wav"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"these are words, not sound", b"RIFF\x00\x00\x00\x00WAVE"],
+    ids=["empty", "words", "torn"],
+)
+def test_a_bad_file_is_one_line_and_status_1(content: bytes) -> None:
+    Path("bad.wav").write_bytes(content)
+    for command in ("diagnose", "restore"):
+        result = run(command, "bad.wav")
+        assert result.exit_code == 1
+        assert one_line(result).startswith("Error: ")
+    assert files() == {"song.wav", "bad.wav"}
+
+
+def test_a_plan_that_is_none_is_refused() -> None:
+    Path("plan.json").write_text("{}")
+    assert run("restore", "song.wav", "--plan", "plan.json").exit_code == 2
+    assert run("restore", "song.wav", "--plan", "gone.json").exit_code == 1
+
+
+def test_a_full_disk_leaves_nothing_half_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    result = run("restore", "song.wav")
+    assert result.exit_code == 1
+    assert "space" in one_line(result)
+    assert files() == {"song.wav"}
+
+
+def test_an_unforeseen_error_is_one_line_and_a_traceback_only_with_v(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the lamp\nwent out")
+
+    monkeypatch.setattr("nitido.api.diagnose", fail)
+    result = run("diagnose", "song.wav")
+    assert result.exit_code == 1
+    assert "RuntimeError: the lamp went out" in one_line(result)
+    assert "Traceback" in run("diagnose", "song.wav", "-v").stderr
+
+
+def test_control_c_is_one_line_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nitido.restoration.result.Restoration.sidecar", interrupt)
+    monkeypatch.setattr("nitido.restoration.restore.Chain.run", interrupt)
+    result = run("restore", "song.wav")
+    assert result.exit_code == 130
+    assert "stopped" in one_line(result)
+    assert files() == {"song.wav"}
+
+
+def test_a_real_control_c_stops_the_program_cleanly() -> None:
+    rng = np.random.default_rng(0)
+    sf.write("long.wav", 0.1 * rng.standard_normal((60 * 48_000, 2)), 48_000)
+    program = "import sys; from nitido.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", program, "restore", "long.wav"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    time.sleep(1.2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert len(said.splitlines()) == 1
+    assert files() == {"song.wav", "long.wav"}
+
+
+def test_diagnose_shows_every_finding_and_a_verdict() -> None:
+    result = run("diagnose", "song.wav")
+    assert result.exit_code == 0, result.output
+    for kind in ("comb", "bandwidth", "width", "loudness"):
+        assert kind in result.stdout
+    assert "32000 Hz, mono" in result.stdout
+
+
+def test_every_setting_is_listed_with_its_meaning() -> None:
+    from nitido.restoration.registry import STAGES
+
+    listed = json.loads(run("stages", "--json").stdout)
+    assert [stage["stage"] for stage in listed] == list(STAGES)
+    entries = {entry["name"]: entry for stage in listed for entry in stage["settings"]}
+    assert set(entries) == {f"{n}.{key}" for n, stage in STAGES.items() for key in stage.defaults}
+    assert not [name for name, entry in entries.items() if not entry["meaning"]]
+    assert "bandwidth.amount" in run("stages", "bandwidth").stdout
+
+
+def test_presets_are_listed_with_what_they_let_run() -> None:
+    result = run("presets")
+    for name in ("musicgen", "gentle", "master"):
+        assert name in result.stdout
+    listed = {preset["name"]: preset for preset in json.loads(run("presets", "--json").stdout)}
+    modes = {stage["stage"]: stage["mode"] for stage in listed["gentle"]["stages"]}
+    assert modes["width"] == "off"
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert run("--version").stdout.split()[-1] == nitido.__version__

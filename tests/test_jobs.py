@@ -1,0 +1,142 @@
+from pathlib import Path
+
+import pytest
+
+from nitido.audio import FORMATS
+from nitido.errors import AudioWriteError, ConfigError, NitidoError
+from nitido.jobs import SUFFIXES, WRITABLE, Job, make_jobs, removed_path
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def touch(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"sound")
+
+
+def results(*inputs: str, **options: str) -> list[str]:
+    return [str(job.output) for job in make_jobs(inputs, **options)]
+
+
+def test_a_result_lies_beside_its_input() -> None:
+    assert results("songs/a.mp3") == ["songs/a_restored.wav"]
+    assert results("songs/a.mp3", format="flac") == ["songs/a_restored.flac"]
+
+
+def test_a_missing_file_is_left_to_the_reader() -> None:
+    assert make_jobs(["gone.wav"]) == [Job(Path("gone.wav"), Path("gone_restored.wav"))]
+
+
+def test_a_folder_gives_its_audio_and_that_below_in_order() -> None:
+    touch("m/b.wav", "m/a.FLAC", "m/x/c.ogg", "m/cover.jpg", "m/.hidden.wav", "m/.git/d.wav")
+    assert [str(job.source) for job in make_jobs(["m"])] == ["m/a.FLAC", "m/b.wav", "m/x/c.ogg"]
+
+
+def test_results_of_earlier_runs_are_passed_over() -> None:
+    touch("m/a.wav", "m/a_restored.wav", "m/a_restored.removed.wav", "m/a_restored.wav.nitido.json")
+    assert results("m") == ["m/a_restored.wav"]
+    assert results("m/*.wav") == ["m/a_restored.wav"]
+
+
+def test_an_output_folder_mirrors_the_input_folder() -> None:
+    touch("m/a.wav", "m/x/a.wav")
+    assert results("m", output="done") == ["done/a_restored.wav", "done/x/a_restored.wav"]
+    assert results("m/a.wav", output="done/") == ["done/a_restored.wav"]
+
+
+def test_a_pattern_names_results_by_their_input() -> None:
+    touch("a.wav", "a.mp3")
+    assert results("a.wav", output="out/{stem}-x.flac") == ["out/a-x.flac"]
+    assert results("a.wav", "a.mp3", output="{stem}_{suffix}_x") == ["a_wav_x.wav", "a_mp3_x.wav"]
+
+
+def test_a_quoted_glob_is_expanded_also_across_folders() -> None:
+    touch("m/a.wav", "m/x/b.wav", "m/n.txt")
+    assert [str(job.source) for job in make_jobs(["m/**/*"])] == ["m/a.wav", "m/x/b.wav"]
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_a_file() -> None:
+    touch("take[1].wav")
+    assert results("take[1].wav") == ["take[1]_restored.wav"]
+
+
+def test_a_file_that_is_named_twice_is_one_job() -> None:
+    touch("m/a.wav")
+    assert len(make_jobs(["m/a.wav", "m", "./m/a.wav"])) == 1
+
+
+def test_standard_input_goes_to_standard_output() -> None:
+    assert make_jobs(["-"])[0].output is None
+    assert results("-", output="x/{stem}.flac") == ["x/stdin.flac"]
+    assert make_jobs(["a.wav"], output="-")[0].output is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "says"),
+    [
+        ([], None, "no input"),
+        (["*.nothing"], None, "Nothing matches"),
+        (["empty"], None, "holds no audio"),
+        (["a.wav", "a.mp3"], None, "would both be written to"),
+        (["a.wav", "b.wav"], "one.wav", "cannot all be written"),
+        (["a.wav", "b.wav"], "-", "cannot all be written"),
+        (["a.wav"], "{name}.wav", "it can name"),
+        (["a.wav"], "{stem", "cannot be read"),
+        (["a.wav"], "result.m4a", "names no format"),
+    ],
+)
+def test_names_that_make_no_sense_are_refused(
+    inputs: list[str], output: str | None, says: str
+) -> None:
+    touch("a.wav", "b.wav", "a.mp3")
+    Path("empty").mkdir()
+    with pytest.raises(ConfigError, match=says):
+        make_jobs(inputs, output=output)
+
+
+@pytest.mark.parametrize("output", ["a.wav", "./a.wav", "soft.wav", "hard.wav", "b.wav"])
+def test_a_result_never_replaces_an_input_not_even_through_a_link(output: str) -> None:
+    touch("a.wav", "b.wav")
+    Path("soft.wav").symlink_to("a.wav")
+    Path("hard.wav").hardlink_to("a.wav")
+    inputs = ["a.wav", "b.wav"] if output == "b.wav" else ["a.wav"]
+    pattern = "{stem}.wav" if output == "b.wav" else output
+    with pytest.raises(AudioWriteError, match="would replace the input"):
+        make_jobs(inputs, output=pattern)
+
+
+def test_an_existing_result_is_only_replaced_when_asked() -> None:
+    touch("a.wav", "a_restored.wav")
+    (job,) = make_jobs(["a.wav"])
+    with pytest.raises(AudioWriteError, match="--overwrite"):
+        job.check_output(overwrite=False)
+    job.check_output(overwrite=True)
+
+
+def test_an_existing_removed_sound_is_protected_as_well() -> None:
+    touch("a.wav", "a_restored.removed.wav")
+    (job,) = make_jobs(["a.wav"])
+    job.check_output(overwrite=False)
+    with pytest.raises(AudioWriteError, match=r"a_restored\.removed\.wav"):
+        job.check_output(overwrite=False, removed=True)
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused() -> None:
+    touch("a.wav", "done")
+    (job,) = make_jobs(["a.wav"], output="done/{stem}.wav")
+    with pytest.raises(NitidoError, match="not a folder"):
+        job.check_output(overwrite=False)
+
+
+def test_every_format_has_its_suffix() -> None:
+    assert {name: form.suffixes[0] for name, form in FORMATS.items()} == SUFFIXES
+    assert {suffix for form in FORMATS.values() for suffix in form.suffixes} == WRITABLE
+
+
+def test_the_removed_sound_has_the_name_of_its_result() -> None:
+    assert removed_path(Path("x/a.b.flac")) == Path("x/a.b.removed.flac")
