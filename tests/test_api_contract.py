@@ -104,9 +104,9 @@ def test_progress_rises_to_the_end_and_can_stop_the_work(clip: np.ndarray) -> No
     assert heard[-1] == pytest.approx(1)
 
     def stop(done: float, total: float) -> None:
-        raise nitido.Cancelled("enough")
+        raise nitido.CancelledError("enough")
 
-    with pytest.raises(nitido.Cancelled):
+    with pytest.raises(nitido.CancelledError):
         nitido.restore(clip, sample_rate=DECODER_HZ, on_progress=stop)
 
 

@@ -8,7 +8,7 @@
     │   └── AudioTooShortError           the waveform is too short for what was asked
     ├── SampleRateError (ValueError)     a sample rate outside 8 kHz to 192 kHz
     ├── MissingExtraError (ImportError)  an optional part is not installed
-    └── Cancelled                        the caller asked to stop
+    └── CancelledError                      the caller asked to stop
 
 Each class is also a standard exception, so ``except ValueError`` works as well as
 ``except NitidoError``. A message is one sentence: what, the value, the rule, the remedy.
@@ -30,7 +30,7 @@ class AudioReadError(NitidoError, OSError):
 
 
 class AudioWriteError(NitidoError, OSError):
-    """A result cannot be written: read-only folder, full disk, existing file, or it is the input."""
+    """A result cannot be written: read-only folder, full disk, or it is the input itself."""
 
 
 class AudioShapeError(NitidoError, ValueError):
@@ -49,5 +49,5 @@ class MissingExtraError(NitidoError, ImportError):
     """An optional part is not installed; the message names the pip command that adds it."""
 
 
-class Cancelled(NitidoError):
+class CancelledError(NitidoError):
     """The caller's progress callback, or a signal, asked the work to stop; nothing was written."""

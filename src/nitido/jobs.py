@@ -30,6 +30,7 @@ AUDIO_SUFFIXES = WRITABLE | {
 }  # fmt: skip
 RESTORED = "_restored"  # what a result's name ends in
 REMOVED = ".removed"  # what the name of the removed sound ends in
+REPORT = ".report.html"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Job:
         """Whether the piece comes from standard input."""
         return str(self.source) == STDIN
 
-    def check_output(self, *, overwrite: bool, removed: bool = False) -> None:
+    def check_output(self, *, overwrite: bool, removed: bool = False, report: bool = False) -> None:
         """Say before any work if the result could not be written.
 
         Raises:
@@ -57,7 +58,9 @@ class Job:
         """
         if self.output is None:
             return
-        targets = [self.output, removed_path(self.output)] if removed else [self.output]
+        targets = [self.output]
+        targets += [removed_path(self.output)] if removed else []
+        targets += [report_path(self.output)] if report else []
         for target in targets:
             if target.exists() and not overwrite:
                 raise AudioWriteError(f"{target} exists already; --overwrite replaces it.")
@@ -75,6 +78,15 @@ def removed_path(output: Path) -> Path:
     'song_restored.removed.wav'
     """
     return output.with_suffix(f"{REMOVED}{output.suffix}")
+
+
+def report_path(output: Path) -> Path:
+    """Return where the report of a result lies.
+
+    >>> report_path(Path("out/song_restored.wav")).name
+    'song_restored.report.html'
+    """
+    return output.with_suffix(REPORT)
 
 
 def make_jobs(

@@ -71,7 +71,7 @@ class Frames:
         offset = frames.start * self.hop_length - self.n_fft // 2 - first
         cut = np.lib.stride_tricks.sliding_window_view(window[:, offset:], self.n_fft, axis=1)
         cut = cut[:, :: self.hop_length][:, : len(frames)]
-        return scipy.fft.rfft(cut * hann(self.n_fft), axis=2)  # type: ignore[no-any-return]
+        return scipy.fft.rfft(cut * hann(self.n_fft), axis=2)
 
     def synthesise(self, spec: Spec, *, first: int, length: int) -> Wav:
         """Return the waveform `[C, length]` from sample `first` on, of frames `[C, N, F]`.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Options that a plan answers already.
 PLANNED = ("preset", "stages", "without", "changed", "loudness", "loop", "sample_rate")
+_FLAGS = ("removed", "report", "overwrite", "dry_run", "as_json")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Order:
         plan: read from a file, or None: made from `choice`.
         choice: keyword arguments of `nitido.api.plan`.
         removed: also write what was taken away.
+        report: also write the page.
         overwrite: replace existing results.
         dry_run: only say what would be done.
         as_json: print JSON.
@@ -42,6 +44,7 @@ class Order:
     plan: Plan | None
     choice: Mapping[str, Any]
     removed: bool
+    report: bool
     overwrite: bool
     dry_run: bool
     as_json: bool
@@ -75,7 +78,7 @@ def read_order(ctx: click.Context, options: Mapping[str, Any]) -> Order:
             "settings": _settings(options),
             "output_sample_rate": options["sample_rate"],
         },
-        **{key: options[key] for key in ("removed", "overwrite", "dry_run", "as_json")},
+        **{key: options[key] for key in _FLAGS},
     )
 
 

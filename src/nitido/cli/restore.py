@@ -18,6 +18,7 @@ Examples:
   nitido restore song.wav -o master.flac           the suffix names the format
   nitido restore songs/ -o done/                   all audio in a folder
   nitido restore 'takes/*.wav' -o 'out/{stem}.flac'
+  nitido restore song.wav --report                 and a page: listen, look, read
   nitido restore song.wav --dry-run                what would be done, and why
   nitido restore song.wav --preset gentle --without width
   nitido restore song.wav --set bandwidth.amount=0.5 --loudness -16
@@ -53,6 +54,9 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     "--bit-depth", type=click.Choice(["16", "24", "32"]), help="32 is float. [default: 24]"
 )
 @click.option("--removed", is_flag=True, help="Also write what was taken away, NAME.removed.wav.")
+@click.option(
+    "--report", is_flag=True, help="Also write a page to listen and look, NAME.report.html."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist already.")
 @as_json

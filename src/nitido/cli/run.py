@@ -17,7 +17,7 @@ from nitido.cli.order import Order
 from nitido.cli.output import console, table
 from nitido.cli.progress import progress
 from nitido.errors import AudioWriteError, ConfigError
-from nitido.jobs import SUFFIXES, Job, removed_path
+from nitido.jobs import SUFFIXES, Job, removed_path, report_path
 
 if TYPE_CHECKING:
     from nitido.restoration.plan import Plan
@@ -32,8 +32,8 @@ def check_streams(jobs: Sequence[Job], order: Order) -> None:
     """
     if order.dry_run or all(job.output is not None for job in jobs):
         return
-    if order.as_json or order.removed:
-        asked = "--json" if order.as_json else "--removed"
+    asked = "--json" if order.as_json else "--removed" if order.removed else "--report"
+    if order.as_json or order.removed or order.report:
         raise ConfigError(f"The result goes to standard output already; {asked} needs -o FILE.")
     if sys.stdout.isatty():
         raise ConfigError("A terminal cannot take sound; give -o FILE, or redirect with '>'.")
@@ -56,7 +56,7 @@ def run(job: Job, order: Order) -> Any:
     """Restore a piece, write the result, print a summary; return the sidecar's content."""
     from nitido import api
 
-    job.check_output(overwrite=order.overwrite, removed=order.removed)
+    job.check_output(overwrite=order.overwrite, removed=order.removed, report=order.report)
     began = perf_counter()
     with _reading(job) as path:
         with progress(path.name, quiet=order.as_json) as on_progress:
@@ -72,6 +72,7 @@ def run(job: Job, order: Order) -> Any:
         "file": str(job.source),
         "output": str(job.output),
         "removed": str(removed_path(job.output)) if order.removed and job.output else None,
+        "report": str(report_path(job.output)) if order.report and job.output else None,
         "wall_seconds": round(seconds, 3),
         **content,
     }
@@ -106,6 +107,8 @@ def _write(restoration: Restoration, job: Job, order: Order) -> None:
             f"The folder {job.output.parent} cannot be made: {error.strerror}."
         ) from None
     restoration.write(job.output, overwrite=order.overwrite, removed=order.removed, **options)
+    if order.report:
+        restoration.report(report_path(job.output), overwrite=order.overwrite)
 
 
 def show_plan(name: str, plan: Plan) -> None:
@@ -136,4 +139,6 @@ def show_result(job: Job, order: Order, restoration: Restoration, seconds: float
         click.echo(f"  {line}", err=to_stderr)
     if order.removed and job.output:
         click.echo(f"  what was taken away: {removed_path(job.output)}")
+    if order.report and job.output:
+        click.echo(f"  to listen and look: {report_path(job.output)}")
     click.echo(f"  took {seconds:.1f} s, {speed:.0f}× real time", err=to_stderr)

@@ -92,7 +92,7 @@ def _show(stage: dict[str, Any]) -> None:
     rows = table("setting", "default>", "range>", "meaning")
     for entry in stage["settings"]:
         limits = " … ".join(f"{limit:g}" for limit in entry["range"] or [])
-        off = " or off" if entry["can_be_off"] and entry["default"] is not None else ""
+        off = " or none" if entry["can_be_off"] and entry["default"] is not None else ""
         default = "found" if entry["default"] == [] else setting(entry["default"])
         rows.add_row(entry["name"], default, limits + off, entry["meaning"])
     console().print(rows)

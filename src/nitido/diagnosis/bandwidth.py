@@ -141,7 +141,7 @@ def _smooth_db(power: NDArray[np.float64], bin_hz: float) -> NDArray[np.float64]
     """Return a power spectrum in dB without single lines, at most 120 dB deep."""
     level = 10 * np.log10(power + 1e-20)
     level = median_filter(level, max(1, round(150 / bin_hz)) | 1)
-    return np.maximum(level, level.max() - 120)
+    return np.asarray(np.maximum(level, level.max() - 120), np.float64)
 
 
 def _find_wall(power: NDArray[np.float64], bin_hz: float) -> _Wall | None:

@@ -131,12 +131,13 @@ def line_excess_db(
     """
     centre = np.clip(np.rint(hz / bin_hz).astype(int), 1, len(spectrum_db) - 2)
     peak = np.maximum.reduce([spectrum_db[centre + shift] for shift in (-1, 0, 1)])
-    return peak - median_db[centre]
+    return np.asarray(peak - median_db[centre], np.float64)
 
 
 def grid(spacing_hz: float, *, low_hz: float, high_hz: float) -> NDArray[np.float64]:
     """Return the multiples of `spacing_hz` from `low_hz` up to, but not including, `high_hz`."""
-    return np.arange(np.ceil(low_hz / spacing_hz), np.ceil(high_hz / spacing_hz)) * spacing_hz
+    low, high = int(np.ceil(low_hz / spacing_hz)), int(np.ceil(high_hz / spacing_hz))
+    return np.arange(low, high).astype(np.float64) * spacing_hz
 
 
 class CombAnalyser:

@@ -1,4 +1,4 @@
-"""What a diagnosis is made of: one `Finding` per artefact, plain data that reads and writes as JSON."""
+"""What a diagnosis is made of: one `Finding` per artefact, plain data for JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Finding:
         unit: of the value: ``"dB"``, ``"Hz"``, ``"LUFS"``, ``"samples"``, …
         severity: ``"none"`` if nothing is wrong; how much it matters otherwise.
         summary: one sentence for a musician, with the number in it.
-        compared_with: what the value was held against, such as ``"off-grid control lines, 1.1 dB"``.
+        compared_with: what the value was held against, such as ``"control lines, 1.1 dB"``.
         where: the places it concerns, `(start_seconds, end_seconds)`; empty for the whole file.
         details: further numbers, from which stages take their settings; JSON values only.
     """

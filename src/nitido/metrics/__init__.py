@@ -1,0 +1,1 @@
+"""Measuring: one family of metrics a file."""

@@ -79,10 +79,10 @@ def setting(value: Any) -> str:
     """Return a setting's value, short.
 
     >>> setting(None), setting(True), setting(200.0), setting([1.0, 2.0])
-    ('off', 'yes', '200', '2 values')
+    ('none', 'yes', '200', '2 values')
     """
     if value is None:
-        return "off"
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

@@ -12,7 +12,7 @@ from nitido.restoration.stage import Stage
 from nitido.restoration.verify import Change, ChangeMeter
 from nitido.wav import Wav
 
-BLOCK_SECONDS = 10.0  # of the signal at work in one stage; bounds the memory, not the result
+BLOCK_SECONDS = 6.0  # of the signal at work in one stage; bounds the memory, not the result
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What will be done to a piece, as data: made from a diagnosis and a preset, before any sample moves."""
+"""What will be done to a piece, as data: made from a diagnosis before any sample moves."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError
 from nitido.restoration.preset import Preset, check_settings, suggest
-from nitido.restoration.stage import Stage, Step
 from nitido.restoration.registry import STAGES
+from nitido.restoration.stage import Stage, Step
 from nitido.wav import check_sample_rate
 
 FORMAT = 1  # raised when an older nitido could no longer read the plan

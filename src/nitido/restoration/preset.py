@@ -1,4 +1,4 @@
-"""Presets: which stages may run, and with which settings; TOML files that name only a difference."""
+"""Presets: which stages may run, with which settings; TOML that names only a difference."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from math import isfinite
 from typing import Any, Literal, get_args
 
 from nitido.errors import ConfigError
-from nitido.restoration.stage import Stage
 from nitido.restoration.registry import STAGES
+from nitido.restoration.stage import Stage
 
 Mode = Literal["auto", "on", "off"]
 
@@ -146,7 +146,9 @@ def check_settings(stage: type[Stage], settings: Mapping[str, Any]) -> dict[str,
             low, high = stage.limits[key]
             if not low <= value <= high:
                 raise ConfigError(f"{wanted}; it lies between {low:g} and {high:g}.")
-    return {**stage.defaults, **settings}
+    complete = {**stage.defaults, **settings}
+    stage.check(complete)
+    return complete
 
 
 def _is_number_or_none(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The passes over a piece: diagnose, chain, loudness; and again with less where a budget is broken."""
+"""The passes over a piece: diagnose, chain, loudness; once more where a budget is broken."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from nitido.audio import FiniteBlocks, Source
 from nitido.chunks import ahead, reblock, windows
@@ -40,8 +41,9 @@ def examine(
     examination = Examination(sample_rate=source.sample_rate, channels=source.channels)
     finite = FiniteBlocks(source.blocks())
     stream = examination.listen(ahead(iter(finite)))
-    for _ in _report(stream, source.sample_rate, source.samples, on_progress, share):
-        pass
+    with one_blas_thread():
+        for _ in _report(stream, source.sample_rate, source.samples, on_progress, share):
+            pass
     return examination.finish(nonfinite_finding(finite, sample_rate=source.sample_rate))
 
 
@@ -64,9 +66,10 @@ def carry_out(
     """
     corrected: dict[str, list[Change]] = {}  # what was over budget, per stage, try by try
     while True:
-        attempt = _chain_pass(source, plan, block_seconds, on_progress)
-        if not _over(attempt.changes):
-            _loudness_pass(source, attempt, block_seconds, on_progress)
+        with one_blas_thread():
+            attempt = _chain_pass(source, plan, block_seconds, on_progress)
+            if not _over(attempt.changes):
+                _loudness_pass(source, attempt, block_seconds, on_progress)
         over = _over(attempt.changes)
         if over is None:
             break
@@ -82,6 +85,15 @@ def carry_out(
         plan=attempt.plan,
         changes=_verdicts(attempt.changes, corrected),
     )
+
+
+def one_blas_thread() -> threadpool_limits:
+    """Return a context in which matrix products stay on the thread that asks for them.
+
+    The stages already keep the cores busy; the products are small, and more threads for each of
+    them made a restoration three times slower.
+    """
+    return threadpool_limits(limits=1, user_api="blas")
 
 
 @dataclass

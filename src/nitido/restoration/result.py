@@ -29,6 +29,7 @@ class Restoration:
     """What `nitido.restore` returns.
 
     Attributes:
+        name: of the input.
         diagnosis: of the input.
         after: diagnosis of the result.
         plan: as carried out, with the gain that was found and what was turned down.
@@ -49,6 +50,7 @@ class Restoration:
         changes: tuple[Change, ...],
     ) -> None:
         self._source = source
+        self.name = source.name
         self._scratch = scratch
         self.diagnosis = diagnosis
         self.after = after
@@ -65,7 +67,7 @@ class Restoration:
 
     @cached_property
     def removed(self) -> Wav:
-        """What was taken away (added sound appears inverted), `[C, T]`: gain-matched input − result."""
+        """What was taken away, `[C, T]`: gain-matched input − result; added sound is inverted."""
         return join(self.removed_blocks(), channels=self.channels)
 
     def blocks(self) -> Iterator[Wav]:
@@ -80,7 +82,7 @@ class Restoration:
             yield before - after
 
     def input_blocks(self) -> Iterator[Wav]:
-        """Yield the input at the result's rate, gain and number of channels: the fair comparison."""
+        """Yield the input at the result's rate, gain and channels: the fair comparison."""
         step = self.plan["loudness"]
         gain = 10 ** (step.settings["gain_db"] / 20) if step.on else 1.0
         for block in dry_blocks(self._source, self.plan.sample_rate, self.samples):
@@ -105,13 +107,13 @@ class Restoration:
         self,
         path: str | Path,
         *,
-        format: str | None = None,
+        format: str | None = None,  # noqa: A002
         bit_depth: int | None = None,
         overwrite: bool = False,
         sidecar: bool = True,
         removed: bool = False,
     ) -> Path:
-        """Write the result and, beside it, its sidecar `NAME.nitido.json`; return the result's path.
+        """Write the result and, beside it, its sidecar `NAME.nitido.json`; return its path.
 
         Args:
             path: where to; the suffix names the format unless `format` does.
@@ -158,6 +160,20 @@ class Restoration:
         if path is not None:
             figure.savefig(path)
         return figure
+
+    def report(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write a page to listen, look and read, one HTML file that needs no network; return path.
+
+        Args:
+            path: of the HTML file.
+            overwrite: replace an existing file.
+
+        Raises:
+            AudioWriteError: the file exists, or cannot be written.
+        """
+        from nitido.report.page import write_restoration_report
+
+        return write_restoration_report(path, self, overwrite=overwrite)
 
 
 def dry_blocks(source: Source, sample_rate: int, samples: int) -> Iterator[Wav]:

@@ -1,8 +1,9 @@
-"""A piece set down between two passes: in memory while it is short, in an unnamed file when long."""
+"""A piece set down between two passes: in memory while short, in an unnamed file when long."""
 
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -23,6 +24,7 @@ class Scratch:
         self.channels = channels
         self.samples = 0
         self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_MAX_BYTES)  # noqa: SIM115
+        self.close = weakref.finalize(self, self._file.close)  # gives memory or file back
 
     def fill(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
         """Append the blocks, handing each on after it was stored."""
@@ -48,7 +50,3 @@ class Scratch:
             block = np.frombuffer(raw, np.float32).reshape(-1, self.channels)
             position += len(block)
             yield np.ascontiguousarray(block.T)
-
-    def close(self) -> None:
-        """Give back the memory or the file."""
-        self._file.close()

@@ -61,7 +61,7 @@ class Stage(ABC):
     def __init__(
         self, settings: Settings, *, sample_rate: int, channels: int, samples: int
     ) -> None:
-        """Bind the stage to a piece of `samples` samples in `channels` channels at `sample_rate`."""
+        """Bind the stage to a piece of `samples` samples in `channels` channels."""
         self.settings = settings
         self.sample_rate = sample_rate
         self.channels = channels
@@ -76,6 +76,15 @@ class Stage(ABC):
             diagnosis: of the input.
             settings: the preset's settings for this stage over `defaults`, complete.
         """
+
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        """Check what `limits` cannot say, of complete settings.
+
+        Raises:
+            ConfigError: settings that contradict each other.
+        """
+        del settings  # most stages have nothing to add
 
     @property
     def channels_out(self) -> int:

@@ -8,27 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import scipy.fft
 
 from nitido.restoration.plan import Plan
-from nitido.restoration.stage import Step
 from nitido.restoration.registry import STAGES
+from nitido.restoration.stage import Step
 from nitido.spectral import band, fft_size, hann
 from nitido.wav import Wav
 
 PROTECTED_HZ = (60.0, 7000.0)
-BANDS_HZ = (
-    (0, 60),
-    (60, 250),
-    (250, 1000),
-    (1000, 4000),
-    (4000, 8000),
-    (8000, 16000),
-    (16000, 96000),
-)
+BANDS_HZ = tuple(pairwise((0, 60, 250, 1000, 4000, 8000, 16_000, 96_000)))
 SI_SDR_MAX_DB = 120.0  # beyond float32; also what an unchanged signal reads
 TURN_DOWNS = 2  # a stage over budget is halved this often, then bypassed
 
@@ -122,9 +115,9 @@ class ChangeMeter:
     def finish(self) -> Change:
         """Return the change, after the last block."""
         held, held_error = self._rest
-        if held.shape[1]:  # the end, padded to one frame
+        if held.shape[1]:  # the end, mirrored to one frame: a sudden stop would leak everywhere
             pad = ((0, 0), (0, self._n_fft - held.shape[1]))
-            self._add(np.pad(held, pad), np.pad(held_error, pad))
+            self._add(np.pad(held, pad, "symmetric"), np.pad(held_error, pad, "symmetric"))
             self._rest = (held[:, :0], held_error[:, :0])
         inside = band(*PROTECTED_HZ, n_fft=self._n_fft, sample_rate=self._sample_rate)
         before, error, cross = (
@@ -179,7 +172,10 @@ def correct(plan: Plan, change: Change, *, tries: int) -> Plan:
     """
     step = plan[change.stage]
     setting = STAGES[step.stage].budget.turn_down
-    why = f"changed the protected band to {change.si_sdr_db:.1f} dB SI-SDR, allowed are {change.budget_db:.1f}"
+    why = (
+        f"it left {change.si_sdr_db:.1f} dB SI-SDR in the protected band, "
+        f"the budget is {change.budget_db:.1f}"
+    )
     if setting is None or tries >= TURN_DOWNS:
         return plan.with_step(replace(step, on=False, reason=f"bypassed: {why}"))
     value = step.settings[setting] / 2

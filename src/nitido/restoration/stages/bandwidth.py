@@ -10,6 +10,7 @@ keeps it silent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -61,7 +62,7 @@ class Bandwidth(Stage):
         "crossover_hz": 14_960.0,
         "rms_db": -20.0,
     }
-    limits = {
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         "amount": (0.0, 2.0),
         "slope_db_per_khz": (-20.0, 0.0),
         "gate_db": (-100.0, 0.0),
@@ -143,9 +144,9 @@ class Bandwidth(Stage):
         gate = np.clip(over_db / GATE_WIDTH_DB + 0.5, 0.0, 1.0)
         gate = gate * gate * (3 - 2 * gate)
         wanted = (power * gate**2)[:, :, None] * shape.astype(np.float32) ** 2
-        # Around the ceiling something is left: add what is missing, no hole and no bump at the seam.
+        # Around the ceiling something is left: add what is missing, no hole, no bump at the seam.
         left = uniform_filter1d(_power(spec[:, :, self._added]), 13, axis=1, mode="nearest")
-        return np.sqrt(np.maximum(wanted - left, 0.0))
+        return np.asarray(np.sqrt(np.maximum(wanted - left, 0.0)), np.float32)
 
     def _carrier(self, spec: Spec, index: int) -> Spec:
         """Return what to shape, `[C, N, K]`, mean power 1: noise and the band below, moved up."""
@@ -168,7 +169,7 @@ class Bandwidth(Stage):
         target = np.arange(self._added.start, self._added.stop)
         move = max(4, int(0.42 * self.settings["crossover_hz"] / self._bin_hz) // 4 * 4)
         times = np.ceil((target - self._added.start + 1) / move).astype(int)
-        return np.maximum(target - times * move, 1)
+        return np.asarray(np.maximum(target - times * move, 1), np.int64)
 
     def _tonality(self, spec: Spec) -> Levels:
         """Return how tonal the reference band is, `[C, N]`, 0 for noise to 1 for steady tones.
@@ -181,7 +182,7 @@ class Bandwidth(Stage):
         power = np.maximum(power, 1e-20)  # a running sum in float32 can fall below zero
         flatness = np.exp(np.log(power).mean(axis=2)) / power.mean(axis=2)
         # Nine independent frames of noise average to a flatness of about 0.9.
-        return np.clip((0.9 - flatness) / 0.6, 0.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip((0.9 - flatness) / 0.6, 0.0, 1.0), np.float32)
 
     def _noise(self, channels: int, frames: int, index: int) -> Spec:
         """Return noise `[C, N, K]`, mean power 1 after overlap-add, for frames from `index` on."""

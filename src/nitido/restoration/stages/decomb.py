@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from nitido.diagnosis.comb import FRAME_SECONDS, NEIGHBOURHOOD_HZ
 from nitido.diagnosis.finding import Diagnosis
+from nitido.errors import ConfigError
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 from nitido.spectral import Frames, Spec, fft_size
 from nitido.wav import Wav
@@ -30,7 +32,7 @@ class Decomb(Stage):
         rms_db: level of the piece, dB re full scale; from the finding.
         line_db: the most amplitude that is taken from one bin, dB below the piece.
         low_hz: below, 5 dB less is taken: the music hides the lines there, and has more to lose.
-        spacing_hz: of the main grid; from lines that are not on it 6 dB less is taken.
+        spacing_hz: of the main grid; from lines that are not on it 12 dB less is taken.
         amount: 0 to 1, share of the height that is taken.
     """
 
@@ -38,14 +40,14 @@ class Decomb(Stage):
     summary = "takes out the metallic lines of the neural decoder"
     defaults: ClassVar[Settings] = {
         "amount": 1.0,
-        "line_db": -59.0,
+        "line_db": -61.0,
         "low_hz": 1500.0,
         "spacing_hz": 400.0,
         "rms_db": -20.0,
         "lines_hz": [],
         "lines_db": [],
     }
-    limits = {
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         "amount": (0.0, 1.0),
         "line_db": (-90.0, -20.0),
         "low_hz": (0.0, 96_000.0),
@@ -64,6 +66,13 @@ class Decomb(Stage):
         self._bin_hz = sample_rate / n_fft
         # |X|² of all bins of a frame sums to 3/16 n_fft² σ² (Parseval, Hann).
         self._most = np.sqrt(3 / 16) * n_fft * 10 ** (settings["rms_db"] / 20)
+
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        """Check that every line has a height."""
+        lines = (*settings["lines_hz"], *settings["lines_db"])
+        if len(settings["lines_hz"]) != len(settings["lines_db"]) or None in lines:
+            raise ConfigError("decomb.lines_hz and decomb.lines_db need a number for every line.")
 
     @classmethod
     def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:
@@ -114,10 +123,10 @@ class Decomb(Stage):
             mag = np.abs(spec[:, :, bins])
             # The highest of the bins of a line is what stands out, so their mean has to come lower.
             floor = np.maximum(
-                median * np.float32(10 ** ((0.0 if fine else -1.5) / 20)),
+                median * np.float32(10 ** ((0.0 if fine else -3.0) / 20)),
                 mag * np.float32(10 ** (-(height_db + HEADROOM_DB) / 20)),
             )
-            less_db = 6.0 * fine + 5.0 * (hz < settings["low_hz"])
+            less_db = 12.0 * fine + 5.0 * (hz < settings["low_hz"])
             most = self._most * 10 ** ((settings["line_db"] - less_db) / 20)
             limit = most * np.minimum(1.0, 4.0 * most / np.maximum(mag, 1e-20))
             take = np.clip(mag - floor, 0.0, limit) * settings["amount"]

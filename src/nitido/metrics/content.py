@@ -1,0 +1,245 @@
+"""Was the music kept: harmony, onsets, tempo and beats, and the waveform of the protected band.
+
+Conventions: the reference is what went in, the estimate what came out; waveforms `[C, T]` of equal
+shape and sample rate, aligned. Harmony and rhythm are measured on the mean of the channels at
+22 050 Hz, as librosa does by default. None where there is nothing to measure: no pitch, no onset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nitido.errors import AudioTooShortError
+from nitido.metrics import fidelity, seed
+from nitido.metrics.optional import load
+from nitido.spectral import Frames, fft_size
+from nitido.wav import Wav
+
+Array = NDArray[np.float64]
+
+SECONDS_MIN = 0.5
+PROTECTED_HZ = (60.0, 7000.0)
+ONSET_TOLERANCE_SECONDS = 0.05  # as in MIREX onset detection and mir_eval
+BEAT_TOLERANCE_SECONDS = 0.07  # as in MIREX beat tracking and mir_eval
+CHROMA_N_FFT = 4096  # 5 Hz per bin: tells semitones apart from C4 on
+LIVE_RANGE_DB = 60.0  # frames further below the loudest are silence, they have no harmony
+_SILENCE = 1e-10  # mean square
+
+
+def validate(*, estimate: Wav, reference: Wav, sample_rate: int) -> None:
+    """Check that the two can be compared.
+
+    Raises:
+        AudioShapeError: their shapes differ, or there are no samples.
+        AudioTooShortError: fewer than 0.5 s.
+    """
+    fidelity.validate(estimate=estimate, reference=reference)
+    if estimate.shape[1] < SECONDS_MIN * sample_rate:
+        raise AudioTooShortError(
+            f"{estimate.shape[1] / sample_rate:.2f} s hold no rhythm or harmony to compare; "
+            f"give {SECONDS_MIN} s or more."
+        )
+
+
+def chroma_cosine(*, estimate: Wav, reference: Wav, sample_rate: int) -> float | None:
+    """Return how alike the harmony is, 0 to 1: mean cosine of the chroma of frame after frame.
+
+    Frames 60 dB below the loudest are left out; both are tuned as the reference is.
+
+    Source: Müller, Fundamentals of Music Processing, 2015, sec. 3.1; librosa's `chroma_stft`.
+    """
+    return _chroma_cosine(*_listen(estimate, reference, sample_rate))
+
+
+def onset_f1(*, estimate: Wav, reference: Wav, sample_rate: int) -> float | None:
+    """Return the F-measure of the estimate's onsets, 0 to 1: one is right within 50 ms.
+
+    None where neither has an onset.
+
+    Source: Dixon, Onset detection revisited, DAFx 2006; librosa's `onset_detect`.
+    """
+    return _onset_f1(*_listen(estimate, reference, sample_rate))
+
+
+def tempo_change_percent(*, estimate: Wav, reference: Wav, sample_rate: int) -> float | None:
+    """Return how far the estimate's tempo is from the reference's, %; 100 for double tempo."""
+    return _tempo_change(*_listen(estimate, reference, sample_rate))
+
+
+def beat_f1(*, estimate: Wav, reference: Wav, sample_rate: int) -> float | None:
+    """Return the F-measure of the estimate's beats, 0 to 1: one is right within 70 ms.
+
+    None where neither has a beat.
+
+    Source: Ellis, Beat tracking by dynamic programming, JNMR 2007; librosa's `beat_track`.
+    """
+    return _beat_f1(*_listen(estimate, reference, sample_rate))
+
+
+def protected_si_sdr_db(*, estimate: Wav, reference: Wav, sample_rate: int) -> float:
+    """Return the SI-SDR between 60 Hz and 7 kHz, dB: what a repair must leave as it was."""
+    low_hz, high_hz = PROTECTED_HZ
+    return fidelity.band_si_sdr_db(
+        estimate=estimate,
+        reference=reference,
+        sample_rate=sample_rate,
+        low_hz=low_hz,
+        high_hz=high_hz,
+    )
+
+
+def protected_level_change_db(*, estimate: Wav, reference: Wav, sample_rate: int) -> float | None:
+    """Return the largest change of level of any third-octave band from 60 Hz to 7 kHz, dB.
+
+    The overall change of the protected band is taken out first. Bands 50 dB below the loudest are
+    left out: nobody hears them beside it. None in silence.
+    """
+    fidelity.validate(estimate=estimate, reference=reference)
+    before, after = (_third_octaves(wav, sample_rate) for wav in (reference, estimate))
+    heard = before > 1e-5 * before.max(initial=0.0)
+    if not heard.any() or not after.any():
+        return None
+    change = 10 * np.log10(np.maximum(after[heard], 1e-12 * after.max()) / before[heard])
+    return float(np.abs(change - 10 * np.log10(after.sum() / before.sum())).max())
+
+
+def f_measure(estimated: Sequence[float], wanted: Sequence[float], *, tolerance: float) -> float:
+    """Return the F-measure of times: each is matched at most once, within `tolerance`; 0 to 1.
+
+    >>> f_measure([1.0, 2.0, 3.0], [1.04, 3.2], tolerance=0.05)
+    0.4
+    """
+    matched = at = 0
+    for time in wanted:  # both are sorted: the first that fits leaves most for the rest
+        while at < len(estimated) and estimated[at] < time - tolerance:
+            at += 1
+        if at < len(estimated) and estimated[at] <= time + tolerance:
+            matched += 1
+            at += 1
+    return 2 * matched / max(1, len(estimated) + len(wanted))
+
+
+def evaluate(*, estimate: Wav, reference: Wav, sample_rate: int) -> dict[str, float | None]:
+    """Return every measure of this family by name.
+
+    Raises:
+        AudioShapeError: their shapes differ, or there are no samples.
+        AudioTooShortError: fewer than 0.5 s.
+        MissingExtraError: librosa is not installed.
+    """
+    heard = _listen(estimate, reference, sample_rate)
+    wavs = {"estimate": estimate, "reference": reference}
+    si_sdr_db = protected_si_sdr_db(**wavs, sample_rate=sample_rate)
+    return {
+        "protected_si_sdr_db": fidelity.held(si_sdr_db),
+        "protected_level_change_db": protected_level_change_db(**wavs, sample_rate=sample_rate),
+        "chroma_cosine": _chroma_cosine(*heard),
+        "onset_f1": _onset_f1(*heard),
+        "tempo_change_percent": _tempo_change(*heard),
+        "beat_f1": _beat_f1(*heard),
+    }
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A waveform `[T]` at 22 050 Hz and what librosa hears in it, each computed once."""
+
+    wav: Any
+
+    @cached_property
+    def silent(self) -> bool:
+        return float(np.mean(np.square(self.wav))) < _SILENCE
+
+    @cached_property
+    def tuning(self) -> float:
+        return float(load("librosa").estimate_tuning(y=self.wav, sr=seed.SAMPLE_RATE))
+
+    @cached_property
+    def onset_strength(self) -> Any:
+        return load("librosa").onset.onset_strength(y=self.wav, sr=seed.SAMPLE_RATE)
+
+    @cached_property
+    def onsets(self) -> list[float]:
+        found = load("librosa").onset.onset_detect(
+            onset_envelope=self.onset_strength, sr=seed.SAMPLE_RATE, units="time"
+        )
+        return [float(time) for time in found]
+
+    @cached_property
+    def tempo_and_beats(self) -> tuple[float, list[float]]:
+        if self.silent or not np.any(self.onset_strength):
+            return 0.0, []
+        tempo, beats = load("librosa").beat.beat_track(
+            onset_envelope=self.onset_strength, sr=seed.SAMPLE_RATE, units="time"
+        )
+        return float(np.ravel(tempo)[0]), [float(time) for time in beats]
+
+    def chroma(self, tuning: float) -> Any:
+        """Return chroma `[12, N]`, of the power, not normalised."""
+        return load("librosa").feature.chroma_stft(
+            y=self.wav, sr=seed.SAMPLE_RATE, n_fft=CHROMA_N_FFT, norm=None, tuning=tuning
+        )
+
+
+def _listen(estimate: Wav, reference: Wav, sample_rate: int) -> tuple[_Heard, _Heard]:
+    validate(estimate=estimate, reference=reference, sample_rate=sample_rate)
+    one, other = (
+        _Heard(seed.loaded(estimate=wav, sample_rate=sample_rate)) for wav in (estimate, reference)
+    )
+    return one, other
+
+
+def _chroma_cosine(estimate: _Heard, reference: _Heard) -> float | None:
+    if reference.silent:
+        return None
+    if estimate.silent:
+        return 0.0
+    tuning = reference.tuning
+    one, other = estimate.chroma(tuning), reference.chroma(tuning)
+    level = other.sum(axis=0)
+    live = level > 10 ** (-LIVE_RANGE_DB / 10) * level.max()
+    norm = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
+    cosine = (one * other).sum(axis=0)[live] / np.maximum(norm[live], np.finfo(np.float32).tiny)
+    return float(min(1.0, cosine.mean(dtype=np.float64)))
+
+
+def _onset_f1(estimate: _Heard, reference: _Heard) -> float | None:
+    if not estimate.onsets and not reference.onsets:
+        return None
+    return f_measure(estimate.onsets, reference.onsets, tolerance=ONSET_TOLERANCE_SECONDS)
+
+
+def _tempo_change(estimate: _Heard, reference: _Heard) -> float | None:
+    (tempo, _), (wanted, _) = estimate.tempo_and_beats, reference.tempo_and_beats
+    return abs(tempo / wanted - 1) * 100 if tempo and wanted else None
+
+
+def _beat_f1(estimate: _Heard, reference: _Heard) -> float | None:
+    (_, beats), (_, wanted) = estimate.tempo_and_beats, reference.tempo_and_beats
+    if not beats and not wanted:
+        return None
+    return f_measure(beats, wanted, tolerance=BEAT_TOLERANCE_SECONDS)
+
+
+def _third_octaves(wav: Wav, sample_rate: int) -> Array:
+    """Return the power in each third-octave band of the protected band, all channels together."""
+    n_fft = fft_size(0.171, sample_rate=sample_rate)  # 6 Hz per bin: two in the lowest band
+    frames = Frames(n_fft, n_fft // 2)
+    power: Array = np.zeros(n_fft // 2 + 1)
+    padded = np.pad(wav, ((0, 0), (n_fft // 2, n_fft // 2)))
+    step = 64 * frames.hop_length
+    for start in range(0, wav.shape[1] + 1, step):
+        part = padded[:, start : start + step + frames.hop_length]
+        spec = frames.analyse(part, first=start - n_fft // 2)
+        power += (spec.real**2 + spec.imag**2).sum(axis=(0, 1), dtype=np.float64)
+    low_hz, high_hz = PROTECTED_HZ
+    bands = round(3 * np.log2(high_hz / low_hz))
+    edges_hz = np.minimum(np.geomspace(low_hz, high_hz, bands + 1), sample_rate / 2)
+    edges = np.unique(np.rint(edges_hz * n_fft / sample_rate).astype(int))
+    return np.asarray(np.add.reduceat(power[: edges[-1]], edges[:-1]), np.float64)

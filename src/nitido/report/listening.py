@@ -1,0 +1,196 @@
+"""A blind listening test: one page that plays from disk, without a network, and keeps no secret.
+
+Two parts. ABX: X is A or B, which of the two? Rating after MUSHRA: all versions of one excerpt side
+by side in random order, among them the reference itself, hidden, and an anchor that everybody hears
+is worse. Loudness is matched before anything is heard, and the order follows from the seed and the
+listener's name. The page saves its results as JSON for `analyse_listening_results`.
+
+Source: ITU-R BS.1116-3 (ABX), BS.1534-3 (MUSHRA; hidden reference, low anchor).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nitido.audio import write, write_text
+from nitido.degradation import lower_ceiling
+from nitido.errors import AudioShapeError, AudioWriteError, ConfigError
+from nitido.metrics.delivery import integrated_lufs, true_peak_dbtp
+from nitido.report.listening_results import FORMAT, analyse_listening_results
+from nitido.wav import Wav, check_sample_rate
+
+__all__ = ["PAGE", "analyse_listening_results", "write_listening_test"]
+
+PAGE = "listening-test.html"
+REFERENCE, ANCHOR = "reference", "anchor"
+ANCHOR_HZ = 3_900.0  # flat to 3.5 kHz, and less than BS.1534 allows from 4 kHz on
+EXCERPT_SECONDS = 8.0  # longer ones are not remembered
+EXCERPTS_MAX = 3
+FADE_SECONDS = 0.01  # at both ends: an excerpt is played in a loop
+LOUDEST_LUFS, PEAK_DBTP = -18.0, -1.0
+
+
+def write_listening_test(
+    folder: str | Path,
+    *,
+    tracks: Mapping[str, Wav],
+    sample_rate: int,
+    reference: Wav | None = None,
+    title: str = "Listening test",
+    seed: int = 0,
+    trials: int = 16,
+    overwrite: bool = False,
+) -> Path:
+    """Write the page of a listening test into a folder, which is made, and return its path.
+
+    With a reference the rating has it hidden among the versions, and the anchor is the reference
+    low-passed at 3.5 kHz. Without one there is nothing to be like: the quality itself is rated, and
+    the anchor is the first track, low-passed.
+
+    Args:
+        folder: where to.
+        tracks: name → waveform `[C, T]`, aligned; ABX holds the first against each other one.
+        sample_rate: of all, Hz.
+        reference: clean original `[C, T]`, aligned.
+        title: of the page.
+        seed: of the order in which everything is presented.
+        trials: of each ABX pair; 16, of which 12 must be right to be more than luck.
+        overwrite: replace an earlier page.
+
+    Raises:
+        AudioShapeError: nothing that can be heard in all tracks at once.
+        AudioWriteError: the folder cannot be written to, or holds a page already.
+        ConfigError: fewer than two things to compare, or a name that the test needs itself.
+    """
+    check_sample_rate(sample_rate)
+    if taken := {REFERENCE, ANCHOR} & set(tracks):
+        raise ConfigError(f"A track cannot be named {taken.pop()!r}; the test has one of its own.")
+    if len(tracks) + (reference is not None) < 2:
+        raise ConfigError("A listening test compares two or more; give another track.")
+    if trials < 1:
+        raise ConfigError(f"{trials} trials are no test; give 1 or more.")
+    first = next(iter(tracks))
+    versions = dict(tracks) if reference is None else {REFERENCE: reference, **tracks}
+    low = versions[first] if reference is None else reference
+    versions[ANCHOR] = lower_ceiling(low, sample_rate=sample_rate, ceiling_hz=ANCHOR_HZ)
+    excerpts = list(_excerpts(_same_shape(versions), sample_rate))
+    if not excerpts:
+        raise AudioShapeError("The tracks have no passage in common that can be heard.")
+    others = [name for name in tracks if name != first]
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "title": title,
+        "seed": seed,
+        "trials": trials,
+        "pairs": [[first, other] for other in others] or [[REFERENCE, first]],
+        "conditions": list(versions),
+        "reference": reference is not None,
+        "excerpts": excerpts,
+    }
+    content["id"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AudioWriteError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+    return write_text(folder / PAGE, _page(content), overwrite=overwrite)
+
+
+def _same_shape(versions: Mapping[str, Wav]) -> dict[str, Wav]:
+    """Return the waveforms cut to the shortest, mono ones on as many channels as the others.
+
+    A mono file is played by both loudspeakers; measured as one channel it would pass for 3 LU less.
+    """
+    channels = max(2, *(wav.shape[0] for wav in versions.values()))
+    samples = min(wav.shape[1] for wav in versions.values())
+    wrong = [name for name, wav in versions.items() if wav.shape[0] not in (1, channels)]
+    if wrong:
+        raise AudioShapeError(f"{wrong[0]!r} has other channels than the rest; downmix it first.")
+    return {
+        name: np.broadcast_to(wav[:, :samples], (channels, samples))
+        for name, wav in versions.items()
+    }
+
+
+def _excerpts(versions: Mapping[str, Wav], sample_rate: int) -> Iterator[dict[str, Any]]:
+    """Yield excerpts, evenly over the piece: where, and each version as base64 of a FLAC file."""
+    samples = next(iter(versions.values())).shape[1]
+    size = min(samples, round(EXCERPT_SECONDS * sample_rate))
+    count = min(EXCERPTS_MAX, samples // size) if size else 0
+    for number in range(count):
+        start = size * number + (samples - size * count) * (number + 1) // (count + 1)
+        cuts = {name: wav[:, start : start + size] for name, wav in versions.items()}
+        gains_db = _matching_gains_db(cuts, sample_rate)
+        if gains_db is None:
+            continue
+        edge = np.sin(np.linspace(0, np.pi / 2, round(FADE_SECONDS * sample_rate))) ** 2
+        edge = edge[: size // 2].astype(np.float32)
+        envelope = np.concatenate([edge, np.ones(size - 2 * len(edge), np.float32), edge[::-1]])
+        yield {
+            "start_seconds": round(start / sample_rate, 3),
+            "seconds": round(size / sample_rate, 3),
+            "gains_db": {name: round(gain_db, 2) for name, gain_db in gains_db.items()},
+            "flac": {
+                name: _flac(cut * envelope * np.float32(10 ** (gains_db[name] / 20)), sample_rate)
+                for name, cut in cuts.items()
+            },
+        }
+
+
+def _matching_gains_db(cuts: Mapping[str, Wav], sample_rate: int) -> dict[str, float] | None:
+    """Return the gains that make all equally loud with no peak above −1 dBTP; None in silence."""
+    lufs, room_db = {}, {}
+    for name, cut in cuts.items():
+        loudness = integrated_lufs(cut, sample_rate=sample_rate)
+        peak_dbtp = true_peak_dbtp(cut, sample_rate=sample_rate)
+        if loudness is None or peak_dbtp is None:
+            return None
+        lufs[name], room_db[name] = loudness, PEAK_DBTP - peak_dbtp
+    target = min(LOUDEST_LUFS, *(lufs[name] + room_db[name] for name in cuts))
+    return {name: target - lufs[name] for name in cuts}
+
+
+def _flac(wav: Wav, sample_rate: int) -> str:
+    channels, samples = wav.shape
+    with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
+        path = write(
+            Path(folder, "excerpt.flac"),
+            [wav],
+            sample_rate=sample_rate,
+            channels=channels,
+            samples=samples,
+            bit_depth=16,
+        )
+        return base64.b64encode(path.read_bytes()).decode()
+
+
+def _page(content: Mapping[str, Any]) -> str:
+    """Return the page: one file, which may load nothing and run nothing but its own script."""
+    assets = resources.files("nitido.report").joinpath("assets")
+    template, style, script = (
+        assets.joinpath(f"listening.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
+    )
+    inside = {
+        "TITLE": html.escape(str(content["title"])),
+        "STYLE_HASH": _hash(style),
+        "SCRIPT_HASH": _hash(script),
+        "STYLE": style,
+        "SCRIPT": script,
+        "TEST": json.dumps(content, ensure_ascii=False).replace("<", "\\u003c"),
+    }
+    parts = template.split("@@")  # text, name, text, name, …
+    return "".join(inside[part] if index % 2 else part for index, part in enumerate(parts))
+
+
+def _hash(text: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.signals import noise
+
+import nitido
+from nitido.errors import ConfigError
+from nitido.restoration.plan import Plan
+from nitido.restoration.preset import adjust, load_preset, preset_names
+from nitido.restoration.registry import STAGES
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return nitido.plan(nitido.diagnose(noise(seconds=1, sample_rate=32_000), sample_rate=32_000))
+
+
+def test_a_plan_names_every_stage_with_a_reason(plan: Plan) -> None:
+    assert [step.stage for step in plan.steps] == list(STAGES)
+    assert [bool(step.reason) for step in plan.steps] == [True] * len(STAGES)
+
+
+def test_a_plan_survives_json(plan: Plan) -> None:
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_a_sidecar_can_be_given_as_a_plan(plan: Plan) -> None:
+    assert Plan.from_json(json.dumps({"nitido": "1", "plan": plan.to_dict()})) == plan
+
+
+def test_stages_that_a_plan_does_not_name_are_off() -> None:
+    plan = Plan.from_json('{"steps": [{"stage": "tone", "settings": {"amount": 0.5}}]}')
+    assert [step.stage for step in plan.steps if step.on] == ["tone"]
+    assert plan["tone"].settings["amount"] == 0.5
+    assert plan["tone"].settings["gain_db"] == STAGES["tone"].defaults["gain_db"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "JSON"),
+        ("[]", "not a plan"),
+        ("[" * 100_000, "JSON"),
+        ('{"steps": 3}', "not a plan"),
+        ('{"steps": [], "stepz": 1}', "did you mean 'steps'"),
+        ('{"steps": [], "format": 99}', "format"),
+        ('{"steps": [], "sample_rate": "48k"}', "sample_rate"),
+        ('{"steps": [], "sample_rate": 1}', "1 Hz"),
+        ('{"steps": [{"stage": "decom"}]}', "did you mean 'decomb'"),
+        ('{"steps": [{"stage": "tone"}, {"stage": "tone"}]}', "twice"),
+        ('{"steps": [{"stage": "tone", "on": 1}]}', "true or false"),
+        ('{"steps": [{"stage": "tone", "settings": {"amont": 1}}]}', "did you mean 'amount'"),
+        ('{"steps": [{"stage": "tone", "settings": {"amount": "a"}}]}', "number"),
+        ('{"steps": [{"stage": "tone", "settings": {"amount": 99}}]}', "between"),
+        ('{"steps": [{"stage": "tone", "settings": {"amount": NaN}}]}', "number"),
+        ('{"steps": [{"stage": "decomb", "settings": {"lines_hz": ["a"]}}]}', "list of numbers"),
+        ('{"steps": [{"stage": "decomb", "settings": {"lines_hz": [1, 2]}}]}', "lines_db"),
+        ('{"steps": [], "budget_db": "much"}', "budget"),
+        ('{"steps": [], "budgets_db": {"tune": 1}}', "did you mean 'tone'"),
+    ],
+)
+def test_a_wrong_plan_is_refused_in_one_sentence(content: str, says: str) -> None:
+    with pytest.raises(nitido.NitidoError, match=says) as caught:
+        Plan.from_json(content)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_says_what_it_is_for(name: str) -> None:
+    preset = load_preset(name)
+    assert preset.description.endswith(".")
+    assert set(preset.stages) == set(STAGES)
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'musicgen'"):
+        load_preset("musicgenn")
+
+
+def test_named_stages_run_and_others_do_not() -> None:
+    chosen = adjust(load_preset("musicgen"), stages=["tone", "decomb"], without=["decomb"])
+    modes = {name: stage.mode for name, stage in chosen.stages.items() if stage.mode != "off"}
+    assert modes == {"tone": "on"}  # off in the preset, but asked for by name
+
+
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [
+        ({"stages": ["tune"]}, "did you mean 'tone'"),
+        ({"without": ["xyz"]}, "there are"),
+        ({"settings": {"tone.amont": 1.0}}, "did you mean 'amount'"),
+        ({"settings": {"tone.amount": 7.0}}, "between"),
+        ({"settings": {"tone.amount": True}}, "number"),
+        ({"settings": {"ending.loop": 1.0}}, "switch"),
+        ({"settings": {"tone.mode": "maybe"}}, "auto, on or off"),
+        ({"settings": {"tune.amount": 1.0}}, "did you mean 'tone'"),
+    ],
+)
+def test_a_wrong_choice_is_refused(choice: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        adjust(load_preset("musicgen"), **choice)
+
+
+def test_a_step_can_be_replaced_without_touching_the_plan(plan: Plan) -> None:
+    changed = plan.with_step(replace(plan["tone"], on=True))
+    assert changed["tone"].on
+    assert not plan["tone"].on

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.signals import noise, sine
+
+from nitido.restoration.plan import Plan
+from nitido.restoration.verify import Change, ChangeMeter, correct
+from nitido.wav import Wav
+
+
+def compare(before: Wav, after: Wav, block: int = 10_000) -> Change:
+    meter = ChangeMeter("tone", sample_rate=48_000, budget_db=20)
+    for start in range(0, before.shape[1], block):
+        meter.update(before[:, start : start + block], after[:, start : start + block])
+    return meter.finish()
+
+
+def test_an_unchanged_signal_reads_the_maximum() -> None:
+    wav = noise(channels=2)
+    change = compare(wav, wav)
+    assert change.si_sdr_db == 120
+    assert change.gain_db == 0
+
+
+def test_a_mere_gain_is_no_damage() -> None:
+    wav = noise(channels=2)
+    change = compare(wav, 0.5 * wav)
+    assert change.si_sdr_db > 90
+    assert change.gain_db == pytest.approx(-6.02, abs=0.01)
+
+
+@pytest.mark.parametrize("error_db", [-10, -20, -40, -60])
+def test_noise_at_a_known_level_reads_as_that_level(error_db: float) -> None:
+    wav, error = noise(seconds=4), noise(seconds=4, seed=1)
+    change = compare(wav, wav + np.float32(10 ** (error_db / 20)) * error)
+    assert change.si_sdr_db == pytest.approx(-error_db, abs=0.3)
+
+
+def test_what_happens_above_the_protected_band_does_not_count() -> None:
+    wav = noise(seconds=2)
+    change = compare(wav, wav + sine(12_000, seconds=2))
+    assert change.si_sdr_db > 45  # what is left is the ends of the tone
+    treble = next(band for band in change.bands if band["low_hz"] == 8000)
+    assert treble["level_db"] > 5
+
+
+def test_the_reading_does_not_depend_on_the_blocks() -> None:
+    wav, error = noise(seconds=2), noise(seconds=2, seed=1, rms=0.01)
+    readings = [compare(wav, wav + error, block).si_sdr_db for block in (777, 48_000, 96_000)]
+    assert readings == pytest.approx([readings[0]] * 3, abs=0.01)
+
+
+def test_a_widened_file_is_compared_by_its_downmix() -> None:
+    mid, side = noise(), noise(seed=1)
+    assert compare(mid, np.concatenate([mid + side, mid - side])).si_sdr_db > 90
+
+
+@pytest.mark.parametrize("samples", [1, 100, 3000])
+def test_short_and_silent_pieces_are_compared_too(samples: int) -> None:
+    silence = np.zeros((1, samples), np.float32)
+    assert compare(silence, silence).si_sdr_db == 120
+    assert compare(silence + 0.1, silence + 0.1).si_sdr_db == 120
+
+
+def test_a_stage_over_budget_is_turned_down_twice_and_then_bypassed() -> None:
+    plan = Plan.from_json('{"steps": [{"stage": "tone", "settings": {"amount": 1.0}}]}')
+    change = compare(noise(), noise(seed=1))
+    assert not change.within_budget
+    amounts = []
+    for tries in range(3):
+        plan = correct(plan, change, tries=tries)
+        amounts.append(plan["tone"].settings["amount"] if plan["tone"].on else 0)
+    assert amounts == [0.5, 0.25, 0]
+    assert "bypassed" in plan["tone"].reason
