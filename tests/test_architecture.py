@@ -21,7 +21,7 @@ LAYERS = (
     ("audio",),
     ("diagnosis", "degradation", "metrics"),
     ("restoration", "report", "presets"),
-    ("api",),
+    ("api", "comparison"),
     ("jobs", "demo", "doctor", "benchmark"),
     ("cli",),
 )

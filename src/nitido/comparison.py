@@ -1,4 +1,4 @@
-"""Two or more versions of a piece, measured side by side: what is better, what stayed, what it cost.
+"""Versions of a piece, measured side by side: what is better, what stayed, what it cost.
 
 Each file's artefacts and delivery are measured on the file as it is. Where two are held against
 each other, they are first brought to one sample rate, aligned to the sample, turned upright and
@@ -148,10 +148,10 @@ class Comparison:
     @cached_property
     def tables(self) -> dict[str, list[dict[str, str]]]:
         """The scores as plain rows by title: measure, then a column for each piece, with units."""
-        names = {piece.role: piece.name for piece in self.pieces}
+        names: dict[str, str] = {piece.role: piece.name for piece in self.pieces}
         tables = {}
         for table, scores in self.scores.items():
-            tables[TITLES[table].format_map(names)] = [
+            tables[TITLES[table].format(**names)] = [
                 {
                     "measure": measure.title,
                     **{name: measure.show(scores[name][measure.name]) for name in scores},

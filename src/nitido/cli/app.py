@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from nitido.cli.benchmark import benchmark
+from nitido.cli.compare import compare
 from nitido.cli.demo import demo
 from nitido.cli.diagnose import diagnose
 from nitido.cli.doctor import doctor
@@ -65,6 +66,7 @@ Examples:
   nitido diagnose song.wav             what is wrong with it
   nitido restore song.wav              repair it: song_restored.wav
   nitido restore songs/ -o done/       a whole folder
+  nitido compare song.wav song_restored.wav
   nitido COMMAND --help                more of each
 """
 
@@ -82,5 +84,5 @@ def main() -> None:
             stream.reconfigure(errors="replace")
 
 
-for command in (benchmark, demo, diagnose, doctor, presets, restore, stages):
+for command in (benchmark, compare, demo, diagnose, doctor, presets, restore, stages):
     main.add_command(command)

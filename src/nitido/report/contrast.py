@@ -61,10 +61,10 @@ def _artefacts(old: Values, new: Values) -> Iterator[str]:
         one, other = old.get(name), new.get(name)
         return None if one is None or other is None else (one, other)
 
-    if (comb := both("comb_db")) and max(comb) > 0:
+    comb, whine = both("comb_db"), both("comb_8000_hz_db")
+    if comb and max(comb) > 0:
         yield _comb(*comb)
-    if (whine := both("comb_8000_hz_db")) and abs(whine[0] - whine[1]) >= WHINE_DB:
-        if max(comb or (0.0,)) > 0:  # lines that only chance makes are no whine
+        if whine and abs(whine[0] - whine[1]) >= WHINE_DB:
             side = "lower" if whine[1] < whine[0] else "higher"
             yield f"The whine at 8 kHz is {abs(whine[0] - whine[1]):.0f} dB {side}."
     if (ceiling := both("bandwidth_hz")) and abs(ceiling[0] - ceiling[1]) >= CEILING_HZ:
@@ -163,6 +163,7 @@ def _matching(matching: Mapping[str, Any]) -> Iterator[str]:
         )
     if lag:
         side = "late" if lag > 0 else "early"
-        yield f"{estimate} was {1000 * abs(lag) / rate:.2f} ms {side} to {reference} and is aligned."
+        shift_ms = 1000 * abs(lag) / rate
+        yield f"{estimate} was {shift_ms:.2f} ms {side} to {reference} and is aligned."
     if matching["polarity"] < 0:
         yield f"{estimate} is upside down against {reference} and was turned to compare."

@@ -52,28 +52,28 @@ def figures(excerpts: Sequence[Excerpt], diagnosis: Diagnosis | None = None) -> 
     top_db = max(float(view.spec_db.max()) for view in views)
     scale = _Scale(shown[0].wav.shape[1] / PAGE_RATE_HZ, high_hz, top_db)
     drawn = [
-        _spectrogram(excerpt, view, scale, None if i else diagnosis, name=f"heat{i}")
+        _spectrogram(excerpt, view, scale, None if i else diagnosis, first=not i)
         for i, (excerpt, view) in enumerate(zip(shown, views, strict=True))
     ]
-    drawn += [
-        _difference(shown[0], shown[i], views[0], views[i], scale, name=f"change{i}")
-        for i in range(1, len(shown))
-        if shown[i].track.role == "after" and shown[0].track.role == "before"
-    ]
+    results = [i for i, excerpt in enumerate(shown) if i and excerpt.track.role == "after"]
+    for i in results:
+        title = "Difference" if len(results) == 1 else f"Difference: {shown[i].track.name}"
+        first = i == results[0]
+        drawn.append(_difference(title, views[0], views[i], scale, first=first))
     return "".join([*drawn, _spectra(shown, views, scale, diagnosis)])
 
 
 def _spectrogram(
-    excerpt: Excerpt, view: View, scale: _Scale, diagnosis: Diagnosis | None, *, name: str
+    excerpt: Excerpt, view: View, scale: _Scale, diagnosis: Diagnosis | None, *, first: bool
 ) -> str:
     track = excerpt.track
     text = (
         f"Spectrogram of {track.name}, 0 to {scale.seconds:.1f} s "
         f"and 0 to {scale.high_hz / 1000:g} kHz."
     )
-    key = markup.legend(HEAT, f"−{RANGE_DB:.0f} dB", "0 dB", name=name)
+    key = markup.legend(HEAT, f"−{RANGE_DB:.0f} dB", "0 dB", name="heat") if first else ""
     picture = markup.image(spectrogram_png(view, top_db=scale.top_db), text=text)
-    return _figure(track.name, key, picture + _ceiling(diagnosis, scale), scale, role=track.role)
+    return _figure(track.name, key, picture + _ceiling(diagnosis, scale), scale, tint=excerpt.tint)
 
 
 def _ceiling(diagnosis: Diagnosis | None, scale: _Scale) -> str:
@@ -88,29 +88,21 @@ def _ceiling(diagnosis: Diagnosis | None, scale: _Scale) -> str:
     )
 
 
-def _difference(
-    first: Excerpt, other: Excerpt, before: View, after: View, scale: _Scale, *, name: str
-) -> str:
-    text = (
-        f"Difference of the spectrograms of {first.track.name} and {other.track.name}: "
-        "orange where sound was added, blue where it was taken away."
-    )
+def _difference(title: str, before: View, after: View, scale: _Scale, *, first: bool) -> str:
+    text = f"{title} to the first: orange where sound was added, blue where it was taken away."
     picture = markup.image(difference_png(before, after, top_db=scale.top_db), text=text)
-    low, high = f"taken away, −{DIFFERENCE_DB:.0f} dB", f"added, +{DIFFERENCE_DB:.0f} dB"
-    key = markup.legend(CHANGE, low, high, name=name)
-    title = f"{other.track.name} against {first.track.name.lower()}"
-    if other.track.name.lower() != other.track.role:  # a file's name keeps its letters
-        title = f"{other.track.name} against {first.track.name}"
-    return _figure(title, key, picture, scale, role="removed")
+    high = f"added, ±{DIFFERENCE_DB:.0f} dB"
+    key = markup.legend(CHANGE, "taken away", high, name="change") if first else ""
+    return _figure(title, key, picture, scale)
 
 
-def _figure(title: str, key: str, picture: str, scale: _Scale, *, role: str) -> str:
+def _figure(title: str, key: str, picture: str, scale: _Scale, *, tint: str = "") -> str:
     longest = max(scale.seconds, _TIME_STEPS[0])
     step = next((s for s in _TIME_STEPS if longest / s <= _TIME_LABELS), _TIME_STEPS[-1])
     times = np.arange(0, longest + 1e-9, step)
     labels = ["0 s", *(f"{time:g}" for time in times[1:])]
     return (
-        f'<figure><figcaption><b class="{escape(role)}">{escape(title)}</b>{key}</figcaption>'
+        f'<figure><figcaption><b class="{tint}">{escape(title)}</b>{key}</figcaption>'
         f'<div class="plot seek">{picture}<i class="cursor"></i>{_frequencies(scale, "left")}'
         f"{markup.marks(times / longest, labels, side='bottom')}</div></figure>"
     )
@@ -123,8 +115,7 @@ def _steps_hz(scale: _Scale) -> list[float]:
 
 def _frequencies(scale: _Scale, side: str) -> str:
     hz = _steps_hz(scale)
-    labels = [f"{f / 1000:g}" for f in hz]
-    labels[-1] += " kHz" if side == "bottom" else " k"
+    labels = [f"{f / 1000:g}k" if f else "0" for f in hz]
     return markup.marks([f / scale.high_hz for f in hz], labels, side=side)
 
 
@@ -140,17 +131,15 @@ def _spectra(
     texts = [f"{level:.0f}".replace("-", "−") for level in levels]
     across = [hz / scale.high_hz for hz in _steps_hz(scale)]
     curves = "".join(
-        markup.curve(view.curve_db, low_db=low_db, high_db=high_db, role=excerpt.track.role)
+        markup.curve(view.curve_db, low_db=low_db, high_db=high_db, tint=excerpt.tint)
         for excerpt, view in zip(shown, views, strict=True)
     )
     lines = [hz for hz in comb_lines_hz(diagnosis) if hz < scale.high_hz]
     ticks = "".join(f'<path d="M{1000 * hz / scale.high_hz:.1f} 1000V960"/>' for hz in lines)
-    names = "".join(
-        f'<span class="line {escape(e.track.role)}">{escape(e.track.name)}</span>' for e in shown
-    )
+    names = "".join(f'<span class="line {e.tint}">{escape(e.track.name)}</span>' for e in shown)
     note = '<span class="line comb">lines of the comb</span>' if ticks else ""
     return (
-        '<figure class="spectra"><figcaption><b>Average spectrum</b>'
+        '<figure class="spectra"><figcaption><b>Average spectrum, dB over Hz</b>'
         f'<span class="legend">{names}{note}</span></figcaption><div class="plot">'
         '<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" '
         f'aria-label="Average spectrum, level in dB from 0 to {scale.high_hz / 1000:g} kHz.">'

@@ -6,6 +6,7 @@ The page's policy allows no style attributes, so what has a place has it as an S
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
-UNTOUCHED_DB = 119.0
+UNTOUCHED_DB = 119.0  # the SI-SDR of an unchanged signal reads 120
+_MINUS = re.compile(r"(?<!\S)-(?=\d)")
 _GOOD = {"none": "fine"}  # how a severity is called on the page, where it has another name
 
 
@@ -118,7 +120,7 @@ def _stage(step: Step, change: Change | None) -> str:
     if change is not None and change.verdict != "kept":
         badge = f' <span class="badge">{escape(change.verdict)}</span>'
     told = f'<p class="cost">{escape(_cost(change))}</p>' if change and step.on else ""
-    reason = step.reason[:1].upper() + step.reason[1:]
+    reason = _MINUS.sub("−", step.reason[:1].upper() + step.reason[1:])
     return f"<li><h3>{escape(step.stage)}{badge}</h3><p>{escape(reason)}.</p>{told}</li>"
 
 
@@ -154,12 +156,12 @@ def image(png: bytes, *, text: str) -> str:
     return f'<img src="data:image/png;base64,{inside}" alt="{escape(text)}">'
 
 
-def curve(levels_db: NDArray[np.float32], *, low_db: float, high_db: float, role: str) -> str:
+def curve(levels_db: NDArray[np.float32], *, low_db: float, high_db: float, tint: str) -> str:
     """Return a curve over the whole width of a plot, in a viewBox of 1000 × 1000."""
     across = np.linspace(0, 1000, len(levels_db))
     down = 1000 * (high_db - levels_db.clip(low_db, high_db)) / (high_db - low_db)
     points = " ".join(f"{a:.0f},{d:.0f}" for a, d in zip(across, down, strict=True))
-    return f'<polyline class="{escape(role)}" points="{points}"/>'
+    return f'<polyline class="{tint}" points="{points}"/>'
 
 
 def marks(positions: Iterable[float], texts: Iterable[str], *, side: str) -> str:

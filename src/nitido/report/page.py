@@ -67,7 +67,7 @@ def write_report(
         facts=escape(_facts(excerpts, restoration)),
         sentences=markup.paragraph_list(sentences),
         tracks=_buttons(excerpts),
-        true_level=_true_level(excerpts),
+        removed=_removed(excerpts),
         loudness=escape(_loudness(excerpts)),
         cut=f"<p>{escape(_cut())}</p>" if cut else "",
         figures=figures(excerpts, restoration.diagnosis if restoration else None),
@@ -87,10 +87,12 @@ def write_restoration_report(
         AudioWriteError: the file exists, or cannot be written.
     """
     rate = restoration.sample_rate
+    loudness = restoration.plan["loudness"]
+    gain_db = loudness.settings["gain_db"] if loudness.on else 0.0
     return write_report(
         path,
         tracks=[
-            Track("Before", restoration.input_blocks, rate, "before"),
+            Track("Before", restoration.input_blocks, rate, "before", gain_db),
             Track("After", restoration.blocks, rate, "after"),
             Track("Removed", restoration.removed_blocks, rate, "removed"),
         ],
@@ -134,38 +136,40 @@ def _cut() -> str:
 def _buttons(excerpts: Sequence[Excerpt]) -> str:
     """Return a button per track, the first one pressed."""
     return "".join(
-        f'<button type="button" class="track {escape(excerpt.track.role)}" data-track="{i}" '
+        f'<button type="button" class="track {excerpt.tint}" data-track="{i}" '
         f'aria-pressed="{"false" if i else "true"}" aria-keyshortcuts="{i + 1}">'
         f"<kbd>{i + 1}</kbd><span>{escape(excerpt.track.name)}</span></button>"
         for i, excerpt in enumerate(excerpts)
     )
 
 
-def _true_level(excerpts: Sequence[Excerpt]) -> str:
-    """Return the switch that takes back what removed sound was raised by."""
-    boost_db = max((excerpt.boost_db for excerpt in excerpts), default=0.0)
-    if not boost_db:
-        return ""
-    return (
-        '<label><input type="checkbox" id="true-level"> Removed at its true level, '
-        f"{boost_db:.0f} dB quieter</label>"
-    )
+def _removed(excerpts: Sequence[Excerpt]) -> str:
+    """Return what the removed sound is, with a switch for what it is raised by."""
+    said = ""
+    for excerpt in excerpts:
+        if excerpt.track.role == "removed":
+            name = escape(excerpt.track.name)
+            said += f"<p>{name} is before minus after: what was taken away, and what was added.</p>"
+        if excerpt.boost_db:
+            said += (
+                '<label><input type="checkbox" id="raised" checked> '
+                f"{name} is raised by {excerpt.boost_db:.1f} dB to be heard</label>"
+            )
+    return said
 
 
 def _loudness(excerpts: Sequence[Excerpt]) -> str:
     """Return how loud the tracks play, and what was done for it."""
     whole = [excerpt for excerpt in excerpts if excerpt.track.role != "removed"]
     lufs = [excerpt.lufs for excerpt in whole if excerpt.lufs is not None]
-    said = []
-    if lufs:
-        gains = ", ".join(f"{e.track.name} {e.gain_db:+.1f} dB" for e in whole)
-        said.append(f"Equally loud, {max(lufs):.1f} LUFS: {gains}.")
-    said += [
-        f"{excerpt.track.name} is raised by {excerpt.boost_db:.1f} dB to be heard."
-        for excerpt in excerpts
-        if excerpt.boost_db
+    if not lufs:
+        return ""
+    gains = [(e.track.name, e.track.gain_db + e.gain_db) for e in whole]
+    said = [
+        f"{name} as it is" if abs(gain_db) < 0.05 else f"{name} {gain_db:+.1f} dB"
+        for name, gain_db in gains
     ]
-    return " ".join(said).replace("-", "−")
+    return f"Equally loud, {max(lufs):.1f} LUFS: {', '.join(said)}.".replace(" -", " −")
 
 
 def _account(restoration: Restoration) -> str:
@@ -240,7 +244,7 @@ def _sound(excerpts: Sequence[Excerpt]) -> str:
         "tracks": [
             {
                 "name": excerpt.track.name,
-                "role": excerpt.track.role,
+                "tint": excerpt.tint,
                 "boostDb": excerpt.boost_db,
                 "wave": base64.b64encode(excerpt.wave).decode("ascii"),
                 "audio": base64.b64encode(file).decode("ascii"),

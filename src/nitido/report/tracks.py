@@ -24,6 +24,7 @@ BOOST_MAX_DB = 30.0  # what was removed is often too quiet to be heard as it is
 KBPS_PER_CHANNEL = 56.0  # 30 s of three stereo tracks take 1.7 MB of page
 LOSSLESS_BYTES_MAX = 1_000_000  # of all tracks; when FLAC is that small, there is no need for Opus
 WAVE_COLUMNS = 800
+TINTS = ("after", "after-2", "after-3")
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,14 @@ class Track:
         sound: waveform `[C, T]`, or a function that yields it in blocks `[C, n]`.
         sample_rate: Hz.
         role: what it is; ``"removed"`` is the difference of the others, at the level of the result.
+        gain_db: that the sound has got already, to be told on the page.
     """
 
     name: str
     sound: Wav | Callable[[], Iterable[Wav]]
     sample_rate: int
     role: Role
+    gain_db: float = 0.0
 
     def blocks(self) -> Iterable[Wav]:
         """Return the waveform in blocks `[C, n]`."""
@@ -54,6 +57,7 @@ class Excerpt:
     Attributes:
         track: that it is of.
         wav: `[C, T]` at `PAGE_RATE_HZ`, one or two channels, as long as all the others.
+        tint: name of its colour on the page; several results have one each.
         gain_db: that was applied.
         boost_db: part of `gain_db` that only makes it audible: 0 unless removed sound.
         lufs: loudness as it is played; None in silence.
@@ -61,6 +65,7 @@ class Excerpt:
 
     track: Track
     wav: Wav
+    tint: str
     gain_db: float
     boost_db: float
     lufs: float | None
@@ -91,10 +96,16 @@ def make_excerpts(
     gains = _gains_db(tracks, wavs)
     excerpts = []
     for track, wav, (gain_db, boost_db) in zip(tracks, wavs, gains, strict=True):
+        results = sum(excerpt.track.role == "after" for excerpt in excerpts)
+        tint = TINTS[results % len(TINTS)] if track.role == "after" else track.role
         wav *= np.float32(10 ** (gain_db / 20))
-        lufs = integrated_lufs(wav, sample_rate=PAGE_RATE_HZ)
-        excerpts.append(Excerpt(track, wav, gain_db, boost_db, lufs))
+        excerpts.append(Excerpt(track, wav, tint, gain_db, boost_db, _lufs(wav)))
     return excerpts, cut
+
+
+def _lufs(wav: Wav) -> float | None:
+    """Return the loudness of a wave as a browser plays it: one channel comes from both sides."""
+    return integrated_lufs(np.broadcast_to(wav, (2, wav.shape[1])), sample_rate=PAGE_RATE_HZ)
 
 
 def _read(track: Track, seconds_max: float) -> tuple[Wav, bool]:
@@ -126,7 +137,7 @@ def _read(track: Track, seconds_max: float) -> tuple[Wav, bool]:
 
 def _gains_db(tracks: Sequence[Track], wavs: Sequence[Wav]) -> list[tuple[float, float]]:
     """Return for each track the gain that it gets, and the part of it that is boost, dB."""
-    lufs = [integrated_lufs(wav, sample_rate=PAGE_RATE_HZ) for wav in wavs]
+    lufs = [_lufs(wav) for wav in wavs]
     peaks = [true_peak_dbtp(wav, sample_rate=PAGE_RATE_HZ) for wav in wavs]
     room = [CEILING_DBTP - peak if peak is not None else np.inf for peak in peaks]
     whole = [i for i, track in enumerate(tracks) if track.role != "removed"]

@@ -45,7 +45,7 @@ def test_the_lines_go_down_to_the_level_of_the_sound_beside_them() -> None:
     after = find(apply(wav, plan(wav))).details["by_spacing_db"]
     for spacing in ("8000", "2000", "400"):
         assert before[spacing] > 4
-        assert after[spacing] < before[spacing] / 3
+        assert after[spacing] < before[spacing] / 2
 
 
 def test_the_result_is_nearer_to_the_clean_sound_than_the_combed_one() -> None:

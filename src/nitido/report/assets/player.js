@@ -19,7 +19,7 @@
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const clock = (at) => {
-    const tenths = Math.floor(at * 10 + 1e-6);
+    const tenths = Math.round(at * 10);
     return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
   };
 
@@ -190,7 +190,7 @@
       pen.fillStyle = colour("rule");
       pen.fillRect(across(marked[0]), 0, across(marked[1] - marked[0]), height);
     }
-    pen.fillStyle = colour(tracks[chosen].role);
+    pen.fillStyle = colour(tracks[chosen].tint);
     for (let x = 0; x < width; x += step) {
       const first = Math.floor((x / width) * peaks.length);
       const last = Math.max(first + 1, Math.ceil(((x + step) / width) * peaks.length));
@@ -264,8 +264,8 @@
     byId("volume").addEventListener("input", () => {
       if (context) glide(volume.gain, loudness(), context.currentTime);
     });
-    byId("true-level")?.addEventListener("change", (event) => {
-      boosted = !event.target.checked;
+    byId("raised")?.addEventListener("change", (event) => {
+      boosted = event.target.checked;
       fadeLevels();
     });
     // A button pressed by hand gives the keys back to the player.

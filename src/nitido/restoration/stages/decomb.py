@@ -15,6 +15,8 @@ from nitido.spectral import Frames, Spec, fft_size
 from nitido.wav import Wav
 
 HEADROOM_DB = 12.0  # a line may stand this much higher than on average and still be the comb
+# The higher the comb stands, the surer it is no music: from here on as many dB more may be taken.
+SURE_FROM_DB, SURE_MAX_DB = 6.0, 8.0
 MAIN_LOBE_BINS = 1.99  # of the Hann window, on either side of a line
 FINE_LOBE_BINS = 1.2  # of lines so close that whole lobes would cover a fifth of the spectrum
 
@@ -30,7 +32,8 @@ class Decomb(Stage):
     Settings:
         lines_hz, lines_db: the lines and how far each stands out on average, dB; from the finding.
         rms_db: level of the piece, dB re full scale; from the finding.
-        line_db: the most amplitude that is taken from one bin, dB below the piece.
+        line_db: the most amplitude that is taken from one bin, dB re the piece; more where the
+            comb stands higher than 6 dB.
         low_hz: below, 5 dB less is taken: the music hides the lines there, and has more to lose.
         spacing_hz: of the main grid; from lines that are not on it 12 dB less is taken.
         amount: 0 to 1, share of the height that is taken.
@@ -86,7 +89,9 @@ class Decomb(Stage):
         reason = (
             f"comb every {lines['spacing_hz']:g} Hz, {finding.value:.1f} dB high: {count} lines"
         )
-        return Step(cls.name, True, reason, {**settings, **lines})
+        sure_db = min(SURE_MAX_DB, max(0.0, finding.value - SURE_FROM_DB))
+        line_db = round(min(settings["line_db"] + sure_db, -20.0), 1)
+        return Step(cls.name, True, reason, {**settings, **lines, "line_db": line_db})
 
     @property
     def context_samples(self) -> int:

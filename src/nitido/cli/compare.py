@@ -1,0 +1,125 @@
+"""`nitido compare`: versions of a piece side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nitido.cli.options import as_json, verbose
+from nitido.cli.output import console, print_json, table
+from nitido.errors import AudioWriteError
+
+if TYPE_CHECKING:
+    from nitido.comparison import Comparison
+
+TABLES = ("content", "artefacts", "delivery", "seed", "fidelity", "perceptual")
+EXAMPLES = """\b
+Examples:
+  nitido compare song.wav song_restored.wav
+  nitido compare song.wav mine.wav theirs.wav --html song.html
+  nitido compare coded.mp3 restored.wav --reference clean.wav --table fidelity --table perceptual
+  nitido compare song.wav song_restored.wav --table seed --json
+  nitido compare song.wav song_restored.wav --png pictures/
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("before", metavar="BEFORE")
+@click.argument("after", nargs=-1, required=True, metavar="AFTER...")
+@click.option("--reference", metavar="CLEAN", help="How it should sound, where that is known.")
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    type=click.Choice(TABLES),
+    help="What to measure; repeatable.  [default: the first three; fidelity with a reference]",
+)
+@click.option("--html", metavar="FILE", help="Also write a page to listen and look.")
+@click.option("--png", metavar="FOLDER", help="Also draw each AFTER beside BEFORE.")
+@click.option("--overwrite", is_flag=True, help="Replace pages and pictures that exist already.")
+@as_json
+@verbose
+def compare(
+    before: str,
+    after: tuple[str, ...],
+    reference: str | None,
+    tables: tuple[str, ...],
+    html: str | None,
+    png: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Say what is different between BEFORE and each AFTER.
+
+    First in plain words, then in numbers. Files are brought to one sample rate, aligned and matched
+    in loudness wherever two are held against each other; their artefacts and their loudness are
+    measured as they are.
+    """
+    from nitido.comparison import compare as measure
+
+    for path in filter(None, (html, png)):
+        _check_new(Path(path), overwrite=overwrite)
+    comparison = measure(before, *after, reference=reference, tables=tables or None)
+    if html:
+        _write_page(Path(html), comparison, overwrite=overwrite)
+    pictures = _write_pictures(Path(png), comparison, overwrite=overwrite) if png else []
+    if as_json:
+        print_json(comparison.to_dict())
+        return
+    show(comparison)
+    for written in [*([html] if html else []), *pictures]:
+        click.echo(f"Written: {written}")
+
+
+def show(comparison: Comparison) -> None:
+    """Print a comparison: sentences, then tables."""
+    click.secho(" → ".join(p.name for p in (comparison.before, *comparison.after)), bold=True)
+    for sentence in comparison.sentences():
+        click.echo(f"  {sentence}")
+    click.echo()
+    for title, found in comparison.tables.items():
+        columns = list(found[0]) if found else []
+        ends = ("measure", "better")
+        rows = table(*(name if name in ends else f"{name}>" for name in columns), title=title)
+        for row in found:
+            rows.add_row(*row.values())
+        console().print(rows)
+
+
+def _check_new(path: Path, *, overwrite: bool) -> None:
+    """Refuse before any work what could not be written after it."""
+    if path.is_file() and not overwrite:
+        raise AudioWriteError(f"{path} exists already; --overwrite replaces it.")
+
+
+def _write_page(path: Path, comparison: Comparison, *, overwrite: bool) -> None:
+    from nitido.report.page import write_report
+
+    write_report(
+        path,
+        tracks=comparison.tracks(),
+        title=comparison.before.name,
+        sentences=comparison.sentences(),
+        tables=comparison.tables,
+        overwrite=overwrite,
+    )
+
+
+def _write_pictures(folder: Path, comparison: Comparison, *, overwrite: bool) -> list[Path]:
+    """Draw each piece that came after beside the one before; return where the pictures are."""
+    from nitido.report.contrast_plot import contrast_figure
+
+    before, *others = (track for track in comparison.tracks() if track.role != "reference")
+    said = comparison.sentences() if len(others) == 1 else []
+    paths = [folder / f"{before.name}_{track.name}.png" for track in others]
+    for path in paths:
+        _check_new(path, overwrite=overwrite)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, track in zip(paths, others, strict=True):
+            contrast_figure(before, track, said=said).savefig(path)
+    except OSError as error:
+        raise AudioWriteError(f"{folder} cannot be written to: {error.strerror}.") from None
+    return paths
