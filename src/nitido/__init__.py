@@ -28,6 +28,7 @@ from nitido.version import __version__
 
 if TYPE_CHECKING:
     from nitido.api import diagnose, plan, restore
+    from nitido.comparison import Comparison, compare
     from nitido.diagnosis.finding import Diagnosis, Finding
     from nitido.restoration.plan import Plan
     from nitido.restoration.result import Restoration
@@ -38,6 +39,7 @@ __all__ = [
     "AudioTooShortError",
     "AudioWriteError",
     "CancelledError",
+    "Comparison",
     "ConfigError",
     "Diagnosis",
     "Finding",
@@ -47,16 +49,19 @@ __all__ = [
     "Restoration",
     "SampleRateError",
     "__version__",
+    "compare",
     "diagnose",
     "plan",
     "restore",
 ]
 
 _LAZY = {
+    "Comparison": "nitido.comparison",
     "Diagnosis": "nitido.diagnosis.finding",
     "Finding": "nitido.diagnosis.finding",
     "Plan": "nitido.restoration.plan",
     "Restoration": "nitido.restoration.result",
+    "compare": "nitido.comparison",
     "diagnose": "nitido.api",
     "plan": "nitido.api",
     "restore": "nitido.api",

@@ -1,5 +1,8 @@
+import csv
+
 import numpy as np
 import pytest
+import soundfile as sf
 from tests.signals import noise, pink_noise, silence, sine
 
 from nitido.errors import AudioShapeError
@@ -95,3 +98,18 @@ def test_other_channels_or_no_samples_are_refused():
     for wrong in (noise(channels=2), noise()[:, :0]):
         with pytest.raises(AudioShapeError):
             find_alignment(estimate=wrong, reference=noise(), sample_rate=RATE)
+
+
+def test_real_coded_files_are_aligned_to_the_sample(shared_audio):
+    with (shared_audio / "index.csv").open(newline="", encoding="utf-8") as file:
+        pairs = [row for row in csv.DictReader(file) if row["path"].startswith("pairs/")]
+    assert pairs
+    for row in pairs:
+        estimate, reference = (
+            sf.read(shared_audio / row[name], dtype="float32", always_2d=True)[0].T.mean(
+                axis=0, keepdims=True
+            )
+            for name in ("path", "reference")
+        )
+        found = find_alignment(estimate=estimate, reference=reference, sample_rate=RATE)
+        assert found.lag_samples == round(float(row["lag_ms"]) * RATE / 1000), row["path"]

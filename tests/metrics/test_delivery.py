@@ -2,6 +2,9 @@ import numpy as np
 import pyloudnorm
 import pytest
 
+from nitido.errors import AudioShapeError
+from nitido.metrics import delivery
+from nitido.metrics.catalogue import CATALOGUE
 from nitido.metrics.delivery import (
     LoudnessMeter,
     TruePeakMeter,
@@ -180,3 +183,40 @@ def test_a_single_click_is_measured_at_its_height(sample_rate):
     wav = np.zeros((64, 1), np.float32)
     wav[7] = -0.5
     assert true_peak_dbtp(wav, sample_rate=sample_rate) == pytest.approx(-6.02, abs=0.01)
+
+
+def test_every_measure_is_in_the_catalogue_and_agrees_with_the_meters():
+    wav = noise(10)
+    scores = delivery.evaluate(estimate=wav, sample_rate=48000)
+    assert set(scores) == {measure.name for measure in CATALOGUE["delivery"]}
+    assert scores["integrated_lufs"] == integrated_lufs(wav, sample_rate=48000)
+    assert scores["true_peak_dbtp"] == true_peak_dbtp(wav, sample_rate=48000)
+    difference = scores["true_peak_dbtp"] - scores["integrated_lufs"]
+    assert scores["peak_to_loudness_db"] == difference
+    assert scores["short_term_max_lufs"] == meter(wav).short_term_max_lufs
+
+
+def test_correlation_goes_from_upside_down_to_mono():
+    left, right = noise(3, channels=2)
+    mixes = [left * share + right * (1 - abs(share)) for share in (-1, -0.5, 0, 0.5, 1)]
+    found = [delivery.correlation(estimate=np.stack([left, mix])) for mix in mixes]
+    assert found == sorted(found)
+    assert found[0] == pytest.approx(-1)
+    assert found[2] == pytest.approx(0, abs=0.05)
+    assert found[4] == pytest.approx(1)
+    assert delivery.correlation(estimate=left[None]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("level_dbfs", [-60, -40, -20])
+def test_an_offset_is_found_at_its_level_in_the_worst_channel(level_dbfs):
+    wav = tone(-20, 1)
+    wav[1] += 10 ** (level_dbfs / 20)
+    assert delivery.dc_dbfs(estimate=wav) == pytest.approx(level_dbfs, abs=0.05)
+
+
+@pytest.mark.parametrize("samples", [1, 4800, 48000])
+def test_silence_and_short_pieces_have_what_they_can_have(samples):
+    scores = delivery.evaluate(estimate=np.zeros((2, samples), np.float32), sample_rate=48000)
+    assert set(scores.values()) == {None}
+    with pytest.raises(AudioShapeError):
+        delivery.evaluate(estimate=np.zeros((2, 0), np.float32), sample_rate=48000)

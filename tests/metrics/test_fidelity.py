@@ -41,11 +41,12 @@ def test_a_gain_does_not_matter_to_si_sdr_but_to_sdr(music):
 
 
 def test_noise_outside_the_band_is_not_in_the_band(music):
-    hiss = sine(12_000, seconds=2.0, channels=2, amplitude=0.3)
+    hiss = sine(14_000, seconds=2.0, channels=2, amplitude=0.3)
     pair = {"estimate": music + hiss, "reference": music, "sample_rate": RATE}
+    assert fidelity.si_sdr_db(estimate=music + hiss, reference=music) < 0
     assert fidelity.band_si_sdr_db(**pair) > 40
     by_band = fidelity.sdr_by_band_db(**pair)
-    assert by_band["sdr_1_to_4_khz_db"] > 60
+    assert by_band["sdr_1_to_4_khz_db"] > 40
     assert by_band["sdr_8_to_16_khz_db"] < 0
 
 
@@ -79,7 +80,7 @@ def test_below_the_floor_nothing_is_different():
 
 
 def test_a_lower_ceiling_is_a_distance_above_it_only(music):
-    dull = lower_ceiling(music, sample_rate=RATE, ceiling_hz=8000.0)
+    dull = lower_ceiling(music, sample_rate=RATE, ceiling_hz=9000.0)
     distances = fidelity.log_spectral_distances_db(estimate=dull, reference=music, sample_rate=RATE)
     assert distances["lsd_below_8_khz_db"] < 2
     assert distances["lsd_8_to_16_khz_db"] > 20
@@ -116,7 +117,7 @@ def test_a_fault_in_one_of_two_channels_counts_half(music):
 
 
 def test_a_long_piece_is_measured_in_parts_like_the_whole(monkeypatch):
-    music = pink_noise(seconds=3.0, channels=2)
+    music = pink_noise(seconds=1.0)
     pair = {"estimate": noisy(music, -20), "reference": music, "sample_rate": RATE}
     whole = fidelity.evaluate(**pair)
     monkeypatch.setattr(fidelity, "_PART_SAMPLES", 10_000)

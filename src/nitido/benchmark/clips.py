@@ -146,9 +146,14 @@ def mono(wav: Wav) -> Wav:
 def faded(wav: Wav, *, sample_rate: int) -> Wav:
     """Return an excerpt that comes and goes, so that it has no click and no cut end."""
     envelope = np.ones(wav.shape[1], np.float32)
-    for seconds, where in ((FADE_IN_SECONDS, slice(None)), (FADE_OUT_SECONDS, slice(None, None, -1))):
+    for seconds, where in (
+        (FADE_IN_SECONDS, slice(None)),
+        (FADE_OUT_SECONDS, slice(None, None, -1)),
+    ):
         length = min(round(seconds * sample_rate), wav.shape[1] // 2)
-        envelope[where][:length] *= np.sin(np.linspace(0, np.pi / 2, length)).astype(np.float32) ** 2
+        envelope[where][:length] *= (
+            np.sin(np.linspace(0, np.pi / 2, length)).astype(np.float32) ** 2
+        )
     return wav * envelope
 
 

@@ -150,7 +150,9 @@ CODECS: Mapping[str, Codec] = {
             "mp3-64",
             "MP3 (LAME), 64 kbit/s",
             SAMPLE_RATE,
-            _by_libsndfile("MP3", "MPEG_LAYER_III", compression_level=0.89, bitrate_mode="CONSTANT"),
+            _by_libsndfile(
+                "MP3", "MPEG_LAYER_III", compression_level=0.89, bitrate_mode="CONSTANT"
+            ),
         ),
         Codec(
             "aac-64",

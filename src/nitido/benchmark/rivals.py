@@ -126,8 +126,9 @@ class NoiseReduce:
     def restore(self, piece: Piece) -> Restored:
         """Return the piece, gated; noisereduce wants `[C, T]`, unlike most of its kind."""
         wav = at_rate(piece.wav, from_hz=piece.sample_rate)
-        reduced = import_module("noisereduce").reduce_noise(y=wav, sr=SAMPLE_RATE)
-        return Restored(np.asarray(reduced, np.float32).reshape(wav.shape))
+        with np.errstate(invalid="ignore", divide="ignore"):  # digital silence becomes 0 / 0
+            reduced = import_module("noisereduce").reduce_noise(y=wav, sr=SAMPLE_RATE)
+        return Restored(np.nan_to_num(np.asarray(reduced, np.float32)).reshape(wav.shape))
 
 
 @dataclass(frozen=True)

@@ -126,9 +126,7 @@ def run_task(
     for done, _ in enumerate(_carry_out(jobs, workers)):
         if on_progress is not None:
             on_progress(len(clips) - len(jobs) + done + 1, len(clips))
-    results = tuple(
-        _read(_place(out, name, system, clip)) for clip in clips for system in usable
-    )
+    results = tuple(_read(_place(out, name, system, clip)) for clip in clips for system in usable)
     return Outcome(name, results, left_out, sum(len(job.rivals) for job in jobs))
 
 
@@ -151,7 +149,8 @@ def _carry_out(jobs: Sequence[_Job], workers: int | None) -> Iterator[None]:
     workers = min(workers or cores(), len(jobs))
     if workers < 2:
         for job in jobs:
-            yield _work(job)
+            _work(job)
+            yield
         return
     with _single_threaded(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:

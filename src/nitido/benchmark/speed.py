@@ -7,13 +7,11 @@ ratio holds on a busy machine as well.
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -23,6 +21,8 @@ import soxr
 
 from nitido.api import restore
 from nitido.audio import write
+from nitido.benchmark.clips import Piece
+from nitido.benchmark.rivals import Rival
 from nitido.degradation import add_comb, lower_ceiling, render
 from nitido.spectral import Frames
 from nitido.wav import Wav
@@ -48,6 +48,8 @@ class Speed:
         memory_mib: peak resident memory of a process that restores the piece from a file.
         stages: that ran.
         runs: how often each was timed.
+        others: time of each rival on the same piece, by name, s.
+        left_out: rivals that could not run, with the reason.
     """
 
     seconds: float
@@ -58,6 +60,8 @@ class Speed:
     memory_mib: float
     stages: tuple[str, ...]
     runs: int
+    others: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def real_time_factor(self) -> float:
@@ -84,17 +88,34 @@ class Speed:
             ("cores busy, of those there are", f"{self.cores_busy:.1f} of {self.cores}"),
             ("stages that ran", ", ".join(self.stages)),
             ("runs of each", str(self.runs)),
+            *(
+                (f"rival: {name}", f"{took:.2f} s, {self.seconds / took:.0f}×")
+                for name, took in self.others.items()
+            ),
         ]
 
+    def sentences(self) -> list[str]:
+        """Return which rivals are faster, and which are not there."""
+        faster = [
+            f"nitido loses to {name}, which takes {took:.2f} s against {self.restore_seconds:.2f}."
+            for name, took in self.others.items()
+            if took < self.restore_seconds
+        ]
+        return faster + [f"Left out: {name}, for {why}." for name, why in self.left_out.items()]
 
-def measure(*, seconds: float = 60.0, runs: int = 5) -> Speed:
-    """Time restoration and floor in turn; once more each beforehand, to warm up.
+
+def measure(*, seconds: float = 60.0, runs: int = 5, rivals: Sequence[Rival] = ()) -> Speed:
+    """Time restoration, floor and rivals in turn; once more each beforehand, to warm up.
 
     Args:
         seconds: length of the piece.
         runs: timed runs of each.
+        rivals: to be timed on the same piece.
     """
     piece = faulty_piece(seconds)
+    reasons = {rival.name: rival.missing() for rival in rivals}
+    given = Piece("speed", piece, SAMPLE_RATE, piece[:1])
+    times: dict[str, list[float]] = {name: [] for name in reasons if reasons[name] is None}
     restore_times, floor_times, busy = [], [], []
     stages: tuple[str, ...] = ()
     for run in range(runs + 1):
@@ -106,6 +127,11 @@ def measure(*, seconds: float = 60.0, runs: int = 5) -> Speed:
         began = perf_counter()
         floor(piece)
         floored = perf_counter() - began
+        for rival in rivals:
+            if rival.name in times:
+                began = perf_counter()
+                rival.restore(given)
+                times[rival.name].append(perf_counter() - began)
         if run:
             restore_times.append(took)
             floor_times.append(floored)
@@ -119,6 +145,8 @@ def measure(*, seconds: float = 60.0, runs: int = 5) -> Speed:
         peak_memory_mib(piece),
         stages,
         runs,
+        {name: statistics.median(found[1:]) for name, found in times.items()},
+        {name: reason for name, reason in reasons.items() if reason},
     )
 
 
@@ -140,21 +168,12 @@ def floor(piece: Wav) -> Wav:
     return np.asarray(resampled.T, np.float32)
 
 
-MEMORY_PROGRAM = """\
-import json, resource, sys
-import nitido
-nitido.restore(sys.argv[1])
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
-"""
-
-
 def peak_memory_mib(piece: Wav) -> float:
     """Return the peak resident memory of a fresh process that restores the piece, MiB."""
+    from nitido.benchmark.memory import peak_mib
+
     with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
         path = Path(folder, "piece.wav")
         channels, samples = piece.shape
         write(path, [piece], sample_rate=SAMPLE_RATE, channels=channels, samples=samples)
-        command = [sys.executable, "-c", MEMORY_PROGRAM, str(path)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-    peak = float(json.loads(done.stdout))
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, KiB elsewhere
+        return peak_mib(path, Path(folder, "result.wav"), "nitido")

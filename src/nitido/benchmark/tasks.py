@@ -88,10 +88,14 @@ class Task:
 
 
 def judge(task: Task, piece: Piece, wav: Wav) -> Figures:
-    """Return the figures of a result `[C, T]` at 48 kHz."""
+    """Return the figures of a result `[C, T]` at 48 kHz; None for what is no number."""
     samples = piece.reference.shape[1]
     estimate = np.pad(mono(wav)[:, :samples], ((0, 0), (0, max(0, samples - wav.shape[1]))))
-    return task.judge(piece, level_matched(estimate, piece.reference))
+    figures = task.judge(piece, level_matched(estimate, piece.reference))
+    return {
+        name: value if value is not None and np.isfinite(value) else None
+        for name, value in figures.items()
+    }
 
 
 def level_matched(estimate: Wav, reference: Wav) -> Wav:
@@ -167,9 +171,9 @@ def _judge_comb(piece: Piece, estimate: Wav) -> Figures:
 
 COMB = Task(
     "comb",
-    "How much of the decoder's comb is left in real MusicGen clips, and was the music kept? Heights "
-    "of the lines at 32 kHz, those of each spacing over their surroundings; music without a comb "
-    "reads as the control lines do, about 1 dB.",
+    "How much of the decoder's comb is left in real MusicGen clips, and was the music kept? Lines "
+    "are measured at 32 kHz, over their surroundings; without a comb they read what the control "
+    "lines between them do, about 1 dB.",
     "musicgen",
     (
         Measure("comb_8000_hz_db", "8 kHz lines, dB", "low", 1),
@@ -364,8 +368,8 @@ def _clean_piece(clip: Clip) -> Piece:
 
 CLEAN = Task(
     "clean",
-    "Music made by people, full band, with no fault: is it left alone? Repairs are stages that ran, "
-    "loudness aside; every one is a false alarm.",
+    "Music made by people, full band, with no fault: is it left alone? Repairs are the stages that "
+    "ran, loudness aside; each is a false alarm.",
     "clean/test",
     (
         Measure("repairs", "repairs", "low", change_counts=False),

@@ -31,6 +31,7 @@ HOLE_FRAME_SECONDS = 0.0213
 HOLE_BINS = 4  # together: the level of one bin of noise falls deep by chance, that of four hardly
 HOLE_SIDE_FRAMES = 2  # 21 ms before and after have to be loud; a longer gap may be meant
 HOLE_DB = 25.0  # under both; noise falls so deep once in 10⁵ cells
+REST_DB = 10.0  # where half of the sound falls by so much at once, the music rests
 HOLE_RANGE_DB = 60.0  # under the loudest cell, what is around a hole is not heard
 # Attacks: sudden rises above 1 kHz, in steps of 1 ms.
 ATTACK_LOW_HZ = 1000.0
@@ -91,7 +92,8 @@ def holes_percent(*, estimate: Wav, sample_rate: int) -> float | None:
 
     Coders at low rates and noise gates switch bands off and on again: it bubbles. A cell counts if
     it lies 25 dB under what is right before and right after it; a rest of the whole music does not.
-    Clean music reads 0.05 and less, the same as MP3 at its lowest rates 0.06 to 0.5.
+    Clean music reads 0.05 and less, the same as MP3 at a low rate 0.06 to 0.5. What a coder drops
+    for good is no hole: see `bandwidth_hz`.
     """
     validate(estimate=estimate)
     n_fft = fft_size(HOLE_FRAME_SECONDS, sample_rate=sample_rate)
@@ -165,7 +167,8 @@ def _holes(wav: Wav, frames: Frames) -> tuple[int, int]:
     around = np.minimum(before, after)
     audible = around > power.max() * 10 ** (-HOLE_RANGE_DB / 10)
     hole = audible & (power[middle] < around * 10 ** (-HOLE_DB / 10))
-    rest = 2 * hole.sum(axis=1) > audible.sum(axis=1)
+    fallen = audible & (power[middle] < around * 10 ** (-REST_DB / 10))
+    rest = 2 * fallen.sum(axis=1) > audible.sum(axis=1)
     return int(hole[~rest].sum()), int(audible.sum())
 
 

@@ -1,6 +1,7 @@
 """Loudness and true peak: what a finished piece is measured by before it is delivered.
 
-Both meters take a stream in blocks of any size and keep only small numbers, never the audio.
+Conventions: waveforms `[C, T]` at their own sample rate, as they are; no reference is needed. Both
+meters take a stream in blocks of any size and keep only small numbers, never the audio.
 All channels count alike: a piece with more than two is taken as separate tracks, not as a surround
 bed, so the +1.5 dB that BS.1770 gives to the surround channels of 5.1 is not applied.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nitido.report.story import UNTOUCHED_DB
 from nitido.report.words import amount, places, settings
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
-UNTOUCHED_DB = 119.0  # the SI-SDR of an unchanged signal reads 120
-_MINUS = re.compile(r"(?<!\S)-(?=\d)")
+_MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 _GOOD = {"none": "fine"}  # how a severity is called on the page, where it has another name
 
 
@@ -44,9 +44,18 @@ def number(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        text = f"{value:.2f}" if abs(value) < 1000 else f"{value:.0f}"
-        return text.replace("-", "−")
-    return str(value).replace("-", "−") if isinstance(value, int) else str(value)
+        value = f"{value:.2f}" if abs(value) < 1000 else f"{value:.0f}"
+        value = "0.00" if value == "-0.00" else value
+    return minus(str(value))
+
+
+def minus(text: str) -> str:
+    """Return a text with a true minus before each negative number.
+
+    >>> minus("-23 dB, 2-4 kHz, take-5")
+    '−23 dB, 2-4 kHz, take-5'
+    """
+    return _MINUS.sub("−", text)
 
 
 def table(title: str, rows: Rows) -> str:
@@ -86,7 +95,7 @@ def findings(pairs: Sequence[tuple[Finding, Finding]]) -> str:
     if not pairs:
         return "<p>Nothing wrong was found.</p>"
     body = "".join(
-        f'<tr><th scope="row">{escape(old.kind)}<small>{escape(places(old))}</small></th>'
+        f'<tr><th scope="row">{escape(old.kind)}<small>{escape(_place(old))}</small></th>'
         f"<td>{_state(old)}</td><td>{_state(new)}</td></tr>"
         for old, new in pairs
     )
@@ -94,6 +103,10 @@ def findings(pairs: Sequence[tuple[Finding, Finding]]) -> str:
         '<table class="findings"><thead><tr><th scope="col">Fault</th><th scope="col">Before</th>'
         f'<th scope="col">After</th></tr></thead><tbody>{body}</tbody></table>'
     )
+
+
+def _place(finding: Finding) -> str:
+    return str(finding.details.get("note") or places(finding))
 
 
 def _state(finding: Finding) -> str:
@@ -120,7 +133,7 @@ def _stage(step: Step, change: Change | None) -> str:
     if change is not None and change.verdict != "kept":
         badge = f' <span class="badge">{escape(change.verdict)}</span>'
     told = f'<p class="cost">{escape(_cost(change))}</p>' if change and step.on else ""
-    reason = _MINUS.sub("−", step.reason[:1].upper() + step.reason[1:])
+    reason = minus(step.reason[:1].upper() + step.reason[1:])
     return f"<li><h3>{escape(step.stage)}{badge}</h3><p>{escape(reason)}.</p>{told}</li>"
 
 

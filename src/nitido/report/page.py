@@ -18,15 +18,34 @@ from typing import TYPE_CHECKING, Any
 
 from nitido.audio import write_text
 from nitido.report import markup
+from nitido.report.fair import faults
 from nitido.report.figures import figures
 from nitido.report.markup import Rows
 from nitido.report.story import facts, story
-from nitido.report.tracks import PAGE_RATE_HZ, SECONDS_MAX, Excerpt, Track, encode, make_excerpts
-from nitido.report.words import clock, compared
+from nitido.report.tracks import (
+    LOSSLESS,
+    PAGE_RATE_HZ,
+    SECONDS_MAX,
+    Excerpt,
+    Track,
+    encode,
+    make_excerpts,
+)
+from nitido.report.words import clock
 from nitido.version import __version__
 
 if TYPE_CHECKING:
+    from nitido.diagnosis.finding import Finding
     from nitido.restoration.result import Restoration
+
+LEVELS = {  # of the finding "loudness"
+    "integrated_lufs": "loudness, LUFS",
+    "short_term_max_lufs": "loudest 3 s, LUFS",
+    "momentary_max_lufs": "loudest 0.4 s, LUFS",
+    "range_lu": "loudness range, LU",
+    "true_peak_dbtp": "true peak, dBTP",
+    "plr_db": "true peak over loudness, dB",
+}
 
 __all__ = ["Track", "write_report", "write_restoration_report"]
 
@@ -39,6 +58,7 @@ def write_report(
     sentences: Sequence[str],
     tables: Mapping[str, Rows],
     restoration: Restoration | None = None,
+    found: Sequence[tuple[Finding, Finding]] = (),
     overwrite: bool = False,
 ) -> Path:
     """Write a page that plays the tracks and shows what is different; return its path.
@@ -49,13 +69,15 @@ def write_report(
         title: heading, such as the name of the piece.
         sentences: what is to be known first, in plain words.
         tables: the numbers behind, by title; the keys of the rows are the columns.
-        restoration: adds what was found and done.
+        restoration: adds what was done.
+        found: its faults before and after.
         overwrite: replace an existing file.
 
     Raises:
         AudioWriteError: the file exists, or cannot be written.
     """
-    excerpts, cut = make_excerpts(tracks)
+    excerpts, cut = make_excerpts(tracks, seconds_max=SECONDS_MAX)
+    coding, files = encode(excerpts)
     template = Template(_asset("report.html"))
     style, script = _asset("report.css"), _asset("player.js")
     page = template.substitute(
@@ -69,11 +91,11 @@ def write_report(
         tracks=_buttons(excerpts),
         removed=_removed(excerpts),
         loudness=escape(_loudness(excerpts)),
-        cut=f"<p>{escape(_cut())}</p>" if cut else "",
+        origin=escape(_origin(coding, cut)),
         figures=figures(excerpts, restoration.diagnosis if restoration else None),
-        account=_account(restoration) if restoration else "",
+        account=_account(restoration, found) if restoration else "",
         numbers=_numbers(tables, restoration),
-        sound=_sound(excerpts),
+        sound=_sound(excerpts, coding, files),
     )
     return write_text(path, page, overwrite=overwrite)
 
@@ -86,7 +108,7 @@ def write_restoration_report(
     Raises:
         AudioWriteError: the file exists, or cannot be written.
     """
-    rate = restoration.sample_rate
+    rate, found = restoration.sample_rate, faults(restoration)
     loudness = restoration.plan["loudness"]
     gain_db = loudness.settings["gain_db"] if loudness.on else 0.0
     return write_report(
@@ -97,9 +119,10 @@ def write_restoration_report(
             Track("Removed", restoration.removed_blocks, rate, "removed"),
         ],
         title=restoration.name,
-        sentences=story(restoration),
+        sentences=story(restoration, found),
         tables=_tables(restoration),
         restoration=restoration,
+        found=found,
         overwrite=overwrite,
     )
 
@@ -127,17 +150,23 @@ def _facts(excerpts: Sequence[Excerpt], restoration: Restoration | None) -> str:
     return f"{len(excerpts)} tracks · {clock(samples / PAGE_RATE_HZ)}"
 
 
-def _cut() -> str:
-    return (
-        f"Sound and pictures are of the first {SECONDS_MAX / 60:g} minutes; the words are of all."
-    )
+def _origin(coding: str, cut: bool) -> str:
+    """Return what the sound on the page is not: the whole piece, or the very samples."""
+    said = [f"The sound in this page is coded as {coding}; the files themselves are better still."]
+    if coding == LOSSLESS:
+        said = []
+    if cut:
+        minutes = f"{SECONDS_MAX / 60:g} minutes"
+        said.append(f"Sound and pictures are of the first {minutes}; the words are of all.")
+    return " ".join(said)
 
 
 def _buttons(excerpts: Sequence[Excerpt]) -> str:
     """Return a button per track, the first one pressed."""
     return "".join(
         f'<button type="button" class="track {excerpt.tint}" data-track="{i}" '
-        f'aria-pressed="{"false" if i else "true"}" aria-keyshortcuts="{i + 1}">'
+        f'aria-pressed="{"false" if i else "true"}" aria-keyshortcuts="{i + 1}" '
+        f'title="{escape(excerpt.track.name)}">'
         f"<kbd>{i + 1}</kbd><span>{escape(excerpt.track.name)}</span></button>"
         for i, excerpt in enumerate(excerpts)
     )
@@ -172,12 +201,11 @@ def _loudness(excerpts: Sequence[Excerpt]) -> str:
     return f"Equally loud, {max(lufs):.1f} LUFS: {', '.join(said)}.".replace(" -", " −")
 
 
-def _account(restoration: Restoration) -> str:
+def _account(restoration: Restoration, found: Sequence[tuple[Finding, Finding]]) -> str:
     """Return what was found and what was done about it."""
     steps, changes = restoration.plan.steps, restoration.changes
-    pairs = compared(restoration.diagnosis, restoration.after)
     return (
-        f'<section aria-labelledby="found"><h2 id="found">Found</h2>{markup.findings(pairs)}'
+        f'<section aria-labelledby="found"><h2 id="found">Found</h2>{markup.findings(found)}'
         f'</section><section aria-labelledby="done"><h2 id="done">Done</h2>'
         f"{markup.stages(steps, changes)}</section>"
     )
@@ -205,7 +233,8 @@ def _tables(restoration: Restoration) -> dict[str, Rows]:
     ]
     old, new = (d["loudness"].details for d in (restoration.diagnosis, restoration.after))
     delivery = [
-        {"level": key.replace("_", " "), "before": old[key], "after": new.get(key)} for key in old
+        {"level": title, "before": old.get(key), "after": new.get(key)}
+        for key, title in LEVELS.items()
     ]
     bands = [
         {
@@ -234,9 +263,8 @@ def _tables(restoration: Restoration) -> dict[str, Rows]:
     }
 
 
-def _sound(excerpts: Sequence[Excerpt]) -> str:
+def _sound(excerpts: Sequence[Excerpt], coding: str, files: Sequence[bytes]) -> str:
     """Return the tracks as JSON that cannot end the script element it lies in."""
-    coding, files = encode(excerpts)
     content: dict[str, Any] = {
         "sampleRate": PAGE_RATE_HZ,
         "seconds": excerpts[0].wav.shape[1] / PAGE_RATE_HZ if excerpts else 0,

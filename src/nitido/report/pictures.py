@@ -21,6 +21,7 @@ FINE_SECONDS = 0.512  # shows the single lines of a comb
 CURVE_POINTS = 600
 RANGE_DB = 90.0  # shown below the loudest point
 DIFFERENCE_DB = 24.0
+SILENCE = 1e-12  # frames without any power above, −120 dB, are left out of the average
 SHADES = 97  # of a picture; odd, so that there is one for "no difference"
 
 _Colour = tuple[int, int, int]
@@ -43,8 +44,8 @@ class View:
     Attributes:
         spec_db: level over frequency (rows, low first) and time, `[ROWS, N]`, dB re a full-scale
             sine, N at most `COLUMNS`.
-        curve_db: mean over time of the level at a fine resolution, the highest of each of
-            `CURVE_POINTS` steps of frequency, dB.
+        curve_db: mean over time of the level at a fine resolution, silence left out, the highest
+            of each of `CURVE_POINTS` steps of frequency, dB.
     """
 
     spec_db: Array
@@ -62,9 +63,10 @@ class View:
         fine = fft_size(FINE_SECONDS, sample_rate=sample_rate)
         total, count = np.zeros(fine // 2 + 1, np.float32), 0
         for part in _powers(wav, Frames(fine, fine // 2)):
-            total += _decibel(part).sum(axis=0)
-            count += len(part)
-        average = (total / count)[: round(share * (fine // 2)) + 1]
+            sounding = part[part.max(axis=1) > SILENCE]
+            total += _decibel(sounding).sum(axis=0)
+            count += len(sounding)
+        average = (total / count if count else _decibel(total))[: round(share * (fine // 2)) + 1]
         starts = _starts(len(average), CURVE_POINTS)
         return cls(_decibel(spec).T, np.maximum.reduceat(average, starts))
 

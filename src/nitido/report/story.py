@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nitido.diagnosis.finding import Finding
-from nitido.report.words import amount, clock, compared
+from nitido.report.words import amount, clock
 
 if TYPE_CHECKING:
     from nitido.restoration.result import Restoration
@@ -24,6 +25,18 @@ GONE = {
     "start": "The start no longer clicks.",
     "tone": "The tone is balanced again.",
 }
+# Only the stage that mends a fault may claim it: another sample rate alone moves a reading.
+REMEDIES = {
+    "bandwidth": "bandwidth",
+    "clipping": "declip",
+    "comb": "decomb",
+    "dc": "dc",
+    "end": "ending",
+    "rumble": "dc",
+    "start": "ending",
+    "tone": "tone",
+    "width": "width",
+}
 NAMES = {
     "bandwidth": "the ceiling",
     "clipping": "cut-off peaks",
@@ -39,24 +52,28 @@ NAMES = {
 }
 
 
-def story(restoration: Restoration) -> list[str]:
-    """Return what a restoration did, in sentences for a musician, the most audible first."""
-    pairs = [
-        pair
-        for pair in compared(restoration.diagnosis, restoration.after)
-        if pair[0].kind != "loudness"
+def story(restoration: Restoration, pairs: Sequence[tuple[Finding, Finding]]) -> list[str]:
+    """Return what a restoration did, in sentences for a musician, the most audible first.
+
+    Args:
+        restoration: that is told of.
+        pairs: its faults before and after, from `nitido.report.fair`.
+    """
+    pairs = [pair for pair in pairs if pair[0].kind != "loudness"]
+    ran = {step.stage for step in restoration.plan.steps if step.on}
+    said = [
+        text
+        for old, new in pairs
+        if old.found and REMEDIES.get(old.kind) in ran and (text := _mended(old, new))
     ]
-    said = [_mended(*pair) for pair in pairs if pair[0].found]
-    kept = [_kept(change) for change in restoration.changes if change.stage == "whole"]
-    if not any(step.on for step in restoration.plan.steps):
-        return ["Nothing wrong was found, so nothing was changed."]
-    return [
-        *filter(None, said),
-        *_left(pairs),
-        *kept,
-        *_loudness(restoration),
-        *_refused(restoration),
-    ]
+    if not any(old.found for old, _ in pairs):
+        said = ["Nothing wrong was found."]
+    if ran:
+        kept = [_kept(change) for change in restoration.changes if change.stage == "whole"]
+        told = [*said, *_left(pairs), *kept, *_loudness(restoration)]
+    else:
+        told = [*said, "Nothing was changed.", *_left(pairs)]
+    return [*told, *_refused(restoration)]
 
 
 def _mended(before: Finding, after: Finding) -> str:
@@ -71,7 +88,7 @@ def _mended(before: Finding, after: Finding) -> str:
 
 
 def _comb(before: Finding, after: Finding) -> str:
-    """Return how much lower the comb is: the loudest of its families, and the whole grid."""
+    """Return how much lower the comb is, and the line in it that is heard first."""
     lower = (before.value or 0.0) - (after.value or 0.0)
     if lower < 0.1:
         return ""
@@ -79,18 +96,15 @@ def _comb(before: Finding, after: Finding) -> str:
     said = (
         f"{grid} is {lower:.1f} dB lower, {after.value or 0:.1f} dB are left."
         if after.found
-        else f"{grid} is gone: it stood {lower:.1f} dB out of the music."
+        else f"{grid} is gone: it stood {before.value:.1f} dB out of the music."
     )
-    whine = _whine_db(before) - _whine_db(after)
-    return f"{said} The whine at 8 kHz is {whine:.1f} dB lower." if whine >= 1 else said
+    old_db, new_db = before.details.get("whine_db"), after.details.get("whine_db")
+    if old_db is None or new_db is None or old_db - max(new_db, 0.0) < 1:
+        return said
+    return f"{said} The whine at 8 kHz is {old_db - max(new_db, 0.0):.1f} dB lower."
 
 
-def _whine_db(finding: Finding) -> float:
-    """Return how high the lines at 8 kHz and 16 kHz stand, dB; 0 where there are none."""
-    return float((finding.details.get("by_spacing_db") or {}).get("8000") or 0.0)
-
-
-def _left(pairs: list[tuple[Finding, Finding]]) -> list[str]:
+def _left(pairs: Sequence[tuple[Finding, Finding]]) -> list[str]:
     names = [NAMES.get(new.kind, new.kind) for _, new in pairs if new.found]
     return [f"Still there: {', '.join(names)}."] if names else []
 

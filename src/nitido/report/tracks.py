@@ -21,6 +21,7 @@ PAGE_RATE_HZ = OPUS_RATE_HZ  # of everything on the page
 SECONDS_MAX = 180.0  # of a piece that are on the page: three tracks of it take 10 MB
 CEILING_DBTP = -1.0  # a track that is raised stays below
 BOOST_MAX_DB = 30.0  # what was removed is often too quiet to be heard as it is
+LOSSLESS, LOSSY = "FLAC", "Opus"
 KBPS_PER_CHANNEL = 56.0  # 30 s of three stereo tracks take 1.7 MB of page
 LOSSLESS_BYTES_MAX = 1_000_000  # of all tracks; when FLAC is that small, there is no need for Opus
 WAVE_COLUMNS = 800
@@ -94,7 +95,7 @@ def make_excerpts(
     length = max((wav.shape[1] for wav, _ in read), default=0)
     wavs = [np.pad(wav, ((0, 0), (0, length - wav.shape[1]))) for wav, _ in read]
     gains = _gains_db(tracks, wavs)
-    excerpts = []
+    excerpts: list[Excerpt] = []
     for track, wav, (gain_db, boost_db) in zip(tracks, wavs, gains, strict=True):
         results = sum(excerpt.track.role == "after" for excerpt in excerpts)
         tint = TINTS[results % len(TINTS)] if track.role == "after" else track.role
@@ -175,8 +176,8 @@ def encode(excerpts: Sequence[Excerpt]) -> tuple[str, list[bytes]]:
         if raw_bytes < 4 * LOSSLESS_BYTES_MAX:
             files = list(pool.map(_flac, excerpts))
             if sum(map(len, files)) <= LOSSLESS_BYTES_MAX:
-                return "FLAC", files
-        return "Opus", list(pool.map(_opus, excerpts))
+                return LOSSLESS, files
+        return LOSSY, list(pool.map(_opus, excerpts))
 
 
 def _flac(excerpt: Excerpt) -> bytes:

@@ -120,7 +120,9 @@
   function play() {
     if (!context) open();
     context.resume();
-    restart(resting >= seconds ? 0 : resting);
+    const [begin, end] = bounds();
+    const atEnd = resting >= seconds || (loop && resting === end);
+    restart(atEnd ? (loop ? begin : 0) : resting);
     show();
   }
 
@@ -332,6 +334,7 @@
   prints();
   wave.setAttribute("aria-valuemax", seconds.toFixed(1));
   new ResizeObserver(draw).observe(wave);
+  byId("status").textContent = "Unpacking the sound …";
   decode().then(
     () => {
       byId("status").textContent = "";

@@ -89,7 +89,7 @@ class Decomb(Stage):
         reason = (
             f"comb every {lines['spacing_hz']:g} Hz, {finding.value:.1f} dB high: {count} lines"
         )
-        sure_db = min(SURE_MAX_DB, max(0.0, finding.value - SURE_FROM_DB))
+        sure_db = min(SURE_MAX_DB, max(0.0, (finding.value or 0.0) - SURE_FROM_DB))
         line_db = round(min(settings["line_db"] + sure_db, -20.0), 1)
         return Step(cls.name, True, reason, {**settings, **lines, "line_db": line_db})
 

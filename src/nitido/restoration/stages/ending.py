@@ -37,7 +37,7 @@ class Ending(Stage):
         "fade_in_ms": (0.0, 10_000.0),
         "fade_out_seconds": (0.0, 60.0),
     }
-    budget: ClassVar[Budget] = Budget(si_sdr_db=18.0, turn_down="fade_out_seconds")
+    budget: ClassVar[Budget] = Budget(si_sdr_db=20.0, turn_down="fade_out_seconds")
 
     @classmethod
     def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:

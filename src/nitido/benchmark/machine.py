@@ -1,0 +1,55 @@
+"""What a figure was measured with and on: versions, processor, system."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from nitido.version import __version__
+
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "soxr",
+    "soundfile",
+    "librosa",
+    "visqol-python",
+    "noisereduce",
+    "demucs",
+    "torch",
+    "transformers",
+)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that a figure can depend on; what is absent is left out."""
+    import soundfile
+
+    found = {"nitido": __version__, "Python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    found["libsndfile"] = soundfile.__libsndfile_version__
+    if program := shutil.which("ffmpeg"):
+        said = subprocess.run([program, "-version"], capture_output=True, text=True).stdout
+        found["ffmpeg"] = said.split()[2] if len(said.split()) > 2 else "?"
+    return found
+
+
+def machine() -> str:
+    """Return processor and system in words."""
+    from nitido.benchmark.run import cores
+
+    name = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    return f"{name}, {cores()} cores, {platform.system()}"

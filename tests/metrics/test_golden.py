@@ -1,0 +1,28 @@
+"""Scores that were written down: a changed metric shows as a difference of data.
+
+`python -m tests.golden` writes them anew.
+"""
+
+import importlib.util
+import json
+
+import pytest
+from tests.golden.measure import SCORES, scores
+
+needs_bench = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("librosa", "visqol")),
+    reason="needs librosa and visqol-python: pip install 'nitido[bench]'",
+)
+
+
+@needs_bench
+def test_every_score_is_as_it_was_written_down():
+    written = json.loads(SCORES.read_text("utf-8"))
+    found = scores()
+    assert set(found) == set(written)
+    for piece, families in written.items():
+        assert set(found[piece]) == set(families)
+        for family, values in families.items():
+            assert found[piece][family] == pytest.approx(values, rel=5e-3, abs=0.02), (
+                f"{piece}, {family}"
+            )
