@@ -29,7 +29,7 @@ def test_a_task_measures_prints_and_writes_the_page(audio: Path) -> None:
     docs = ["--docs", "benchmark.md"]
     result = run("comb", "--audio", "audio", "--workers", "1", *docs)
     assert result.exit_code == 0, result.output
-    assert "too few to tell" in result.stdout
+    assert "Too few pieces" in result.stdout
     assert Path("nitido-benchmark/comb/nitido/song.json").is_file()
     page = Path("benchmark.md").read_text("utf-8")
     assert "## comb" in page

@@ -31,7 +31,7 @@ def test_growth_and_losses_are_said(tmp_path: Path) -> None:
         (1.0, 11.0), {"nitido": (200.0, 220.0), "resample": (100.0, 900.0)}, {"seed": "no demucs"}
     )
     assert result.sentences() == [
-        "nitido takes 2.0 MiB more for each further minute of music.",
+        "nitido takes 20 MiB more for 11 min than for 1.",
         "Left out: seed, for no demucs.",
     ]
     assert result.table().rows == (("nitido", "200", "220"), ("resample", "100", "900"))

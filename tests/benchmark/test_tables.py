@@ -77,7 +77,7 @@ def test_winning_is_not_boasted_of() -> None:
 
 def test_a_few_pieces_prove_nothing() -> None:
     said = Summary(outcome(nitido=3.0, resample=3.2, clips=5)).sentences()
-    assert said[0] == "5 pieces of music are too few to tell a difference from chance."
+    assert said[0] == "Too few pieces of music to tell a difference from chance: 5."
 
 
 def test_one_piece_through_many_codecs_is_still_one_piece() -> None:

@@ -55,7 +55,7 @@ def test_every_measure_is_in_the_catalogue(music):
 
 def test_music_without_faults_has_none(music):
     scores = artefacts.evaluate(estimate=music, sample_rate=RATE)
-    assert scores["comb_db"] == 0
+    assert scores["comb_db"] < 1
     assert scores["bandwidth_hz"] > 19_000
     assert scores["holes_percent"] < 0.05
     assert scores["clipped_samples_per_second"] == 0

@@ -10,8 +10,11 @@ import numpy as np
 import pyloudnorm
 import pytest
 import soundfile as sf
+from click.testing import CliRunner
 from tests.signals import noise, silence
 
+from nitido.cli import main
+from nitido.cli.listening import TEST_PAGE
 from nitido.degradation import render
 from nitido.errors import AudioShapeError, AudioWriteError, ConfigError
 from nitido.report.listening import PAGE, write_listening_test
@@ -150,3 +153,51 @@ def test_a_page_is_only_replaced_when_asked(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AudioWriteError):
         write(tmp_path / "file" / "folder", tracks=tracks)
+
+
+@pytest.fixture
+def songs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, music: Wav) -> None:
+    """Three versions of a piece in the working folder; one is late and upside down."""
+    monkeypatch.chdir(tmp_path)
+    sf.write("before.wav", music.mean(axis=0), RATE)
+    sf.write("after.wav", np.pad(-0.5 * music, ((0, 0), (500, 0))).T, RATE)
+    sf.write("clean.wav", music.T, RATE)
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(main, ["compare", *arguments])
+
+
+def test_the_command_writes_a_test_of_aligned_versions(songs: None) -> None:
+    files = ["before.wav", "after.wav", "--reference", "clean.wav"]
+    result = run(*files, "--table", "delivery", "--abx", "test", "--seed", "3", "--trials", "8")
+    assert result.exit_code == 0, result.output
+    assert f"Written: test/{PAGE}" in result.stdout
+    told = content(Path("test", TEST_PAGE))
+    assert (told["seed"], told["trials"], told["reference"]) == (3, 8, True)
+    (first, second), *_ = told["pairs"]
+    one, other = (sound(told["excerpts"][0], name).mean(axis=1) for name in (first, second))
+    assert np.corrcoef(one, other)[0, 1] > 0.99
+    again = run(*files, "--table", "delivery", "--abx", "test")
+    assert (again.exit_code, "--overwrite" in again.stderr) == (1, True)
+
+
+def test_the_command_says_what_was_heard(songs: None) -> None:
+    trial = {"pair": ["after", "before"], "x": "after", "answer": "after"}
+    saved = {
+        "nitido_listening_test": 1,
+        "test": "0",
+        "listener": "one",
+        "began": "now",
+        "reference": False,
+        "abx": [trial] * 8,
+        "ratings": [{"scores": {"after": 80, "before": 60}}],
+    }
+    Path("results.json").write_text(json.dumps(saved))
+    shown = run("--abx-results", "results.json")
+    assert shown.exit_code == 0, shown.output
+    assert "after and before can be told apart: 8 of 8 right" in shown.stdout
+    told = json.loads(run("--abx-results", "results.json", "--json").stdout)
+    assert told["abx"][0]["p"] == pytest.approx(2**-8)
+    assert run("--abx-results", "gone.json").exit_code == 2
+    assert "AFTER" in run("before.wav").stderr

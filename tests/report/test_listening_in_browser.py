@@ -105,7 +105,8 @@ def test_it_plays_and_switches_in_step(page: Any) -> None:
 def test_pause_seek_and_loop(page: Any) -> None:
     begin(page)
     page.keyboard.press(" ")
-    page.wait_for_function("player.playing && player.context.currentTime > player.began")
+    while not page.evaluate("player.playing && player.context.currentTime > player.began"):
+        page.wait_for_timeout(20)
     page.keyboard.press(" ")
     page.evaluate("player.seek(1.0)")
     page.keyboard.press("[")

@@ -24,11 +24,11 @@ from nitido.degradation import render
 from nitido.demo import DECODER_HZ, spoil
 from nitido.metrics.delivery import integrated_lufs, true_peak_dbtp
 from nitido.report import page, story, tracks
-from nitido.report.fair import faults
 from nitido.report.figures import comb_lines_hz
 from nitido.report.page import write_report
 from nitido.report.pictures import CHANGE, COLUMNS, ROWS, View, difference_png, spectrogram_png
 from nitido.report.tracks import BOOST_MAX_DB, CEILING_DBTP, Track, encode, make_excerpts
+from nitido.report.words import compared
 
 RATE = 48_000
 HOSTILE = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>&amp;'
@@ -313,7 +313,7 @@ def test_the_lines_of_the_comb_are_marked(restoration: nitido.Restoration, text:
 
 
 def told(restoration: nitido.Restoration) -> list[str]:
-    return story.story(restoration, faults(restoration))
+    return story.story(restoration, compared(restoration.diagnosis, restoration.after))
 
 
 def test_the_story_tells_what_is_better_what_stayed_and_how_loud_it_is(
@@ -332,11 +332,10 @@ def test_the_comb_is_read_on_the_same_lines_before_and_after(
 ) -> None:
     spoiled = spoil(render(seconds=6.0)[:, :96_000])
     left = nitido.restore(spoiled, sample_rate=DECODER_HZ, stages=["bandwidth", "loudness"])
-    read = {old.kind: (old.value, new.value) for old, new in faults(left)}
+    read = left.diagnosis["comb"].value, left.after["comb"].value
     # The new treble has no comb: that must not count as if the old one were lower.
-    assert read["comb"][1] == pytest.approx(read["comb"][0], abs=0.2)
-    mended = {old.kind: (old.value, new.value) for old, new in faults(restoration)}
-    assert mended["comb"][1] < mended["comb"][0] - 2
+    assert read[1] == pytest.approx(read[0], abs=0.2)
+    assert restoration.after["comb"].value < restoration.diagnosis["comb"].value - 2
 
 
 def test_of_a_piece_without_a_fault_the_story_says_that_nothing_was_done() -> None:

@@ -71,8 +71,10 @@ class Memory:
             if peaks[-1] < own[-1]
         ]
         if len(own) > 1:
-            more = (own[-1] - own[0]) / (self.minutes[-1] - self.minutes[0])
-            said.append(f"nitido takes {more:.1f} MiB more for each further minute of music.")
+            more = own[-1] - own[0]
+            said.append(
+                f"nitido takes {more:.0f} MiB more for {last} than for {self.minutes[0]:g}."
+            )
         return said + [f"Left out: {name}, for {why}." for name, why in self.left_out.items()]
 
 

@@ -242,7 +242,7 @@ class Summary:
         losses = [duel.sentence() for duel in self.duels() if duel.better < 0]
         said = losses or [f"{OWN} loses to none of these in any measure, beyond chance."]
         if (count := len(set(self.pieces.values()))) < PIECES_MIN:
-            said = [f"{count} pieces of music are too few to tell a difference from chance."]
+            said = [f"Too few pieces of music to tell a difference from chance: {count}."]
         if harm := self.harmed():
             said.append(harm)
         if lost := self._all - len(self.clips):

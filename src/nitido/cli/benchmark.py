@@ -165,20 +165,12 @@ def run_clips(
     from nitido.benchmark.rivals import default_rivals, read_rival
     from nitido.benchmark.run import run_task
     from nitido.benchmark.tables import Summary
-    from nitido.benchmark.tasks import TASKS as KNOWN
 
-    if folder is None and audio is None:
-        raise ConfigError(
-            f"The task {name} needs clips: nitido benchmark {name} FOLDER, or --audio FOLDER with "
-            f"{KNOWN[name].folder} in it."
-        )
-    place = Path(folder) if folder is not None else Path(str(audio), KNOWN[name].folder)
     systems = [*default_rivals(), *map(read_rival, rivals)]
     out = Path(options.pop("out"))
-    with bar(name) as on_progress:
-        outcome = run_task(
-            name, folder=place, rivals=systems, out=out, on_progress=on_progress, **options
-        )
+    place = _clips(name, folder, audio)
+    with bar(name) as tick:
+        outcome = run_task(name, folder=place, rivals=systems, out=out, on_progress=tick, **options)
     summary = Summary(outcome)
     chapter = save_chapter(
         out,
@@ -192,6 +184,20 @@ def run_clips(
     return chapter, summary.to_dict()
 
 
+def _clips(name: str, folder: str | None, audio: str | None) -> Path:
+    """Return the folder of a task's clips: as named, or its place in the audio folder."""
+    from nitido.benchmark.tasks import TASKS as KNOWN
+
+    if folder is not None:
+        return Path(folder)
+    if audio is not None:
+        return Path(audio, KNOWN[name].folder)
+    raise ConfigError(
+        f"The task {name} needs clips: nitido benchmark {name} FOLDER, or --audio FOLDER with "
+        f"{KNOWN[name].folder} in it."
+    )
+
+
 def run_speed(out: str, *, seconds: float = 60.0, runs: int = 5) -> tuple[Chapter, dict[str, Any]]:
     """Time everything; return the chapter and the figures."""
     from nitido.benchmark.page import save_chapter
@@ -199,7 +205,9 @@ def run_speed(out: str, *, seconds: float = 60.0, runs: int = 5) -> tuple[Chapte
     from nitido.benchmark.speed import measure
     from nitido.benchmark.tables import Table
 
-    rivals = [rival for rival in default_rivals() if not rival.name.startswith("nitido")]
+    # Resampling is part of the floor.
+    idle = ("nitido", "nitido-gentle", "resample")
+    rivals = [rival for rival in default_rivals() if rival.name not in idle]
     result = measure(seconds=seconds, runs=runs, rivals=rivals)
     chapter = save_chapter(
         Path(out),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nitido.cli.listening import TEST_PAGE, show_results, write_test
 from nitido.cli.options import as_json, verbose
 from nitido.cli.output import console, print_json, table
 from nitido.errors import AudioWriteError
@@ -22,12 +23,14 @@ Examples:
   nitido compare coded.mp3 restored.wav --reference clean.wav --table fidelity --table perceptual
   nitido compare song.wav song_restored.wav --table seed --json
   nitido compare song.wav song_restored.wav --png pictures/
+  nitido compare song.wav song_restored.wav --abx test/     a blind listening test
+  nitido compare --abx-results listening-*.json             what the listeners heard
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("before", metavar="BEFORE")
-@click.argument("after", nargs=-1, required=True, metavar="AFTER...")
+@click.argument("after", nargs=-1, metavar="AFTER...")
 @click.option("--reference", metavar="CLEAN", help="How it should sound, where that is known.")
 @click.option(
     "--table",
@@ -38,6 +41,14 @@ Examples:
 )
 @click.option("--html", metavar="FILE", help="Also write a page to listen and look.")
 @click.option("--png", metavar="FOLDER", help="Also draw each AFTER beside BEFORE.")
+@click.option("--abx", metavar="FOLDER", help="Also write a page for blind listening: ABX, rating.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of the order in a listening test."
+)
+@click.option(
+    "--trials", type=click.IntRange(1), default=16, show_default=True, help="Of each ABX pair."
+)
+@click.option("--abx-results", is_flag=True, help="The files are what the listeners saved.")
 @click.option("--overwrite", is_flag=True, help="Replace pages and pictures that exist already.")
 @as_json
 @verbose
@@ -48,6 +59,10 @@ def compare(
     tables: tuple[str, ...],
     html: str | None,
     png: str | None,
+    abx: str | None,
+    seed: int,
+    trials: int,
+    abx_results: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -57,20 +72,27 @@ def compare(
     in loudness wherever two are held against each other; their artefacts and their loudness are
     measured as they are.
     """
+    if abx_results:
+        show_results([before, *after], as_json=as_json)
+        return
+    if not after:
+        raise click.UsageError("Missing argument 'AFTER...'.")
     from nitido.comparison import compare as measure
 
-    for path in filter(None, (html, png)):
-        _check_new(Path(path), overwrite=overwrite)
+    for target in filter(None, (html, png, abx and f"{abx}/{TEST_PAGE}")):
+        _check_new(Path(target), overwrite=overwrite)
     comparison = measure(before, *after, reference=reference, tables=tables or None)
     if html:
         _write_page(Path(html), comparison, overwrite=overwrite)
-    pictures = _write_pictures(Path(png), comparison, overwrite=overwrite) if png else []
+    written = _write_pictures(Path(png), comparison, overwrite=overwrite) if png else []
+    if abx:
+        written.append(write_test(abx, comparison, seed=seed, trials=trials, overwrite=overwrite))
     if as_json:
         print_json(comparison.to_dict())
         return
     show(comparison)
-    for written in [*([html] if html else []), *pictures]:
-        click.echo(f"Written: {written}")
+    for path in [*([html] if html else []), *written]:
+        click.echo(f"Written: {path}")
 
 
 def show(comparison: Comparison) -> None:

@@ -143,9 +143,18 @@ def grid(spacing_hz: float, *, low_hz: float, high_hz: float) -> NDArray[np.floa
 class CombAnalyser:
     """Finds the decoder comb: how high it stands, and on which grid."""
 
-    def __init__(self, *, sample_rate: int, channels: int) -> None:
-        del channels  # the comb is in all of them
+    def __init__(self, *, sample_rate: int, channels: int, high_hz: float | None = None) -> None:
+        """Prepare for a piece.
+
+        Args:
+            sample_rate: Hz.
+            channels: of the piece; the comb is in all of them.
+            high_hz: look no further up. A result is read as far as its input reached, for in the
+                treble that was added there are no lines, and the mean would flatter it.
+        """
+        del channels
         self._rate = sample_rate
+        self._high_hz = high_hz
         self._spectrum = AverageLogSpectrum(sample_rate=sample_rate)
 
     def update(self, block: Wav) -> None:
@@ -158,19 +167,19 @@ class CombAnalyser:
         Details: `spacing_hz` (of the grid, 0 if none), `fine_hz` (of a finer grid that is there as
         well, or 0), `excess_db` and `control_db` (heights over the local median), `by_spacing_db`
         (MusicGen's own families), `lines_hz` and `lines_db` (each line that stands out), `rms_db`
-        (of the piece without silence, re full scale).
+        (of the piece without silence, re full scale), `high_hz` (how far up was looked).
         """
         spectrum, mean_square = self._spectrum.finish()
         if spectrum is None:
             return Finding("comb", None, "dB", "none", "No sound to look for a comb in.")
-        lines = _Lines(spectrum, self._rate / self._spectrum.n_fft)
+        lines = _Lines(spectrum, self._rate / self._spectrum.n_fft, self._high_hz)
         coarse, fine = lines.family(400.0), lines.family(50.0, without_hz=400.0)
         # All of the decoder's layers leave lines: those of the earlier ones alone are mains hum.
         earlier = lines.family(2000.0)
-        musicgen = coarse.found and earlier.height_db >= 0.5 * coarse.height_db
-        if not musicgen:
-            coarse, fine = lines.search() or replace(coarse, excess_db=coarse.control_db), _NONE
-        return _finding(lines, coarse, fine, mean_square)
+        if coarse.found and earlier.height_db >= 0.5 * coarse.height_db:
+            return _finding(lines, coarse, fine, mean_square)
+        other = lines.search()
+        return _finding(lines, other or coarse, _NONE, mean_square, found=other is not None)
 
 
 @dataclass(frozen=True)
@@ -204,13 +213,15 @@ _NONE = _Family(0.0, 0.0, 0.0, 1.0, 0.0)
 class _Lines:
     """The spectrum of a piece, ready to be asked for lines."""
 
-    def __init__(self, spectrum_db: NDArray[np.float64], bin_hz: float) -> None:
+    def __init__(
+        self, spectrum_db: NDArray[np.float64], bin_hz: float, high_hz: float | None
+    ) -> None:
         self._spectrum_db = spectrum_db
         self._median_db = local_median_db(spectrum_db, bin_hz=bin_hz)
         self._bin_hz = bin_hz
         # Above the end of the sound a lossy coder or a resampler left nothing to judge.
         above = np.flatnonzero(self._median_db > self._median_db.max() - CONTENT_RANGE_DB)
-        self.high_hz = float(above[-1]) * bin_hz * 0.985
+        self.high_hz = min(float(above[-1]) * bin_hz * 0.985, high_hz or np.inf)
 
     def excess_db(self, hz: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how far the lines at `hz` stand above their surroundings, dB."""
@@ -266,7 +277,9 @@ def _certain(family: _Family) -> bool:
     return height_db >= max(3 * EXCESS_MIN_DB, 2 * STANDARD_ERRORS_MIN * family.error_db)
 
 
-def _finding(lines: _Lines, coarse: _Family, fine: _Family, mean_square: float) -> Finding:
+def _finding(
+    lines: _Lines, coarse: _Family, fine: _Family, mean_square: float, *, found: bool = True
+) -> Finding:
     details: dict[str, Any] = {
         "spacing_hz": 0.0,
         "fine_hz": 0.0,
@@ -274,12 +287,16 @@ def _finding(lines: _Lines, coarse: _Family, fine: _Family, mean_square: float) 
         "control_db": round(coarse.control_db, 2),
         "by_spacing_db": _by_spacing(lines),
         "rms_db": round(10 * float(np.log10(mean_square + 1e-20)), 2),
+        "high_hz": round(lines.high_hz, 1),
         "lines_hz": [],
         "lines_db": [],
     }
     control = f"control lines off the grid, {coarse.control_db:.1f} dB"
-    if not coarse.found:
-        return Finding("comb", 0.0, "dB", "none", "No decoder comb.", control, (), details)
+    height = coarse.height_db
+    if not found:
+        return Finding(
+            "comb", round(height, 2), "dB", "none", "No decoder comb.", control, (), details
+        )
     hz = grid(coarse.spacing_hz, low_hz=coarse.spacing_hz, high_hz=lines.high_hz)
     if fine.found:
         hz = np.union1d(hz, grid(fine.spacing_hz, low_hz=LOW_HZ[50.0], high_hz=lines.high_hz))
@@ -291,7 +308,6 @@ def _finding(lines: _Lines, coarse: _Family, fine: _Family, mean_square: float) 
         "lines_hz": [round(float(f), 3) for f in hz[stands]],
         "lines_db": [round(float(h), 1) for h in heights[stands]],
     }
-    height = coarse.height_db
     severity: Severity = (
         "severe" if height >= SEVERE_DB else "clear" if height >= CLEAR_DB else "slight"
     )

@@ -22,27 +22,30 @@ BLOCK_SECONDS = 5.0
 
 
 class Examination:
-    """A diagnosis under way: hands the signal on unchanged while its analysers listen."""
+    """A diagnosis under way: hands the signal on unchanged while its analysers listen.
 
-    def __init__(self, *, sample_rate: int, channels: int) -> None:
+    `comb_high_hz` is for results: see `CombAnalyser`.
+    """
+
+    def __init__(
+        self, *, sample_rate: int, channels: int, comb_high_hz: float | None = None
+    ) -> None:
         self.sample_rate = sample_rate
         self.channels = channels
         self.samples = 0
-        self._analysers: tuple[Analyser, ...] = tuple(
-            analyser(sample_rate=sample_rate, channels=channels)
-            for analyser in (
-                GapsAnalyser,
-                DcAnalyser,
-                RumbleAnalyser,
-                ClippingAnalyser,
-                CombAnalyser,
-                ToneAnalyser,
-                BandwidthAnalyser,
-                WidthAnalyser,
-                StartAnalyser,
-                EndAnalyser,
-                LoudnessAnalyser,
-            )
+        piece = {"sample_rate": sample_rate, "channels": channels}
+        self._analysers: tuple[Analyser, ...] = (
+            GapsAnalyser(**piece),
+            DcAnalyser(**piece),
+            RumbleAnalyser(**piece),
+            ClippingAnalyser(**piece),
+            CombAnalyser(**piece, high_hz=comb_high_hz),
+            ToneAnalyser(**piece),
+            BandwidthAnalyser(**piece),
+            WidthAnalyser(**piece),
+            StartAnalyser(**piece),
+            EndAnalyser(**piece),
+            LoudnessAnalyser(**piece),
         )
 
     def listen(self, blocks: Iterable[Wav]) -> Iterator[Wav]:

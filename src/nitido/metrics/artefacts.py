@@ -55,7 +55,8 @@ def validate(*, estimate: Wav) -> None:
 def comb(*, estimate: Wav, sample_rate: int) -> dict[str, float | None]:
     """Return the heights of the decoder's lines, dB: over their surroundings, by spacing.
 
-    `comb_db` is what counts: mean height over control lines off the grid, 0 where there is no comb.
+    `comb_db` is what counts: mean height over control lines off the grid; within 1 dB of 0 in
+    clean music.
     The others stand over the local median: compare them with `comb_control_db`, not with 0.
     """
     found = _found(CombAnalyser, estimate, sample_rate)

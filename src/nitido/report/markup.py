@@ -95,7 +95,7 @@ def findings(pairs: Sequence[tuple[Finding, Finding]]) -> str:
     if not pairs:
         return "<p>Nothing wrong was found.</p>"
     body = "".join(
-        f'<tr><th scope="row">{escape(old.kind)}<small>{escape(_place(old))}</small></th>'
+        f'<tr><th scope="row">{escape(old.kind)}<small>{escape(places(old))}</small></th>'
         f"<td>{_state(old)}</td><td>{_state(new)}</td></tr>"
         for old, new in pairs
     )
@@ -103,10 +103,6 @@ def findings(pairs: Sequence[tuple[Finding, Finding]]) -> str:
         '<table class="findings"><thead><tr><th scope="col">Fault</th><th scope="col">Before</th>'
         f'<th scope="col">After</th></tr></thead><tbody>{body}</tbody></table>'
     )
-
-
-def _place(finding: Finding) -> str:
-    return str(finding.details.get("note") or places(finding))
 
 
 def _state(finding: Finding) -> str:

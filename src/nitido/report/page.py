@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from nitido.audio import write_text
 from nitido.report import markup
-from nitido.report.fair import faults
 from nitido.report.figures import figures
 from nitido.report.markup import Rows
 from nitido.report.story import facts, story
@@ -31,7 +30,7 @@ from nitido.report.tracks import (
     encode,
     make_excerpts,
 )
-from nitido.report.words import clock
+from nitido.report.words import clock, compared
 from nitido.version import __version__
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def write_restoration_report(
     Raises:
         AudioWriteError: the file exists, or cannot be written.
     """
-    rate, found = restoration.sample_rate, faults(restoration)
+    rate, found = restoration.sample_rate, compared(restoration.diagnosis, restoration.after)
     loudness = restoration.plan["loudness"]
     gain_db = loudness.settings["gain_db"] if loudness.on else 0.0
     return write_report(

@@ -57,7 +57,7 @@ def story(restoration: Restoration, pairs: Sequence[tuple[Finding, Finding]]) ->
 
     Args:
         restoration: that is told of.
-        pairs: its faults before and after, from `nitido.report.fair`.
+        pairs: its faults before and after, from `nitido.report.words.compared`.
     """
     pairs = [pair for pair in pairs if pair[0].kind != "loudness"]
     ran = {step.stage for step in restoration.plan.steps if step.on}
@@ -98,7 +98,9 @@ def _comb(before: Finding, after: Finding) -> str:
         if after.found
         else f"{grid} is gone: it stood {before.value:.1f} dB out of the music."
     )
-    old_db, new_db = before.details.get("whine_db"), after.details.get("whine_db")
+    old_db, new_db = (
+        finding.details.get("by_spacing_db", {}).get("8000") for finding in (before, after)
+    )
     if old_db is None or new_db is None or old_db - max(new_db, 0.0) < 1:
         return said
     return f"{said} The whine at 8 kHz is {old_db - max(new_db, 0.0):.1f} dB lower."

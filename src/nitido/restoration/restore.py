@@ -69,7 +69,7 @@ def carry_out(
         with one_blas_thread():
             attempt = _chain_pass(source, plan, block_seconds, on_progress)
             if not _over(attempt.changes):
-                _loudness_pass(source, attempt, block_seconds, on_progress)
+                _loudness_pass(source, diagnosis, attempt, block_seconds, on_progress)
         over = _over(attempt.changes)
         if over is None:
             break
@@ -124,7 +124,11 @@ def _chain_pass(
 
 
 def _loudness_pass(
-    source: Source, attempt: _Attempt, block_seconds: float, on_progress: Progress | None
+    source: Source,
+    diagnosis: Diagnosis,
+    attempt: _Attempt,
+    block_seconds: float,
+    on_progress: Progress | None,
 ) -> None:
     """Bring the result of the chain to its loudness, compare it with the input, diagnose it."""
     plan, before = attempt.plan, attempt.scratch
@@ -137,7 +141,8 @@ def _loudness_pass(
     gain = np.float32(10 ** (step.settings["gain_db"] / 20) if step.on else 1.0)
     limited = ChangeMeter("loudness", sample_rate=rate, budget_db=plan.stage_budget_db("loudness"))
     whole = ChangeMeter("whole", sample_rate=rate, budget_db=plan.budget_db)
-    examination = Examination(sample_rate=rate, channels=channels)
+    comb_high_hz = diagnosis["comb"].details.get("high_hz")
+    examination = Examination(sample_rate=rate, channels=channels, comb_high_hz=comb_high_hz)
     after = Scratch(channels=channels)
     size = max(1, round(block_seconds * rate))
     dry = reblock(dry_blocks(source, rate, samples), size)

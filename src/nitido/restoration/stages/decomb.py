@@ -128,7 +128,7 @@ class Decomb(Stage):
             mag = np.abs(spec[:, :, bins])
             # The highest of the bins of a line is what stands out, so their mean has to come lower.
             floor = np.maximum(
-                median * np.float32(10 ** ((0.0 if fine else -3.0) / 20)),
+                median * np.float32(10 ** ((0.0 if fine else -2.0) / 20)),
                 mag * np.float32(10 ** (-(height_db + HEADROOM_DB) / 20)),
             )
             less_db = 12.0 * fine + 5.0 * (hz < settings["low_hz"])
