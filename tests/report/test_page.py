@@ -334,7 +334,7 @@ def test_the_comb_is_read_on_the_same_lines_before_and_after(
     left = nitido.restore(spoiled, sample_rate=DECODER_HZ, stages=["bandwidth", "loudness"])
     read = left.diagnosis["comb"].value, left.after["comb"].value
     # The new treble has no comb: that must not count as if the old one were lower.
-    assert read[1] == pytest.approx(read[0], abs=0.2)
+    assert read[1] > read[0] - 0.2
     assert restoration.after["comb"].value < restoration.diagnosis["comb"].value - 2
 
 
