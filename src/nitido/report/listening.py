@@ -1,9 +1,9 @@
-"""A blind listening test: one page that plays from disk, without a network, and keeps no secret.
+"""A blind listening test: one page that opens from disk, asks nobody, and saves what was heard.
 
 Two parts. ABX: X is A or B, which of the two? Rating after MUSHRA: all versions of one excerpt side
 by side in random order, among them the reference itself, hidden, and an anchor that everybody hears
-is worse. Loudness is matched before anything is heard, and the order follows from the seed and the
-listener's name. The page saves its results as JSON for `analyse_listening_results`.
+is worse. All are aligned to the sample and matched in loudness before anything is heard; the order
+follows from the seed and the listener's name. The results are read by `analyse_listening_results`.
 
 Source: ITU-R BS.1116-3 (ABX), BS.1534-3 (MUSHRA; hidden reference, low anchor).
 """
@@ -16,6 +16,7 @@ import html
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import numpy as np
 from nitido.audio import write, write_text
 from nitido.degradation import lower_ceiling
 from nitido.errors import AudioShapeError, AudioWriteError, ConfigError
+from nitido.metrics.alignment import find_alignment
 from nitido.metrics.delivery import integrated_lufs, true_peak_dbtp
 from nitido.report.listening_results import FORMAT, analyse_listening_results
 from nitido.wav import Wav, check_sample_rate
@@ -37,6 +39,7 @@ ANCHOR_HZ = 3_900.0  # flat to 3.5 kHz, and less than BS.1534 allows from 4 kHz 
 EXCERPT_SECONDS = 8.0  # longer ones are not remembered
 EXCERPTS_MAX = 3
 FADE_SECONDS = 0.01  # at both ends: an excerpt is played in a loop
+CORRELATION_MIN = 0.1  # with less in common, a lag is chance
 LOUDEST_LUFS, PEAK_DBTP = -18.0, -1.0
 
 
@@ -59,9 +62,10 @@ def write_listening_test(
 
     Args:
         folder: where to.
-        tracks: name → waveform `[C, T]`, aligned; ABX holds the first against each other one.
+        tracks: name → waveform `[C, T]`; the others are laid over the first, to the sample and
+            upright, and ABX holds it against each of them.
         sample_rate: of all, Hz.
-        reference: clean original `[C, T]`, aligned.
+        reference: clean original `[C, T]`, laid over the first track as well.
         title: of the page.
         seed: of the order in which everything is presented.
         trials: of each ABX pair; 16, of which 12 must be right to be more than luck.
@@ -80,8 +84,9 @@ def write_listening_test(
     if trials < 1:
         raise ConfigError(f"{trials} trials are no test; give 1 or more.")
     first = next(iter(tracks))
-    versions = dict(tracks) if reference is None else {REFERENCE: reference, **tracks}
-    low = versions[first] if reference is None else reference
+    given = dict(tracks) if reference is None else {REFERENCE: reference, **tracks}
+    versions, lags = _aligned(given, first, sample_rate)
+    low = versions[first if reference is None else REFERENCE]
     versions[ANCHOR] = lower_ceiling(low, sample_rate=sample_rate, ceiling_hz=ANCHOR_HZ)
     excerpts = list(_excerpts(_same_shape(versions), sample_rate))
     if not excerpts:
@@ -95,6 +100,7 @@ def write_listening_test(
         "pairs": [[first, other] for other in others] or [[REFERENCE, first]],
         "conditions": list(versions),
         "reference": reference is not None,
+        "lags_samples": lags,
         "excerpts": excerpts,
     }
     content["id"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
@@ -104,6 +110,24 @@ def write_listening_test(
     except OSError as error:
         raise AudioWriteError(f"The folder {folder} cannot be made: {error.strerror}.") from None
     return write_text(folder / PAGE, _page(content), overwrite=overwrite)
+
+
+def _aligned(
+    versions: Mapping[str, Wav], first: str, sample_rate: int
+) -> tuple[dict[str, Wav], dict[str, int]]:
+    """Return the waveforms laid over the first, and how late each was; switching would tell."""
+    laid, lags = {}, {}
+    base = versions[first].mean(axis=0, keepdims=True)
+    for name, wav in versions.items():
+        found = find_alignment(
+            estimate=wav.mean(axis=0, keepdims=True), reference=base, sample_rate=sample_rate
+        )
+        if name == first or found.correlation < CORRELATION_MIN:
+            found = replace(found, lag_samples=0, polarity=1)
+        late = found.lag_samples
+        moved = wav[:, late:] if late >= 0 else np.pad(wav, ((0, 0), (-late, 0)))
+        laid[name], lags[name] = moved * np.float32(found.polarity), late
+    return laid, lags
 
 
 def _same_shape(versions: Mapping[str, Wav]) -> dict[str, Wav]:

@@ -6,8 +6,8 @@ listeners and this piece.
 Rating: for every two versions the differences of the ratings, one per listener (the mean over the
 passages), or one per passage where there is one listener only. Wilcoxon signed-rank test,
 two-sided, exact, with ties and zeros (Pratt): ratings end at 0 and 100, and are not normal. The
-interval is Student's, 95 %, of the mean difference. A listener who rates
-the hidden reference below 90 in more than 15 % of the passages is left out.
+interval is Student's, 95 %, of the mean difference. A listener who rates the hidden reference below
+90 in more than 15 % of the passages is left out.
 The p of all pairs of one kind are corrected together after Holm.
 
 Source: ITU-R BS.1116-3; ITU-R BS.1534-3, sec. 4.1.2 (post-screening); Holm, A simple sequentially
