@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Two workers that compile librosa's functions at once spoil each other's cache, which then crashes
+# whoever loads it: each keeps its own. Set before anything imports numba.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "numba" / _WORKER)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ import numpy as np
 from nitido.audio import FiniteBlocks, open_source, resample
 from nitido.chunks import join
 from nitido.errors import AudioTooShortError, ConfigError, MissingExtraError
-from nitido.metrics.alignment import align, loudness_match
+from nitido.metrics.alignment import align, find_alignment, loudness_match
 from nitido.metrics.catalogue import CATALOGUE, Measure
 from nitido.report.contrast import sentences
 from nitido.report.tracks import Track
@@ -175,14 +175,20 @@ class Comparison:
 
     def tracks(self) -> list[Track]:
         """Return the pieces to listen to: each at its own level, laid over the first."""
-        lags = {m.estimate: m for m in self.matchings if m.reference == self.before.name}
+        first = self.before.at(self.sample_rate).mean(axis=0, keepdims=True)
         tracks = []
         for piece in self.pieces:
             wav = piece.at(self.sample_rate)
-            if piece.name in lags:
-                lag = lags[piece.name].lag_samples
-                wav = wav[:, lag:] if lag > 0 else np.pad(wav, ((0, 0), (-lag, 0)))
-                wav = wav * np.float32(lags[piece.name].polarity)
+            if piece is not self.before:
+                found = find_alignment(
+                    estimate=wav.mean(axis=0, keepdims=True),
+                    reference=first,
+                    sample_rate=self.sample_rate,
+                )
+                if found.correlation >= CORRELATION_MIN:
+                    lag = found.lag_samples
+                    wav = wav[:, lag:] if lag > 0 else np.pad(wav, ((0, 0), (-lag, 0)))
+                    wav = wav * np.float32(found.polarity)
             tracks.append(Track(piece.name, wav, self.sample_rate, piece.role))
         return tracks
 

@@ -75,7 +75,7 @@ class Memory:
             said.append(
                 f"nitido takes {more:.0f} MiB more for {last} than for {self.minutes[0]:g}."
             )
-        return said + [f"Left out: {name}, for {why}." for name, why in self.left_out.items()]
+        return said + [f"Left out: {name} ({why})." for name, why in self.left_out.items()]
 
 
 def measure(*, minutes: Sequence[float] = MINUTES) -> Memory:

@@ -152,9 +152,12 @@ def _carry_out(jobs: Sequence[_Job], workers: int | None) -> Iterator[None]:
             _work(job)
             yield
         return
+    # Alone: librosa compiles on first use, and two processes at once spoil each other's cache.
+    _work(jobs[0])
+    yield
     with _single_threaded(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
-            yield from pool.map(_work, jobs)
+            yield from pool.map(_work, jobs[1:])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -101,7 +101,7 @@ class Speed:
             for name, took in self.others.items()
             if took < self.restore_seconds
         ]
-        return faster + [f"Left out: {name}, for {why}." for name, why in self.left_out.items()]
+        return faster + [f"Left out: {name} ({why})." for name, why in self.left_out.items()]
 
 
 def measure(*, seconds: float = 60.0, runs: int = 5, rivals: Sequence[Rival] = ()) -> Speed:

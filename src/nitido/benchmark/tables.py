@@ -251,7 +251,7 @@ class Summary:
                 + "; ".join(_failures(self.failed))
                 + "."
             )
-        said += [f"Left out: {name}, for {reason}." for name, reason in self.left_out.items()]
+        said += [f"Left out: {name} ({reason})." for name, reason in self.left_out.items()]
         return said
 
     def to_dict(self) -> dict[str, Any]:

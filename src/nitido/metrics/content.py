@@ -157,10 +157,6 @@ class _Heard:
         return float(np.mean(np.square(self.wav))) < _SILENCE
 
     @cached_property
-    def tuning(self) -> float:
-        return float(load("librosa").estimate_tuning(y=self.wav, sr=seed.SAMPLE_RATE))
-
-    @cached_property
     def onset_strength(self) -> Any:
         return load("librosa").onset.onset_strength(y=self.wav, sr=seed.SAMPLE_RATE)
 
@@ -180,10 +176,14 @@ class _Heard:
         )
         return float(np.ravel(tempo)[0]), [float(time) for time in beats]
 
-    def chroma(self, tuning: float) -> Any:
-        """Return chroma `[12, N]`, of the power, not normalised."""
+    @cached_property
+    def chroma(self) -> Any:
+        """Chroma `[12, N]`, of the power, not normalised.
+
+        At concert pitch whatever the tuning: both sides are cut into the same twelve parts.
+        """
         return load("librosa").feature.chroma_stft(
-            y=self.wav, sr=seed.SAMPLE_RATE, n_fft=CHROMA_N_FFT, norm=None, tuning=tuning
+            y=self.wav, sr=seed.SAMPLE_RATE, n_fft=CHROMA_N_FFT, norm=None, tuning=0.0
         )
 
 
@@ -200,8 +200,7 @@ def _chroma_cosine(estimate: _Heard, reference: _Heard) -> float | None:
         return None
     if estimate.silent:
         return 0.0
-    tuning = reference.tuning
-    one, other = estimate.chroma(tuning), reference.chroma(tuning)
+    one, other = estimate.chroma, reference.chroma
     level = other.sum(axis=0)
     live = level > 10 ** (-LIVE_RANGE_DB / 10) * level.max()
     norm = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)

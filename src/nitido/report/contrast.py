@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from nitido.diagnosis.comb import EXCESS_MIN_DB
 from nitido.metrics.catalogue import CATALOGUE, Measure
 
 Scores: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float | None]]]
@@ -62,7 +63,7 @@ def _artefacts(old: Values, new: Values) -> Iterator[str]:
         return None if one is None or other is None else (one, other)
 
     comb, whine = both("comb_db"), both("comb_8000_hz_db")
-    if comb and max(comb) > 0:
+    if comb and max(comb) >= EXCESS_MIN_DB:
         yield _comb(*comb)
         if whine and abs(whine[0] - whine[1]) >= WHINE_DB:
             side = "lower" if whine[1] < whine[0] else "higher"
@@ -90,9 +91,9 @@ def _artefacts(old: Values, new: Values) -> Iterator[str]:
 def _comb(old: float, new: float) -> str:
     if abs(old - new) < COMB_DB:
         return f"The comb stands as high as before, {new:.1f} dB out of the music."
-    if not new:
+    if new < EXCESS_MIN_DB:
         return f"The comb is gone: it stood {old:.1f} dB out of the music."
-    if not old:
+    if old < EXCESS_MIN_DB:
         return f"There is a comb now, {new:.1f} dB out of the music."
     side = "lower" if new < old else "higher"
     return f"The comb is {abs(old - new):.1f} dB {side}; it stands {new:.1f} dB out of the music."
