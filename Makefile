@@ -15,7 +15,7 @@ test:
 figures:  ## the pictures of the README
 	nitido demo -o nitido-demo
 	mkdir -p docs/images
-	cp nitido-demo/comparison.png docs/images/demo.png
+	python -c "from PIL import Image; Image.open('nitido-demo/comparison.png').convert('RGB').quantize(256).save('docs/images/demo.png', optimize=True)"
 
 benchmark:
 	nitido benchmark speed
