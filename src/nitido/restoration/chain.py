@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from nitido.audio import resample, resampled_length
-from nitido.chunks import ahead, take, windows
+from nitido.chunks import ahead, windows
 from nitido.restoration.plan import Plan, build
 from nitido.restoration.stage import Stage
 from nitido.restoration.verify import Change, ChangeMeter
@@ -69,7 +69,7 @@ class Chain:
             channels = stage.channels_out
         if not resampled:
             stream = self._resample(stream, channels)
-        return take(stream, self.samples_out)
+        return stream
 
     def changes(self) -> tuple[Change, ...]:
         """Return what each stage changed, after `run` is exhausted."""
