@@ -7,11 +7,11 @@ import soundfile as sf
 from click.testing import CliRunner
 from tests.signals import noise, pink_noise
 
+from nitido import optional
 from nitido.cli import main
 from nitido.comparison import compare
 from nitido.degradation import add_comb, lower_ceiling, render
 from nitido.errors import ConfigError, MissingExtraError
-from nitido.metrics import optional
 
 RATE = 48_000
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tests.signals import pink_noise
 
+from nitido import optional
 from nitido.errors import MissingExtraError, NitidoError
-from nitido.metrics import optional
 from nitido.metrics.clap import Clap
 from nitido.metrics.perceptual import embedding_distances
 

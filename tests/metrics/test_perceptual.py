@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from tests.signals import noise, pink_noise, silence
 
+from nitido import optional
 from nitido.degradation import lower_ceiling, render
 from nitido.errors import AudioShapeError, AudioTooShortError, MissingExtraError
-from nitido.metrics import optional, perceptual
+from nitido.metrics import perceptual
 from nitido.metrics.catalogue import CATALOGUE
 
 RATE = 48_000

@@ -32,7 +32,7 @@ from nitido.benchmark.clips import (
 from nitido.benchmark.codecs import CODECS, DECODER_HZ
 from nitido.degradation import lower_ceiling
 from nitido.errors import ConfigError
-from nitido.metrics.optional import available
+from nitido.optional import available
 from nitido.wav import Wav
 
 PROTECTED_HZ = (60.0, 7000.0)

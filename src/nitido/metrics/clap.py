@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nitido.audio import resample
 from nitido.chunks import join
 from nitido.errors import NitidoError
-from nitido.metrics.optional import load
+from nitido.optional import load
 from nitido.wav import Wav
 
 SAMPLE_RATE = 48_000

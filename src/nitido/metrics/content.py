@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nitido.errors import AudioTooShortError
 from nitido.metrics import fidelity, seed
-from nitido.metrics.optional import load
+from nitido.optional import load
 from nitido.spectral import Frames, fft_size
 from nitido.wav import Wav
 

@@ -22,7 +22,7 @@ from nitido.audio import resample
 from nitido.chunks import join
 from nitido.errors import AudioShapeError, AudioTooShortError
 from nitido.metrics import fidelity
-from nitido.metrics.optional import available, load
+from nitido.optional import available, load
 from nitido.wav import Wav
 
 Embeddings: TypeAlias = NDArray[Any]  # `[N, D]`

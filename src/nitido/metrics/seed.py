@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nitido.errors import AudioShapeError
-from nitido.metrics.optional import load
+from nitido.optional import load
 from nitido.wav import Wav
 
 SAMPLE_RATE = 22_050  # Hz, the default of librosa.load

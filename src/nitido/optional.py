@@ -1,4 +1,4 @@
-"""Libraries that measuring may use and restoring never does: loaded only when asked for."""
+"""Libraries that come with an extra: loaded only when asked for, with a remedy where absent."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ def available(module: str) -> bool:
     return importlib.util.find_spec(module.partition(".")[0]) is not None
 
 
-def load(module: str, *, remedy: str = "pip install 'nitido[bench]'") -> Any:
+def load(
+    module: str, *, need: str = "This measure", remedy: str = "pip install 'nitido[bench]'"
+) -> Any:
     """Return a library, imported now.
 
     Args:
         module: its name, as in ``import``.
+        need: what needs it, for the message.
         remedy: the command that installs it.
 
     Raises:
@@ -26,5 +29,5 @@ def load(module: str, *, remedy: str = "pip install 'nitido[bench]'") -> Any:
     """
     if not available(module):
         name = module.partition(".")[0]
-        raise MissingExtraError(f"This measure needs {name}, which is not installed: {remedy}.")
+        raise MissingExtraError(f"{need} needs {name}, which is not installed: {remedy}.")
     return importlib.import_module(module)
