@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from nitido.audio import resample, resampled_length
-from nitido.chunks import ahead, windows
+from nitido.chunks import ahead
+from nitido.restoration.equipment import Equipment
 from nitido.restoration.plan import Plan, build
-from nitido.restoration.stage import Stage
+from nitido.restoration.stage import Remedy
 from nitido.restoration.verify import Change, ChangeMeter
 from nitido.wav import Wav
 
@@ -27,6 +28,7 @@ class Chain:
         channels: of the input.
         samples: of the input.
         block_seconds: length of the blocks at work; the result does not depend on it.
+        equipment: what the caller lends to the stages.
     """
 
     plan: Plan
@@ -34,6 +36,7 @@ class Chain:
     channels: int
     samples: int
     block_seconds: float = BLOCK_SECONDS
+    equipment: Equipment = field(default_factory=Equipment)
     meters: dict[str, ChangeMeter] = field(default_factory=dict, init=False)
 
     @property
@@ -87,7 +90,7 @@ class Chain:
             channels=channels,
         )
 
-    def _through(self, stage: Stage, stream: Iterator[Wav]) -> Iterator[Wav]:
+    def _through(self, stage: Remedy, stream: Iterator[Wav]) -> Iterator[Wav]:
         meter = ChangeMeter(
             stage.name,
             sample_rate=stage.sample_rate,
@@ -95,7 +98,6 @@ class Chain:
         )
         self.meters[stage.name] = meter
         size = max(1, round(self.block_seconds * stage.sample_rate))
-        for window, start in windows(stream, size=size, context=stage.context_samples):
-            result = stage.apply(window, start=start)
-            meter.update(stage.span(window), result)
-            yield result
+        for before, after in stage.stream(stream, block_samples=size, equipment=self.equipment):
+            meter.update(before, after)
+            yield after

@@ -11,7 +11,7 @@ from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError
 from nitido.restoration.preset import Preset, check_settings, suggest
 from nitido.restoration.registry import STAGES
-from nitido.restoration.stage import Stage, Step
+from nitido.restoration.stage import Remedy, Step
 from nitido.wav import check_sample_rate
 
 FORMAT = 1  # raised when an older nitido could no longer read the plan
@@ -159,7 +159,7 @@ def make_plan(diagnosis: Diagnosis, preset: Preset, *, sample_rate: int = 48_000
     )
 
 
-def build(step: Step, *, sample_rate: int, channels: int, samples: int) -> Stage:
+def build(step: Step, *, sample_rate: int, channels: int, samples: int) -> Remedy:
     """Return the stage of a step, bound to a piece."""
     return STAGES[step.stage](
         step.settings, sample_rate=sample_rate, channels=channels, samples=samples

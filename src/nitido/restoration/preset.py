@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,9 +14,10 @@ from typing import Any, Literal, get_args
 
 from nitido.errors import ConfigError
 from nitido.restoration.registry import STAGES
-from nitido.restoration.stage import Stage
+from nitido.restoration.stage import Remedy
 
 Mode = Literal["auto", "on", "off"]
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # no place in the file system, no address
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def adjust(
     return Preset(preset.name, preset.description, preset.budget_db, result)
 
 
-def check_settings(stage: type[Stage], settings: Mapping[str, Any]) -> dict[str, Any]:
+def check_settings(stage: type[Remedy], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return `settings` over the stage's defaults, if every one is known and in range.
 
     Raises:
@@ -140,6 +142,8 @@ def check_settings(stage: type[Stage], settings: Mapping[str, Any]) -> dict[str,
         elif isinstance(default, list):
             if not isinstance(value, list) or not all(_is_number_or_none(v) for v in value):
                 raise ConfigError(f"{wanted}; it is a list of numbers.")
+        elif isinstance(default, str):
+            _check_word(value, stage.choices.get(key), wanted)
         elif not _is_number_or_none(value) or (value is None and key not in stage.nullable):
             raise ConfigError(f"{wanted}; it is a number.")
         if key in stage.limits and value is not None:
@@ -149,6 +153,15 @@ def check_settings(stage: type[Stage], settings: Mapping[str, Any]) -> dict[str,
     complete = {**stage.defaults, **settings}
     stage.check(complete)
     return complete
+
+
+def _check_word(value: Any, choices: tuple[str, ...] | None, wanted: str) -> None:
+    """Check a setting that is one of some words, or a name where there are no `choices`."""
+    if choices is not None:
+        if not isinstance(value, str) or value not in choices:
+            raise ConfigError(f"{wanted}; it can be {' or '.join(map(repr, choices))}.")
+    elif not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ConfigError(f"{wanted}; it is a name: letters, digits, '.', '_' and '-', no path.")
 
 
 def _is_number_or_none(value: Any) -> bool:

@@ -5,25 +5,29 @@ Those with `at_input_rate` work before the resampler, at the file's own sample r
 
 from __future__ import annotations
 
-from nitido.restoration.stage import Stage
+from nitido.restoration.stage import Remedy
 from nitido.restoration.stages.bandwidth import Bandwidth
 from nitido.restoration.stages.dc import Dc
 from nitido.restoration.stages.declip import Declip
 from nitido.restoration.stages.decomb import Decomb
 from nitido.restoration.stages.ending import Ending
 from nitido.restoration.stages.loudness import Loudness
+from nitido.restoration.stages.peak import Peak
+from nitido.restoration.stages.stems import Stems
 from nitido.restoration.stages.tone import Tone
 from nitido.restoration.stages.transients import Transients
 from nitido.restoration.stages.width import Width
 
-STAGES: dict[str, type[Stage]] = {
+STAGES: dict[str, type[Remedy]] = {
     stage.name: stage
     for stage in (
+        Peak,
         Declip,  # before the offset moves the levels at which it clipped
         Dc,
         Decomb,
         Tone,
         Bandwidth,
+        Stems,
         Transients,
         Width,
         Ending,

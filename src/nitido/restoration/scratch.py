@@ -11,7 +11,7 @@ import numpy as np
 from nitido.errors import AudioWriteError
 from nitido.wav import Wav
 
-MEMORY_MAX_BYTES = 64 * 2**20  # three minutes of 48 kHz stereo
+MEMORY_MAX_BYTES = 16 * 2**20  # 43 s of 48 kHz stereo: what generators give stays in memory
 
 
 class Scratch:
@@ -26,18 +26,26 @@ class Scratch:
         self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_MAX_BYTES)  # noqa: SIM115
         self.close = weakref.finalize(self, self._file.close)  # gives memory or file back
 
+    def append(self, block: Wav) -> None:
+        """Store the next samples `[C, n]`.
+
+        Raises:
+            AudioWriteError: the temporary folder has no room.
+        """
+        try:
+            self._file.seek(0, 2)
+            self._file.write(np.ascontiguousarray(block.T, np.float32).tobytes())
+        except OSError as error:
+            raise AudioWriteError(
+                f"The temporary folder {tempfile.gettempdir()} cannot take the piece: "
+                f"{error.strerror or error}; set TMPDIR to a folder with more room."
+            ) from error
+        self.samples += block.shape[1]
+
     def fill(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
         """Append the blocks, handing each on after it was stored."""
         for block in blocks:
-            try:
-                self._file.seek(0, 2)
-                self._file.write(np.ascontiguousarray(block.T, np.float32).tobytes())
-            except OSError as error:
-                raise AudioWriteError(
-                    f"The temporary folder {tempfile.gettempdir()} cannot take the piece: "
-                    f"{error.strerror or error}; set TMPDIR to a folder with more room."
-                ) from error
-            self.samples += block.shape[1]
+            self.append(block)
             yield block
 
     def blocks(self, block_samples: int = 2**18) -> Iterator[Wav]:

@@ -1,18 +1,22 @@
-"""What a stage is: one remedy, a pure function of a window of the signal.
+"""What a stage is: one remedy, for nearly all of them a pure function of a window of the signal.
 
-A stage sees a window of the piece, with some context on either side of the part it has to give
-back, and the position of that part. It keeps no memory from window to window: that is why a piece
-restored in blocks equals the piece restored whole, and why blocks can be worked on in parallel.
+Such a `Stage` sees a window of the piece, with some context on either side of the part it has to
+give back, and the position of that part. It keeps no memory from window to window: that is why a
+piece restored in blocks equals the piece restored whole, and why blocks can be worked on in
+parallel. A `Remedy` that cannot be cut so (a network with segments of its own at another sample
+rate) turns a stream into a stream, and has to see to that itself.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from nitido.chunks import windows
 from nitido.diagnosis.finding import Diagnosis
+from nitido.restoration.equipment import Equipment
 from nitido.wav import Wav
 
 Settings = Mapping[str, Any]
@@ -43,8 +47,8 @@ class Budget:
     turn_down: str | None = "amount"
 
 
-class Stage(ABC):
-    """One remedy.
+class Remedy(ABC):
+    """One remedy, as plan and chain know it.
 
     Class attributes say what it is; an instance is bound to one piece. `settings` are complete
     (defaults filled in, checked by `check`) by the time `__init__` sees them.
@@ -54,6 +58,7 @@ class Stage(ABC):
     summary: ClassVar[str]  # one line for the help
     defaults: ClassVar[Settings]  # every setting with its default; also the list of legal settings
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {}  # legal range of numeric settings
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # legal values of settings that are words
     nullable: ClassVar[frozenset[str]] = frozenset()  # settings that may be None
     budget: ClassVar[Budget]
     at_input_rate: ClassVar[bool] = False  # True: works before the resampler, at the file's rate
@@ -91,6 +96,35 @@ class Stage(ABC):
         """Number of channels that `apply` returns."""
         return self.channels
 
+    @classmethod
+    def prepare(cls, settings: Settings, equipment: Equipment) -> None:
+        """Say before any work if what the stage needs beside the signal is not there.
+
+        Args:
+            settings: complete.
+            equipment: what the caller lends.
+
+        Raises:
+            NitidoError: a library or weights are missing.
+        """
+        del settings, equipment  # most stages need nothing
+
+    @abstractmethod
+    def stream(
+        self, blocks: Iterable[Wav], *, block_samples: int, equipment: Equipment
+    ) -> Iterator[tuple[Wav, Wav]]:
+        """Yield the signal stretch by stretch: as it was `[C, n]`, as it is now `[channels_out, n]`.
+
+        Args:
+            blocks: the whole piece, in waveforms `[C, n]` of any length.
+            block_samples: how much to work on at once; the result does not depend on it.
+            equipment: what the caller lends; it is no part of the settings.
+        """
+
+
+class Stage(Remedy):
+    """A remedy that is a pure function of a window of the signal."""
+
     @property
     @abstractmethod
     def context_samples(self) -> int:
@@ -104,6 +138,17 @@ class Stage(ABC):
             window: `[C, context + n + context]`; outside the piece it is zero. Not written to.
             start: position in the piece of the first sample to return.
         """
+
+    def stream(
+        self,
+        blocks: Iterable[Wav],
+        *,
+        block_samples: int,
+        equipment: Equipment,  # noqa: ARG002
+    ) -> Iterator[tuple[Wav, Wav]]:
+        """Yield the signal window by window, as it was and as it is now."""
+        for window, start in windows(blocks, size=block_samples, context=self.context_samples):
+            yield self.span(window), self.apply(window, start=start)
 
     def span(self, window: Wav) -> Wav:
         """Return the middle of the window, without the context: the input of this call."""

@@ -16,6 +16,7 @@ import scipy.optimize
 from numpy.typing import NDArray
 from scipy.signal import sosfilt
 
+from nitido.chunks import windows
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError
 from nitido.metrics.delivery import (
@@ -31,12 +32,14 @@ from nitido.restoration.limiter import (
     reach_intervals,
     reduction_db,
 )
+from nitido.restoration.scratch import Scratch
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 from nitido.wav import Wav
 
 MARGIN_DB = 0.1  # aimed under the ceiling: meters differ by that much in their filters
 LIMITING_MAX_DB = 12.0  # the most that can be asked for; quieter peaks need no exact profile
 CHUNK_INTERVALS = 512  # profiled at once; fixed, so that the profile does not depend on the blocks
+STORED_INTERVALS = 2**16  # looked at together when the gain is solved, 87 s; bounds the memory
 GAIN_STEP_DB = 0.001  # gains are rounded down to it
 OFFSET = 1e-15  # far below hearing; keeps the filters out of slow denormal numbers in silence
 
@@ -139,7 +142,8 @@ class Loudness(Stage):
 class LevelProfile:
     """Peaks and loudness of a piece over time, from which its gain is found.
 
-    Keeps two numbers per control interval, 6 kB per second of audio, whatever the channels.
+    Keeps two numbers per control interval, 6 kB per second of audio, whatever the channels; those
+    of a long piece on disk.
     """
 
     def __init__(self, sample_rate: int, channels: int) -> None:
@@ -152,8 +156,8 @@ class LevelProfile:
         self._held: list[Wav] = [np.zeros((channels, SIDE_TAPS), np.float32)]
         self._held_samples = SIDE_TAPS
         self._highest = 0.0
-        self._peaks: list[NDArray[np.float32]] = []  # true peak per interval
-        self._energies: list[NDArray[np.float32]] = []  # Σ of the squared K-weighted samples
+        # Per interval the true peak, and Σ of the squared K-weighted samples.
+        self._intervals = Scratch(channels=2)
 
     def update(self, block: Wav) -> None:
         """Take the next samples `[C, n]`, any n, as they reach the loudness stage."""
@@ -226,30 +230,42 @@ class LevelProfile:
 
         A piece shorter than one block of 0.4 s is taken as one block.
         """
-        peaks, energies = self._peaks[0], self._energies[0].astype(np.float64)
-        if aim_db < math.inf:
-            edges_db = reduction_db(
-                peaks, ceiling=_amplitude(aim_db - gain_db), sample_rate=self._sample_rate
-            )
-            if edges_db.any():
-                edges = 10 ** (-edges_db.astype(np.float64) / 20)
-                left, right = edges[:-1], edges[1:]
-                energies *= (left * left + left * right + right * right) / 3
-        total = np.concatenate([[0.0], np.cumsum(energies)])
+        ceiling = _amplitude(aim_db - gain_db) if aim_db < math.inf else math.inf
+        count = self._intervals.samples
         seconds = self._samples / self._sample_rate
         blocks = math.floor((seconds - 0.4) / 0.1 + 1e-6) + 1
         if blocks > 0:
             tenth = 0.1 * self._sample_rate / self._interval
-            at = np.rint(np.arange(blocks + 4) * tenth).astype(int).clip(max=len(energies))
-            power = (total[at[4:]] - total[at[:-4]]) / ((at[4:] - at[:-4]) * self._interval)
+            at = np.rint(np.arange(blocks + 4) * tenth).astype(int).clip(max=count)
+            total = self._energy_before(at, ceiling)
+            power = (total[4:] - total[:-4]) / ((at[4:] - at[:-4]) * self._interval)
         else:
-            power = total[-1:] / max(self._samples, 1)
+            power = self._energy_before(np.array([count]), ceiling) / max(self._samples, 1)
         power = power * 10 ** (gain_db / 10)
         power = power[power > _power(ABSOLUTE_GATE_LUFS)]
         if not len(power):
             return None
         power = power[power > power.mean() * 10 ** (RELATIVE_GATE_LU / 10)]
         return float(-0.691 + 10 * np.log10(power.mean()))
+
+    def _energy_before(self, at: NDArray[np.intp], ceiling: float) -> NDArray[np.float64]:
+        """Return the energy of the limited piece before each of the intervals `at`, ascending."""
+        found, total = np.zeros(len(at)), 0.0
+        reach = reach_intervals(self._sample_rate)
+        stored = self._intervals.blocks(STORED_INTERVALS)
+        for window, start in windows(stored, size=STORED_INTERVALS, context=reach):
+            energies = window[1, reach:-reach].astype(np.float64)
+            edges_db = reduction_db(window[0], ceiling=ceiling, sample_rate=self._sample_rate)
+            edges_db = edges_db[reach : len(edges_db) - reach]
+            if edges_db.any():
+                edges = 10 ** (-edges_db.astype(np.float64) / 20)
+                left, right = edges[:-1], edges[1:]
+                energies *= (left * left + left * right + right * right) / 3
+            sums = np.concatenate([[total], total + np.cumsum(energies)])
+            low, high = np.searchsorted(at, [start, start + len(energies)], side="right")
+            found[low:high] = sums[at[low:high] - start]
+            total = sums[-1]
+        return found
 
     def _take(self, window: Wav) -> None:
         """Profile whole intervals, `[C, SIDE_TAPS + n · interval + SIDE_TAPS]`."""
@@ -261,22 +277,20 @@ class LevelProfile:
         floor = self._highest * _amplitude(-LIMITING_MAX_DB)
         peaks = interval_peaks(window, interval=interval, floor=floor)
         self._highest = max(self._highest, float(peaks.max()))
-        self._peaks.append(peaks)
         weighted, self._state = sosfilt(
             self._sections, np.add(body, OFFSET, dtype=np.float64), zi=self._state
         )
         weighted = weighted.reshape(len(body), -1, interval)
-        self._energies.append(np.einsum("cnd,cnd->n", weighted, weighted).astype(np.float32))
+        energies = np.einsum("cnd,cnd->n", weighted, weighted)
+        self._intervals.append(np.stack([peaks, energies.astype(np.float32)]))
 
     def _finish(self) -> None:
-        """Profile what is left, with silence after it, and join the chunks."""
-        left = self._samples - sum(map(len, self._peaks)) * self._interval
+        """Profile what is left, with silence after it."""
+        left = self._samples - self._intervals.samples * self._interval
         if left > 0:
             held = np.concatenate(self._held, axis=1)
             size = -(-left // self._interval) * self._interval + 2 * SIDE_TAPS
             self._take(np.pad(held, ((0, 0), (0, size - held.shape[1]))))
-        self._peaks = [np.concatenate([np.zeros(0, np.float32), *self._peaks])]
-        self._energies = [np.concatenate([np.zeros(0, np.float32), *self._energies])]
 
 
 def _allowed_db(settings: Settings) -> float:
