@@ -22,6 +22,7 @@ from nitido.chunks import join
 from nitido.errors import AudioTooShortError, ConfigError, MissingExtraError
 from nitido.metrics.alignment import align, find_alignment, loudness_match
 from nitido.metrics.catalogue import CATALOGUE, Measure
+from nitido.metrics.seed import change_percent
 from nitido.report.contrast import sentences
 from nitido.report.tracks import Track
 from nitido.restoration.preset import suggest
@@ -32,6 +33,7 @@ Role: TypeAlias = Literal["before", "after", "reference"]
 
 AGAINST_BEFORE = ("content",)
 AGAINST_REFERENCE = ("fidelity", "perceptual")
+OUTPUT_HZ = 48_000  # to which the founding pipeline brought its pieces
 CORRELATION_MIN = 0.1  # with less in common, a lag is chance, and the pair is left as it is
 TITLES = {
     "content": "Was the music kept (against {before})",
@@ -155,11 +157,38 @@ class Comparison:
                 {
                     "measure": measure.title,
                     **{name: measure.show(scores[name][measure.name]) for name in scores},
+                    **self._changes(table, measure),
                     "better": measure.better,
                 }
                 for measure in measures(table, scores)
             ]
         return tables
+
+    def changes_percent(self, name: str) -> Scores:
+        """Return how much a piece differs from the one before, by measure of the founding table."""
+        before, after = (self.scores["seed"][piece] for piece in (self.before.name, name))
+        return {
+            measure: change_percent(before=before[measure], after=after[measure])
+            for measure in before
+        }
+
+    def _more(self) -> dict[str, Any]:
+        """Return what only some tables have, as plain JSON values."""
+        if "seed" not in self.scores:
+            return {}
+        changes = {piece.name: self.changes_percent(piece.name) for piece in self.after}
+        return {"changes_percent": changes}
+
+    def _changes(self, table: str, measure: Measure) -> dict[str, str]:
+        """Return more cells of a row: the founding table shows the change in per cent."""
+        if table != "seed":
+            return {}
+        cells = {}
+        for piece in self.after:
+            change = self.changes_percent(piece.name)[measure.name]
+            head = "change" if len(self.after) == 1 else f"change of {piece.name}"
+            cells[head] = "–" if change is None else f"{change:+.2f} %".replace("-", "−")
+        return cells
 
     def sentences(self) -> list[str]:
         """Return what is different in plain words, the most audible first."""
@@ -203,6 +232,7 @@ class Comparison:
                 for table, scores in self.scores.items()
             },
             "left_out": dict(self.left_out),
+            **self._more(),
         }
 
 

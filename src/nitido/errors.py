@@ -8,6 +8,8 @@
     │   └── AudioTooShortError           the waveform is too short for what was asked
     ├── SampleRateError (ValueError)     a sample rate outside 8 kHz to 192 kHz
     ├── MissingExtraError (ImportError)  an optional part is not installed
+    ├── WeightsError (RuntimeError)      a network's weights are missing, damaged or not to be used
+    ├── DeviceMemoryError (MemoryError)  a device has too little memory for what was asked of it
     └── CancelledError                      the caller asked to stop
 
 Each class is also a standard exception, so ``except ValueError`` works as well as
@@ -49,5 +51,23 @@ class MissingExtraError(NitidoError, ImportError):
     """An optional part is not installed; the message names the pip command that adds it."""
 
 
+class WeightsError(NitidoError, RuntimeError):
+    """The weights of a network cannot be had, are damaged, or name what they must not."""
+
+
+class DeviceMemoryError(NitidoError, MemoryError):
+    """A device has too little memory; the message says which knob to turn."""
+
+
 class CancelledError(NitidoError):
     """The caller's progress callback, or a signal, asked the work to stop; nothing was written."""
+
+
+def shown(value: object) -> str:
+    """Return how a value stands in an error sentence: one that is long, cut.
+
+    >>> shown("off"), shown([0] * 1000)
+    ("'off'", '[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,…')
+    """
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:39]}…"

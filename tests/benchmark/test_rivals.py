@@ -14,6 +14,8 @@ from nitido.benchmark.rivals import (
     Nitido,
     NoiseReduce,
     Resample,
+    Seed,
+    SeedStandIn,
     default_rivals,
     fingerprint,
     read_rival,
@@ -116,3 +118,27 @@ def test_a_rival_is_named_on_the_command_line() -> None:
     for text in ("apollo", "=out", "apollo=", "a/b=out", "nitido=out"):
         with pytest.raises(ConfigError):
             read_rival(text)
+
+
+def test_the_founding_pipeline_without_its_weights_is_not_measured_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    pytest.importorskip("demucs")
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda repository, filename: None)
+    missing = str(Seed().missing())
+    assert missing.startswith("not measured: the weights of htdemucs")
+    assert "hf download adefossez/HTDemucs" in missing
+
+
+def test_with_random_weights_the_founding_pipeline_is_marked_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("demucs")
+    from nitido.separation.stand_in import save_stand_in
+
+    small = save_stand_in(tmp_path, channels=8, bottom_channels=0, t_layers=1, segment=1.0)
+    monkeypatch.setattr("nitido.benchmark.rivals._stand_in", lambda: small)
+    rival = SeedStandIn()
+    assert "random weights" in rival.name
+    assert rival.restore(piece(render(seconds=1.0))).wav.shape == (2, SAMPLE_RATE)

@@ -5,9 +5,13 @@ Settings of others are their defaults. A rival that cannot run here says why and
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module, util
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +25,7 @@ from nitido.wav import Wav
 
 LOW_SHELF_HZ, LOW_SHELF_DB = 100.0, 1.5
 HIGH_SHELF_HZ, HIGH_SHELF_DB = 8_000.0, 3.0
+SEED_MODEL = "htdemucs"
 FOLDER_LAG_MAX_SECONDS = 0.5
 
 
@@ -99,16 +104,46 @@ class Seed:
     what: str = "the founding pipeline: resample, separate with Demucs, add the stems"
 
     def missing(self) -> str | None:
-        """Return why it cannot run here: Demucs, or the preset, is not there."""
-        from nitido.restoration.preset import preset_names
+        """Return why it cannot run here: Demucs, or its weights, are not here."""
+        from nitido.separation.checkpoint import missing
 
-        if util.find_spec("demucs") is None:
-            return "demucs is not installed: pip install 'nitido[demucs]'"
-        return None if "seed" in preset_names() else "this nitido has no preset 'seed'"
+        reason = missing(SEED_MODEL)
+        return reason and f"not measured: {reason}"
 
     def restore(self, piece: Piece) -> Restored:
         """Return what the preset ``seed`` makes of the piece."""
         return Nitido(self.name, "seed").restore(piece)
+
+
+@dataclass(frozen=True)
+class SeedStandIn:
+    """The founding pipeline with random weights in a network as large: for its speed only."""
+
+    name: str = "seed (random weights)"
+    what: str = "the founding pipeline, random weights in htdemucs: as slow as it, but nonsense"
+
+    def missing(self) -> str | None:
+        """Return why it cannot run here: Demucs is not installed."""
+        if util.find_spec("demucs") is None:
+            return "not measured: Demucs is not installed: pip install 'nitido[demucs]'"
+        return None
+
+    def restore(self, piece: Piece) -> Restored:
+        """Return nonsense of the same length, after as long a time."""
+        from nitido.api import restore
+
+        options: dict[str, Any] = {"preset": "seed", "demucs_repo": _stand_in()}
+        return Restored(restore(piece.wav, sample_rate=piece.sample_rate, **options).wav)
+
+
+@cache
+def _stand_in() -> Path:
+    """Return a folder of random weights, which goes when the process ends."""
+    from nitido.separation.stand_in import save_stand_in
+
+    folder = Path(tempfile.mkdtemp(prefix="nitido-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return save_stand_in(folder)
 
 
 @dataclass(frozen=True)

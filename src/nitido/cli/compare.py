@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from nitido.cli.output import console, print_json, table
 from nitido.errors import AudioWriteError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from nitido.comparison import Comparison
 
 TABLES = ("content", "artefacts", "delivery", "seed", "fidelity", "perceptual")
@@ -21,7 +25,7 @@ Examples:
   nitido compare song.wav song_restored.wav
   nitido compare song.wav mine.wav theirs.wav --html song.html
   nitido compare coded.mp3 restored.wav --reference clean.wav --table fidelity --table perceptual
-  nitido compare song.wav song_restored.wav --table seed --json
+  nitido compare song.wav song_restored.wav --table seed --png pictures/
   nitido compare song.wav song_restored.wav --png pictures/
   nitido compare song.wav song_restored.wav --abx test/     a blind listening test
   nitido compare --abx-results listening-*.json             what the listeners heard
@@ -135,13 +139,38 @@ def _write_pictures(folder: Path, comparison: Comparison, *, overwrite: bool) ->
 
     before, *others = (track for track in comparison.tracks() if track.role != "reference")
     said = comparison.sentences() if len(others) == 1 else []
-    paths = [folder / f"{before.name}_{track.name}.png" for track in others]
-    for path in paths:
+    figures: dict[Path, Callable[[], Figure]] = {}
+    for track in others:
+        path = folder / f"{before.name}_{track.name}.png"
+        figures[path] = partial(contrast_figure, before, track, said=said)
+    if "seed" in comparison.scores:
+        figures |= _seed_figures(folder, comparison)
+    for path in figures:
         _check_new(path, overwrite=overwrite)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path, track in zip(paths, others, strict=True):
-            contrast_figure(before, track, said=said).savefig(path)
+        for path, draw in figures.items():
+            draw().savefig(path)
     except OSError as error:
         raise AudioWriteError(f"{folder} cannot be written to: {error.strerror}.") from None
-    return paths
+    return list(figures)
+
+
+def _seed_figures(folder: Path, comparison: Comparison) -> dict[Path, Callable[[], Figure]]:
+    """Return what draws the pictures of the founding table, by where they go."""
+    from nitido.comparison import OUTPUT_HZ, measures
+    from nitido.report.seed_figures import bar_figure, mel_figure
+
+    before, scores = comparison.before, comparison.scores["seed"]
+    titles = {measure.name: measure.title for measure in measures("seed", scores)}
+    raw = [(f"{before.name}: {before.sample_rate} Hz", before.wav, before.sample_rate)]
+    raw += [(f"{before.name} at {OUTPUT_HZ} Hz, nothing else", before.at(OUTPUT_HZ), OUTPUT_HZ)]
+    figures: dict[Path, Callable[[], Figure]] = {
+        folder / f"{before.name}_{piece.name}_mel.png": partial(
+            mel_figure,
+            [*raw, (f"{piece.name}: {piece.sample_rate} Hz", piece.wav, piece.sample_rate)],
+        )
+        for piece in comparison.after
+    }
+    shown = {piece.name: scores[piece.name] for piece in (before, *comparison.after)}
+    return {**figures, folder / f"{before.name}_seed.png": partial(bar_figure, shown, titles)}

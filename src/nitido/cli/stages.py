@@ -54,6 +54,7 @@ def _describe(stage: Any) -> dict[str, Any]:
             {
                 "name": f"{stage.name}.{key}",
                 "default": default,
+                "choices": list(stage.choices.get(key, ())),
                 "range": list(stage.limits[key]) if key in stage.limits else None,
                 "can_be_off": key in stage.nullable,
                 "meaning": meanings.get(key, ""),
@@ -92,6 +93,7 @@ def _show(stage: dict[str, Any]) -> None:
     rows = table("setting", "default>", "range>", "meaning")
     for entry in stage["settings"]:
         limits = " … ".join(f"{limit:g}" for limit in entry["range"] or [])
+        limits = " or ".join(entry["choices"]) or limits
         off = " or none" if entry["can_be_off"] and entry["default"] is not None else ""
         default = "found" if entry["default"] == [] else setting(entry["default"])
         rows.add_row(entry["name"], default, limits + off, entry["meaning"])

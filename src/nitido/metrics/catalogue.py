@@ -83,9 +83,9 @@ CATALOGUE = MappingProxyType(
             ("dc_dbfs", "constant offset", "dBFS", "lower", 0),
         ),
         "seed": _family(
-            ("spectral_centroid_hz", "spectral centroid", "Hz", "", 4),
+            ("spectral_centroid", "spectral centroid", "Hz", "", 4),
             ("spectral_flatness", "spectral flatness", "", "", 4),
-            ("rms", "RMS", "", "", 4),
+            ("rms_energy", "RMS energy", "", "", 4),
         ),
         "fidelity": _family(
             ("si_sdr_db", "SI-SDR", "dB", "higher", 1),

@@ -42,7 +42,7 @@ def loaded(*, estimate: Wav, sample_rate: int) -> Any:
     return librosa.resample(mono, orig_sr=sample_rate, target_sr=SAMPLE_RATE, res_type="soxr_hq")
 
 
-def spectral_centroid_hz(*, estimate: Wav, sample_rate: int) -> float:
+def spectral_centroid(*, estimate: Wav, sample_rate: int) -> float:
     """Return the mean spectral centroid, Hz."""
     wav = loaded(estimate=estimate, sample_rate=sample_rate)
     return float(np.mean(load("librosa").feature.spectral_centroid(y=wav, sr=SAMPLE_RATE)))
@@ -54,17 +54,28 @@ def spectral_flatness(*, estimate: Wav, sample_rate: int) -> float:
     return float(np.mean(load("librosa").feature.spectral_flatness(y=wav)))
 
 
-def rms(*, estimate: Wav, sample_rate: int) -> float:
+def rms_energy(*, estimate: Wav, sample_rate: int) -> float:
     """Return the mean over the frames of their RMS, re full scale."""
     wav = loaded(estimate=estimate, sample_rate=sample_rate)
     return float(np.mean(load("librosa").feature.rms(y=wav)))
+
+
+def change_percent(*, before: float | None, after: float | None) -> float | None:
+    """Return the change of a measure, %; None where it was zero or is not known.
+
+    >>> round(change_percent(before=2789.3240, after=2773.4412), 2)
+    -0.57
+    """
+    if not before or after is None:
+        return None
+    return 100 * (after / before - 1)
 
 
 def evaluate(*, estimate: Wav, sample_rate: int) -> dict[str, float | None]:
     """Return every measure of this family by name."""
     wav = np.asarray(loaded(estimate=estimate, sample_rate=sample_rate), np.float32)[None]
     return {
-        "spectral_centroid_hz": spectral_centroid_hz(estimate=wav, sample_rate=SAMPLE_RATE),
+        "spectral_centroid": spectral_centroid(estimate=wav, sample_rate=SAMPLE_RATE),
         "spectral_flatness": spectral_flatness(estimate=wav, sample_rate=SAMPLE_RATE),
-        "rms": rms(estimate=wav, sample_rate=SAMPLE_RATE),
+        "rms_energy": rms_energy(estimate=wav, sample_rate=SAMPLE_RATE),
     }

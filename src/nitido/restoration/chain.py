@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from nitido.audio import resample, resampled_length
-from nitido.chunks import ahead
+from nitido.chunks import ahead, block_length
 from nitido.restoration.equipment import Equipment
 from nitido.restoration.plan import Plan, build
 from nitido.restoration.stage import Remedy
@@ -97,7 +97,9 @@ class Chain:
             budget_db=self.plan.stage_budget_db(stage.name),
         )
         self.meters[stage.name] = meter
-        size = max(1, round(self.block_seconds * stage.sample_rate))
+        size = block_length(
+            self.block_seconds, sample_rate=stage.sample_rate, channels=stage.channels
+        )
         for before, after in stage.stream(stream, block_samples=size, equipment=self.equipment):
             meter.update(before, after)
             yield after

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nitido.diagnosis.finding import Diagnosis
-from nitido.errors import ConfigError
-from nitido.restoration.preset import Preset, check_settings, suggest
+from nitido.errors import ConfigError, shown
+from nitido.restoration.preset import Preset, check_settings, is_number, suggest
 from nitido.restoration.registry import STAGES
 from nitido.restoration.stage import Remedy, Step
 from nitido.wav import check_sample_rate
@@ -99,19 +99,23 @@ class Plan:
         _only(content, {"format", "preset", "sample_rate", "budget_db", "budgets_db", "steps"})
         if content.get("format", FORMAT) != FORMAT:
             raise ConfigError(
-                f"The plan has format {content['format']!r}, this nitido reads {FORMAT}."
+                f"The plan has format {shown(content['format'])}, this nitido reads {FORMAT}."
             )
         rate = content.get("sample_rate", 48_000)
-        if not isinstance(rate, int) or isinstance(rate, bool):
-            raise ConfigError(f"The plan's sample_rate is {rate!r}; it is a whole number of Hz.")
+        if not isinstance(rate, int) or not is_number(rate):
+            raise ConfigError(
+                f"The plan's sample_rate is {shown(rate)}; it is a whole number of Hz."
+            )
         budgets = content.get("budgets_db", {})
         if not isinstance(budgets, dict):
             raise ConfigError("The plan's budgets_db is not a table of stage and dB.")
         for name, value in {**budgets, "budget_db": content.get("budget_db", 0.0)}.items():
-            if not isinstance(value, int | float) or isinstance(value, bool):
-                raise ConfigError(f"The plan's budget {name!r} is {value!r}; it is a number in dB.")
+            if not is_number(value):
+                raise ConfigError(
+                    f"The plan's budget {shown(name)} is {shown(value)}; it is a number in dB."
+                )
             if name != "budget_db" and name not in STAGES:
-                raise ConfigError(f"There is no stage {name!r}{suggest(name, STAGES)}")
+                raise ConfigError(f"There is no stage {shown(name)}{suggest(name, STAGES)}")
         named: dict[str, Step] = {}
         for entry in content["steps"]:
             step = _read_step(entry)
@@ -172,7 +176,7 @@ def _read_step(entry: Any) -> Step:
     _only(entry, {"stage", "on", "reason", "settings"})
     name = entry["stage"]
     if name not in STAGES:
-        raise ConfigError(f"There is no stage {name!r}{suggest(name, STAGES)}")
+        raise ConfigError(f"There is no stage {shown(name)}{suggest(name, STAGES)}")
     on, settings = entry.get("on", True), entry.get("settings", {})
     if not isinstance(on, bool) or not isinstance(settings, dict):
         raise ConfigError(f"The step {name!r} needs on = true or false, and a table of settings.")
@@ -182,4 +186,4 @@ def _read_step(entry: Any) -> Step:
 def _only(content: Mapping[str, Any], known: set[str]) -> None:
     for key in content:
         if key not in known:
-            raise ConfigError(f"A plan has no entry {key!r}{suggest(key, known)}")
+            raise ConfigError(f"A plan has no entry {shown(key)}{suggest(key, known)}")

@@ -12,11 +12,12 @@ from importlib import resources
 from math import isfinite
 from typing import Any, Literal, get_args
 
-from nitido.errors import ConfigError
+from nitido.errors import ConfigError, shown
 from nitido.restoration.registry import STAGES
 from nitido.restoration.stage import Remedy
 
 Mode = Literal["auto", "on", "off"]
+LIST_MAX = 10_000  # of a setting; the finest comb has two thousand lines
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # no place in the file system, no address
 
 
@@ -59,7 +60,7 @@ def load_preset(name: str) -> Preset:
         ConfigError: no preset has this name.
     """
     if name not in preset_names():
-        raise ConfigError(f"There is no preset {name!r}{suggest(name, preset_names())}")
+        raise ConfigError(f"There is no preset {shown(name)}{suggest(name, preset_names())}")
     text = resources.files("nitido.presets").joinpath(f"{name}.toml").read_text("utf-8")
     content = tomllib.loads(text)
     base = load_preset(content["extends"]) if "extends" in content else None
@@ -100,7 +101,7 @@ def adjust(
     """
     for name in [*(stages or []), *(without or [])]:
         if name not in STAGES:
-            raise ConfigError(f"There is no stage {name!r}{suggest(name, STAGES)}")
+            raise ConfigError(f"There is no stage {shown(name)}{suggest(name, STAGES)}")
     result = dict(preset.stages)
     for name, current in preset.stages.items():
         mode: Mode = current.mode
@@ -112,10 +113,10 @@ def adjust(
     for key, value in (settings or {}).items():
         name, _, setting = key.partition(".")
         if name not in STAGES:
-            raise ConfigError(f"There is no stage {name!r}{suggest(name, STAGES)}")
+            raise ConfigError(f"There is no stage {shown(name)}{suggest(name, STAGES)}")
         if setting == "mode":
             if value not in get_args(Mode):
-                raise ConfigError(f"{key} is {value!r}; it can be auto, on or off.")
+                raise ConfigError(f"{key} is {shown(value)}; it can be auto, on or off.")
             result[name] = StagePreset(value, result[name].budget_db, result[name].settings)
             continue
         changed = check_settings(STAGES[name], {**result[name].settings, setting: value})
@@ -132,23 +133,27 @@ def check_settings(stage: type[Remedy], settings: Mapping[str, Any]) -> dict[str
     for key, value in settings.items():
         if key not in stage.defaults:
             raise ConfigError(
-                f"The stage {stage.name!r} has no setting {key!r}{suggest(key, stage.defaults)}"
+                f"The stage {stage.name!r} has no setting {shown(key)}"
+                f"{suggest(key, stage.defaults)}"
             )
         default = stage.defaults[key]
-        wanted = f"{stage.name}.{key} is {value!r}"
+        wanted = f"{stage.name}.{key} is {shown(value)}"
         if isinstance(default, bool):
             if not isinstance(value, bool):
                 raise ConfigError(f"{wanted}; it is a switch, true or false.")
         elif isinstance(default, list):
             if not isinstance(value, list) or not all(_is_number_or_none(v) for v in value):
                 raise ConfigError(f"{wanted}; it is a list of numbers.")
+            if len(value) > LIST_MAX:
+                raise ConfigError(f"{wanted}; it holds {LIST_MAX} numbers at most.")
         elif isinstance(default, str):
             _check_word(value, stage.choices.get(key), wanted)
         elif not _is_number_or_none(value) or (value is None and key not in stage.nullable):
             raise ConfigError(f"{wanted}; it is a number.")
-        if key in stage.limits and value is not None:
+        if key in stage.limits:
             low, high = stage.limits[key]
-            if not low <= value <= high:
+            values = value if isinstance(value, list) else [value]
+            if not all(v is None or low <= v <= high for v in values):
                 raise ConfigError(f"{wanted}; it lies between {low:g} and {high:g}.")
     complete = {**stage.defaults, **settings}
     stage.check(complete)
@@ -165,12 +170,20 @@ def _check_word(value: Any, choices: tuple[str, ...] | None, wanted: str) -> Non
 
 
 def _is_number_or_none(value: Any) -> bool:
-    if value is None:
-        return True
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return value is None or is_number(value)
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a JSON value is a number that a float can hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return isfinite(value)
+    except OverflowError:  # a whole number of 310 digits
+        return False
 
 
 def suggest(name: str, known: Any) -> str:
     """Return the end of an error sentence: the nearest known name, or all of them."""
-    close = get_close_matches(str(name), list(known), n=1)
+    close = get_close_matches(str(name)[:80], list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}."

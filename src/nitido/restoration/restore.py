@@ -9,11 +9,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from nitido.audio import FiniteBlocks, Source
-from nitido.chunks import ahead, reblock, windows
+from nitido.chunks import ahead, block_length, reblock
 from nitido.diagnosis.examination import Examination
 from nitido.diagnosis.finding import Diagnosis
 from nitido.diagnosis.nonfinite import nonfinite_finding
 from nitido.restoration.chain import BLOCK_SECONDS, Chain
+from nitido.restoration.equipment import Equipment
 from nitido.restoration.plan import Plan, build
 from nitido.restoration.registry import STAGES
 from nitido.restoration.result import Restoration, dry_blocks
@@ -53,6 +54,7 @@ def carry_out(
     plan: Plan,
     *,
     block_seconds: float = BLOCK_SECONDS,
+    equipment: Equipment | None = None,
     on_progress: Progress | None = None,
 ) -> Restoration:
     """Return the source restored by the plan, every stage held to its budget.
@@ -62,12 +64,14 @@ def carry_out(
         diagnosis: of the source.
         plan: to carry out.
         block_seconds: length of the blocks at work; the result does not depend on it.
+        equipment: what the stages may use beside the plan.
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
     """
+    equipment = equipment or Equipment()
     corrected: dict[str, list[Change]] = {}  # what was over budget, per stage, try by try
     while True:
         with one_blas_thread():
-            attempt = _chain_pass(source, plan, block_seconds, on_progress)
+            attempt = _chain_pass(source, plan, block_seconds, equipment, on_progress)
             if not _over(attempt.changes):
                 _loudness_pass(source, diagnosis, attempt, block_seconds, on_progress)
         over = _over(attempt.changes)
@@ -75,6 +79,8 @@ def carry_out(
             break
         tries = corrected.setdefault(over.stage, [])
         plan = correct(plan, over, tries=len(tries))
+        if equipment.stems is not None:
+            plan = _still_separated(plan)
         tries.append(over)
         attempt.scratch.close()
     return Restoration(
@@ -84,6 +90,7 @@ def carry_out(
         after=attempt.after or diagnosis,
         plan=attempt.plan,
         changes=_verdicts(attempt.changes, corrected),
+        stems=equipment.stems,
     )
 
 
@@ -108,10 +115,16 @@ class _Attempt:
 
 
 def _chain_pass(
-    source: Source, plan: Plan, block_seconds: float, on_progress: Progress | None
+    source: Source,
+    plan: Plan,
+    block_seconds: float,
+    equipment: Equipment,
+    on_progress: Progress | None,
 ) -> _Attempt:
     """Run everything but the loudness stage; keep the result and its level profile."""
-    chain = Chain(plan, source.sample_rate, source.channels, source.samples, block_seconds)
+    chain = Chain(
+        plan, source.sample_rate, source.channels, source.samples, block_seconds, equipment
+    )
     scratch = Scratch(channels=chain.channels_out)
     profile = LevelProfile(sample_rate=plan.sample_rate, channels=chain.channels_out)
     needs_profile = plan["loudness"].on and plan["loudness"].settings["gain_db"] is None
@@ -144,7 +157,7 @@ def _loudness_pass(
     comb_high_hz = diagnosis["comb"].details.get("high_hz")
     examination = Examination(sample_rate=rate, channels=channels, comb_high_hz=comb_high_hz)
     after = Scratch(channels=channels)
-    size = max(1, round(block_seconds * rate))
+    size = block_length(block_seconds, sample_rate=rate, channels=channels)
     dry = reblock(dry_blocks(source, rate, samples), size)
 
     def stream() -> Iterator[Wav]:
@@ -152,9 +165,9 @@ def _loudness_pass(
             yield from before.blocks(size)
             return
         stage = build(step, sample_rate=rate, channels=channels, samples=samples)
-        for window, start in windows(before.blocks(size), size=size, context=stage.context_samples):
-            result = stage.apply(window, start=start)
-            limited.update(stage.span(window) * gain, result)
+        blocks = before.blocks(size)
+        for untouched, result in stage.stream(blocks, block_samples=size, equipment=Equipment()):
+            limited.update(untouched * gain, result)
             yield result
 
     def compared() -> Iterator[Wav]:
@@ -170,6 +183,14 @@ def _loudness_pass(
     before.close()
     last = (limited.finish(), whole.finish()) if step.on else (whole.finish(),)
     attempt.changes = (*attempt.changes, *last)
+
+
+def _still_separated(plan: Plan) -> Plan:
+    """Return the plan with stems that are to be kept, even where they may not be treated."""
+    step = plan["stems"]
+    if step.on:
+        return plan
+    return plan.with_step(replace(step, on=True, settings={**step.settings, "amount": 0.0}))
 
 
 def _over(changes: Iterable[Change]) -> Change | None:

@@ -13,8 +13,10 @@ import numpy as np
 from nitido.audio import FiniteBlocks, Source, resample, write, write_text
 from nitido.chunks import join, reblock, take
 from nitido.diagnosis.finding import Diagnosis
+from nitido.errors import AudioWriteError, ConfigError
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
+from nitido.restoration.stem_store import StemStore
 from nitido.restoration.verify import Change
 from nitido.version import __version__
 from nitido.wav import Wav
@@ -48,6 +50,7 @@ class Restoration:
         after: Diagnosis,
         plan: Plan,
         changes: tuple[Change, ...],
+        stems: StemStore | None = None,
     ) -> None:
         self._source = source
         self.name = source.name
@@ -56,6 +59,7 @@ class Restoration:
         self.after = after
         self.plan = plan
         self.changes = changes
+        self._stems = stems if stems is not None and stems.names else None
         self.sample_rate = plan.sample_rate
         self.channels = scratch.channels
         self.samples = scratch.samples
@@ -69,6 +73,17 @@ class Restoration:
     def removed(self) -> Wav:
         """What was taken away, `[C, T]`: gain-matched input − result; added sound is inverted."""
         return join(self.removed_blocks(), channels=self.channels)
+
+    @cached_property
+    def stems(self) -> dict[str, Wav]:
+        """The stems by name, each `[C, T]`; empty unless asked for, or where nothing has stems.
+
+        They add up to what left the stage `stems`: before the ends were faded and the loudness set.
+        """
+        store = self._stems
+        if store is None:
+            return {}
+        return {name: join(store.blocks(name), channels=store.channels) for name in store.names}
 
     def blocks(self) -> Iterator[Wav]:
         """Yield the result block by block."""
@@ -112,6 +127,7 @@ class Restoration:
         overwrite: bool = False,
         sidecar: bool = True,
         removed: bool = False,
+        stems: bool | str | Path = False,
     ) -> Path:
         """Write the result and, beside it, its sidecar `NAME.nitido.json`; return its path.
 
@@ -122,9 +138,12 @@ class Restoration:
             overwrite: replace an existing file.
             sidecar: also write the JSON sidecar.
             removed: also write what was taken away, as `NAME.removed.SUFFIX`.
+            stems: also write the stems, if the restoration kept them, as float WAV files into
+                `NAME.stems/`, or into this folder.
 
         Raises:
             AudioWriteError: nothing half-written is left behind.
+            ConfigError: stems that were not kept.
         """
         options: dict[str, Any] = {
             "sample_rate": self.sample_rate,
@@ -136,10 +155,15 @@ class Restoration:
             "forbidden": self._source.files,
         }
         path = Path(path)
+        folder = path.with_suffix(".stems") if stems is True else Path(stems) if stems else None
+        if folder is not None:
+            self._check_stems(folder, overwrite=overwrite)
         tags, chunks = self._source.tags, self._source.chunks
         written = write(path, self.blocks(), tags=tags, chunks=chunks, **options)
         if removed:
             write(path.with_suffix(f".removed{path.suffix}"), self.removed_blocks(), **options)
+        if folder is not None:
+            self._write_stems(folder, overwrite=overwrite)
         if sidecar:
             write_text(
                 sidecar_path(written),
@@ -147,6 +171,39 @@ class Restoration:
                 overwrite=True,
             )
         return written
+
+    def _check_stems(self, folder: Path, *, overwrite: bool) -> None:
+        """Refuse before anything is written what could not be written."""
+        if self._stems is None:
+            raise ConfigError(
+                "There are no stems to write: they are kept where they are asked for beforehand, "
+                "with nitido.restore(…, stems=True), and silence has none."
+            )
+        for name in self._stems.names:
+            if not overwrite and (path := folder / f"{name}.wav").exists():
+                raise AudioWriteError(f"{path} exists already; --overwrite replaces it.")
+
+    def _write_stems(self, folder: Path, *, overwrite: bool) -> None:
+        if (store := self._stems) is None:
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AudioWriteError(
+                f"The folder {folder} cannot be made: {error.strerror}."
+            ) from None
+        for name in store.names:
+            write(
+                folder / f"{name}.wav",
+                store.blocks(name),
+                sample_rate=store.sample_rate,
+                channels=store.channels,
+                samples=store.samples,
+                bit_depth=32,
+                tags=self._source.tags,
+                overwrite=overwrite,
+                forbidden=self._source.files,
+            )
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """Return a figure of input and result: spectrograms, average spectrum, what was done.

@@ -113,7 +113,7 @@ class Remedy(ABC):
     def stream(
         self, blocks: Iterable[Wav], *, block_samples: int, equipment: Equipment
     ) -> Iterator[tuple[Wav, Wav]]:
-        """Yield the signal stretch by stretch: as it was `[C, n]`, as it is now `[channels_out, n]`.
+        """Yield stretches of the signal: as it was `[C, n]`, as it is now `[channels_out, n]`.
 
         Args:
             blocks: the whole piece, in waveforms `[C, n]` of any length.

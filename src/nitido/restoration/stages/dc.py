@@ -48,7 +48,10 @@ class Dc(Stage):
     name: ClassVar[str] = "dc"
     summary: ClassVar[str] = "removes a constant offset, and rumble below 20 Hz"
     defaults: ClassVar[Settings] = {"offset": [], "high_pass_hz": 0.0}
-    limits: ClassVar[dict[str, tuple[float, float]]] = {"high_pass_hz": (0.0, 60.0)}
+    limits: ClassVar[dict[str, tuple[float, float]]] = {
+        "high_pass_hz": (0.0, 60.0),
+        "offset": (-1e10, 1e10),
+    }
     budget: ClassVar[Budget] = Budget(si_sdr_db=30.0, turn_down=None)
     at_input_rate: ClassVar[bool] = True
 

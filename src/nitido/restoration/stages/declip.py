@@ -59,6 +59,8 @@ class Declip(Stage):
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         "amount": (0.0, 1.0),
         "max_gain_db": (0.0, 20.0),
+        "positive_level": (0.0, 1e10),
+        "negative_level": (-1e10, 0.0),
     }
     budget: ClassVar[Budget] = Budget(si_sdr_db=15.0)
     at_input_rate: ClassVar[bool] = True

@@ -55,7 +55,9 @@ class Decomb(Stage):
         "line_db": (-90.0, -20.0),
         "low_hz": (0.0, 96_000.0),
         "spacing_hz": (1.0, 96_000.0),
-        "rms_db": (-200.0, 20.0),
+        "rms_db": (-200.0, 200.0),
+        "lines_hz": (0.0, 96_000.0),
+        "lines_db": (-200.0, 200.0),
     }
     budget = Budget(si_sdr_db=27.0)
     at_input_rate = True

@@ -18,6 +18,7 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.errors import ConfigError
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 from nitido.wav import Wav
 
@@ -61,10 +62,20 @@ class Width(Stage):
             return Step(cls.name, True, reason, settings)
         return Step(cls.name, False, reason, settings)
 
+    def __init__(
+        self, settings: Settings, *, sample_rate: int, channels: int, samples: int
+    ) -> None:
+        super().__init__(settings, sample_rate=sample_rate, channels=channels, samples=samples)
+        if channels > 2:
+            raise ConfigError(
+                f"Only mono and stereo can be widened, and the piece has {channels} channels; "
+                "leave out the stage 'width'."
+            )
+
     @property
     def channels_out(self) -> int:
-        """Two for mono, otherwise as many as there are."""
-        return max(2, self.channels)
+        """Two."""
+        return 2
 
     @property
     def context_samples(self) -> int:
