@@ -19,12 +19,12 @@ LAYERS = (
     ("optional",),
     ("wav",),
     ("chunks", "spectral"),
-    ("audio",),
-    ("diagnosis", "degradation", "metrics"),
-    ("restoration", "report", "presets"),
+    ("audio", "weights"),
+    ("diagnosis", "degradation", "metrics", "separation"),
+    ("restoration", "generation", "report", "presets"),
     ("api", "comparison"),
-    ("jobs", "demo", "doctor", "benchmark"),
-    ("cli",),
+    ("jobs", "batch", "demo", "doctor", "benchmark", "training"),
+    ("cli", "web"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 HEAVY = ("numpy", "scipy", "soundfile", "soxr", "matplotlib", "rich", "pyloudnorm", "tinytag")

@@ -20,16 +20,19 @@ from nitido.errors import (
     AudioWriteError,
     CancelledError,
     ConfigError,
+    DeviceMemoryError,
     MissingExtraError,
     NitidoError,
     SampleRateError,
+    WeightsError,
 )
 from nitido.version import __version__
 
 if TYPE_CHECKING:
-    from nitido.api import diagnose, plan, restore
+    from nitido.api import diagnose, generate, plan, restore, separate
     from nitido.comparison import Comparison, compare
     from nitido.diagnosis.finding import Diagnosis, Finding
+    from nitido.generation.result import Generation
     from nitido.restoration.plan import Plan
     from nitido.restoration.result import Restoration
 
@@ -41,30 +44,38 @@ __all__ = [
     "CancelledError",
     "Comparison",
     "ConfigError",
+    "DeviceMemoryError",
     "Diagnosis",
     "Finding",
+    "Generation",
     "MissingExtraError",
     "NitidoError",
     "Plan",
     "Restoration",
     "SampleRateError",
+    "WeightsError",
     "__version__",
     "compare",
     "diagnose",
+    "generate",
     "plan",
     "restore",
+    "separate",
 ]
 
 _LAZY = {
     "Comparison": "nitido.comparison",
     "Diagnosis": "nitido.diagnosis.finding",
     "Finding": "nitido.diagnosis.finding",
+    "Generation": "nitido.generation.result",
     "Plan": "nitido.restoration.plan",
     "Restoration": "nitido.restoration.result",
     "compare": "nitido.comparison",
     "diagnose": "nitido.api",
+    "generate": "nitido.api",
     "plan": "nitido.api",
     "restore": "nitido.api",
+    "separate": "nitido.api",
 }
 
 

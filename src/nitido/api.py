@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Unpack, overload
 
-from nitido.audio import open_source
+from nitido.audio import MAX_SECONDS, open_source
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError
+from nitido.generation.generate import generate_all
+from nitido.generation.result import Generation
+from nitido.generation.settings import Options, Request, Settings
 from nitido.restoration.chain import BLOCK_SECONDS
+from nitido.restoration.equipment import Equipment
 from nitido.restoration.plan import Plan, make_plan
 from nitido.restoration.preset import adjust, load_preset
+from nitido.restoration.registry import STAGES
 from nitido.restoration.restore import DIAGNOSED, Progress, carry_out, examine
 from nitido.restoration.result import Restoration
+from nitido.restoration.stem_store import StemStore
+from nitido.separation.separator import open_separator
+from nitido.separation.stems import check_channels, separate_whole
+from nitido.wav import Wav
 
 OUTPUT_SAMPLE_RATE = 48_000
 
 
 def diagnose(
-    audio: Any, *, sample_rate: int | None = None, on_progress: Progress | None = None
+    audio: Any,
+    *,
+    sample_rate: int | None = None,
+    max_seconds: float = MAX_SECONDS,
+    on_progress: Progress | None = None,
 ) -> Diagnosis:
     """Return what is wrong with a piece; changes nothing.
 
     Args:
         audio: path of a file, or a waveform: array or tensor `[T]`, `[C, T]` or `[1, C, T]`.
         sample_rate: of a waveform, Hz; not given for a file.
+        max_seconds: a longer file is refused: a small one can hold days of silence.
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
 
     Raises:
-        AudioReadError: the file cannot be read as audio.
+        AudioReadError: the file cannot be read as audio, or is too long.
         AudioShapeError: the array is no waveform.
     """
-    return examine(open_source(audio, sample_rate), on_progress=on_progress)
+    source = open_source(audio, sample_rate, max_seconds=max_seconds)
+    return examine(source, on_progress=on_progress)
 
 
 def plan(
@@ -47,7 +64,7 @@ def plan(
 
     Args:
         diagnosis: from `diagnose`.
-        preset: ``musicgen``, ``gentle`` or ``master``.
+        preset: ``musicgen``, ``gentle``, ``master``, ``stems`` or ``seed``.
         stages: only these may run; one that the preset leaves off is switched on.
         without: these do not run.
         settings: single settings, ``{"bandwidth.amount": 0.5, "loudness.target_lufs": -16}``.
@@ -78,6 +95,10 @@ def restore(
     settings: Mapping[str, Any] | None = None,
     plan: Plan | None = None,
     output_sample_rate: int = OUTPUT_SAMPLE_RATE,
+    stems: bool = False,
+    demucs_repo: str | Path | None = None,
+    device: str = "auto",
+    max_seconds: float = MAX_SECONDS,
     block_seconds: float = BLOCK_SECONDS,
     on_progress: Progress | None = None,
 ) -> Restoration:
@@ -87,13 +108,18 @@ def restore(
         audio: path of a file, or a waveform: array or tensor `[T]`, `[C, T]` or `[1, C, T]`, as
             `MusicgenForConditionalGeneration.generate` returns it for one prompt.
         sample_rate: of a waveform, Hz (32000 for MusicGen); not given for a file.
-        preset: ``musicgen``, ``gentle`` or ``master``.
+        preset: ``musicgen``, ``gentle``, ``master``, ``stems`` or ``seed``.
         stages: only these may run; one that the preset leaves off is switched on.
         without: these do not run.
         settings: single settings, ``{"bandwidth.amount": 0.5, "loudness.target_lufs": -16}``.
         plan: carry out this plan; preset, stages, without, settings and output_sample_rate are
             then not looked at.
         output_sample_rate: of the result, Hz.
+        stems: also keep the stems, for `Restoration.stems` and `write(stems=True)`; separates the
+            piece, which by itself does not change it.
+        demucs_repo: folder of Demucs models in the hub's layout; None: official ones, fetched once.
+        device: where networks compute: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        max_seconds: a longer file is refused: a small one can hold days of silence.
         block_seconds: length of the blocks at work; the result does not depend on it.
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
 
@@ -101,14 +127,20 @@ def restore(
         AudioReadError: the file cannot be read as audio.
         AudioShapeError: the array is no waveform.
         ConfigError: an unknown preset, stage or setting, or a value out of range.
+        MissingExtraError: the plan needs a library that is not installed.
+        WeightsError: the plan needs a network whose weights cannot be had.
     """
     if not block_seconds > 0:
         raise ConfigError(f"block_seconds is {block_seconds!r}; it is a positive number.")
-    source = open_source(audio, sample_rate)
-    if plan is None:  # choices are checked before the file is read
-        adjust(
-            load_preset(preset), stages=list(stages or []), without=list(without), settings=settings
-        )
+    source = open_source(audio, sample_rate, max_seconds=max_seconds)
+    equipment = Equipment(
+        None if demucs_repo is None else Path(demucs_repo), device, StemStore() if stems else None
+    )
+    if stems:
+        check_channels(source.channels)
+        settings = {"stems.mode": "on", **(settings or {})}
+        plan = plan and plan.with_step(replace(plan["stems"], on=True))
+    _prepare(plan, preset, stages, without, settings, equipment)  # before the file is read
     diagnosis = examine(source, on_progress=on_progress, share=(0.0, DIAGNOSED))
     if plan is None:
         plan = _plan(
@@ -119,4 +151,140 @@ def restore(
             settings=settings,
             output_sample_rate=output_sample_rate,
         )
-    return carry_out(source, diagnosis, plan, block_seconds=block_seconds, on_progress=on_progress)
+    return carry_out(
+        source,
+        diagnosis,
+        plan,
+        block_seconds=block_seconds,
+        equipment=equipment,
+        on_progress=on_progress,
+    )
+
+
+def _prepare(
+    plan: Plan | None,
+    preset: str,
+    stages: Sequence[str] | None,
+    without: Sequence[str],
+    settings: Mapping[str, Any] | None,
+    equipment: Equipment,
+) -> None:
+    """Check the choices, and that what the stages need beside the sound is there."""
+    if plan is not None:
+        may_run = {step.stage: step.settings for step in plan.steps if step.on}
+    else:
+        chosen = adjust(
+            load_preset(preset),
+            stages=None if stages is None else list(stages),
+            without=list(without),
+            settings=settings,
+        )
+        may_run = {n: stage.settings for n, stage in chosen.stages.items() if stage.mode != "off"}
+    for name, stage_settings in may_run.items():
+        STAGES[name].prepare(stage_settings, equipment)
+
+
+def separate(
+    audio: Any,
+    *,
+    sample_rate: int | None = None,
+    model: str = "htdemucs",
+    demucs_repo: str | Path | None = None,
+    device: str = "auto",
+    on_progress: Progress | None = None,
+) -> dict[str, Wav]:
+    """Return the stems of a piece by name, each `[C, T]` at its own rate; they add up to the piece.
+
+    The last is ``residual``: what the model finds in no stem. The same piece gives the same stems:
+    Demucs's shifts by chance are not used.
+
+    Args:
+        audio: path of a file, or a waveform: array or tensor `[T]`, `[C, T]` or `[1, C, T]`.
+        sample_rate: of a waveform, Hz; not given for a file.
+        model: an official Demucs model, or one in `demucs_repo`.
+        demucs_repo: folder of Demucs models in the hub's layout; None: official ones, fetched once.
+        device: where to compute: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
+
+    Raises:
+        AudioReadError: the file cannot be read as audio.
+        AudioShapeError: the array is no waveform, or has more than two channels.
+        ConfigError: no such model or device.
+        MissingExtraError: Demucs is not installed.
+        WeightsError: the weights cannot be had or must not be used.
+    """
+    source = open_source(audio, sample_rate)
+    folder = None if demucs_repo is None else Path(demucs_repo)
+    return separate_whole(source, open_separator(model, folder, device), on_progress=on_progress)
+
+
+@overload
+def generate(prompt: str, **options: Unpack[Options]) -> Generation: ...
+@overload
+def generate(
+    prompt: list[str] | tuple[str, ...], **options: Unpack[Options]
+) -> list[Generation]: ...
+def generate(
+    prompt: str | list[str] | tuple[str, ...],
+    *,
+    model: str = "facebook/musicgen-small",
+    revision: str | None = None,
+    seconds: float = 10.0,
+    seed: int = 0,
+    guidance: float = 3.0,
+    temperature: float = 1.0,
+    top_k: int = 250,
+    device: str = "auto",
+    dtype: str = "auto",
+    melody: Any = None,
+    continue_from: str | Path | None = None,
+    batch_size: int = 8,
+    on_progress: Progress | None = None,
+) -> Generation | list[Generation]:
+    """Return music made from words by MusicGen: a piece for a prompt, a list for several.
+
+    Each piece depends on its prompt, seed and settings, not on its neighbours. The same seed on the
+    same device gives the same bytes; elsewhere, or in a batch of another size, arithmetic rounds
+    otherwise, and now and then another note follows from that.
+
+    Args:
+        prompt: what it is to sound like, in words; or several prompts.
+        model: checkpoint on huggingface.co, fetched once, or a local folder.
+        revision: of the checkpoint; its newest commit if None.
+        seconds: how much to make, s; beyond 30 s the piece goes on in windows.
+        seed: of the random numbers, the same for each prompt.
+        guidance: how hard the prompt pulls; 1 leaves the model to itself.
+        temperature: above 1 bolder, below 1 safer.
+        top_k: draw among so many likeliest tokens; 0 for all.
+        device: ``auto``, ``cuda``, ``cuda:N``, ``mps`` or ``cpu``.
+        dtype: ``auto`` (float16 on CUDA, else float32), ``float32``, ``float16`` or ``bfloat16``.
+        melody: path of a file to follow, or a waveform at 32 kHz; only for melody checkpoints.
+        continue_from: path of a recording that the piece goes on from, and begins with.
+        batch_size: most pieces at once on the device.
+        on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
+
+    Raises:
+        AudioReadError: the melody or the recording cannot be read.
+        ConfigError: an empty or too long prompt, no such checkpoint or device, a value out of
+            range, or a melody for a checkpoint that takes none.
+        DeviceMemoryError: the device has too little memory; the message says what takes less.
+        MissingExtraError: torch or transformers is not installed.
+        WeightsError: the weights cannot be had, or are refused.
+    """
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    settings = Settings(
+        model=model,
+        revision=revision,
+        guidance=guidance,
+        temperature=temperature,
+        top_k=top_k,
+        device=device,
+        dtype=dtype,
+        melody=melody,
+        continue_from=continue_from,
+        batch_size=batch_size,
+    )
+    requests = [Request(words, seed, seconds) for words in prompts]
+    made = dict(generate_all(requests, settings, on_progress=on_progress))
+    pieces = [made[index] for index in range(len(prompts))]
+    return pieces[0] if isinstance(prompt, str) else pieces

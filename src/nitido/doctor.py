@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 from nitido.version import __version__
@@ -71,6 +72,7 @@ def checks() -> list[Check]:
         _ffmpeg(),
         _temporary_folder(),
         *(_extra(extra, modules) for extra, modules in EXTRAS.items()),
+        _musicgen(),
         _device(),
         *_harmful(),
     ]
@@ -141,6 +143,18 @@ def _extra(extra: str, modules: tuple[str, ...]) -> Check:
         remedy = f"pip install 'nitido[{extra}]'"
         return Check(f"extra {extra}", "absent", f"without {', '.join(missing)}", remedy)
     return Check(f"extra {extra}", "ok", ", ".join(modules))
+
+
+def _musicgen() -> Check:
+    """Which MusicGen checkpoints are in the cache; nothing is fetched."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    hub = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    files = hub.glob("models--facebook--musicgen-*/snapshots/*/*.safetensors")
+    names = sorted({file.parents[2].name.removeprefix("models--facebook--") for file in files})
+    if names:
+        return Check("MusicGen weights", "ok", ", ".join(names))
+    found = f"none in {hub}; the first use of a checkpoint fetches it"
+    return Check("MusicGen weights", "absent", found, "hf download facebook/musicgen-small")
 
 
 def _device() -> Check:
