@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.signals import cut, noise
 
-from nitido.chunks import ahead, join, reblock, take, windows
+from nitido.chunks import ahead, block_length, join, reblock, take, windows
 
 WAV = noise(seconds=0.02, channels=2)  # 960 samples
 
@@ -96,3 +96,13 @@ def test_stopping_early_stops_the_thread():
     next(stream)
     stream.close()
     assert threading.active_count() == before
+
+
+def test_many_channels_are_worked_on_in_shorter_blocks():
+    def numbers(channels, sample_rate=48_000):
+        return channels * block_length(6.0, sample_rate=sample_rate, channels=channels)
+
+    assert numbers(2) == 2 * 6 * 48_000
+    assert max(numbers(channels) for channels in range(1, 65)) <= 2**21
+    assert numbers(64, 192_000) == 64 * 96_000  # half a second stays
+    assert block_length(1e-9, sample_rate=8000, channels=1) == 1

@@ -17,6 +17,20 @@ from nitido.wav import Wav
 
 Item = TypeVar("Item")
 
+BLOCK_VALUES = 2**21  # worked on at once, over all channels: 8 MiB
+
+
+def block_length(seconds: float, *, sample_rate: int, channels: int) -> int:
+    """Return how many samples to work on at once: so many seconds, or fewer of many channels.
+
+    Half a second stays, as stages look at more than that around a block.
+
+    >>> [block_length(6.0, sample_rate=48_000, channels=channels) for channels in (2, 8, 64)]
+    [288000, 262144, 32768]
+    """
+    most = max(BLOCK_VALUES // channels, sample_rate // 2)
+    return max(1, min(round(seconds * sample_rate), most))
+
 
 def reblock(blocks: Iterable[Wav], size: int) -> Iterator[Wav]:
     """Yield the same samples in blocks of exactly `size`, the last one shorter.

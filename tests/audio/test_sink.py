@@ -373,3 +373,28 @@ def test_text_is_written_whole_or_not_at_all(tmp_path):
     write_text(path, "ö", overwrite=True)
     assert path.read_bytes() == "ö".encode()
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.soak
+def test_a_real_file_beyond_4_gb_is_whole(tmp_path):
+    """Takes 4.4 GB of disk."""
+    block = pink_noise(seconds=30, sample_rate=192_000, channels=2)
+    count = 4 * 2**30 // (block.shape[1] * 2 * 4) + 5
+    samples = count * block.shape[1]
+    path = write(
+        tmp_path / "long.wav",
+        (block for _ in range(count)),
+        sample_rate=192_000,
+        channels=2,
+        samples=samples,
+        bit_depth=32,
+        tags={"title": ["Long"]},
+    )
+    assert path.stat().st_size > 2**32
+    with path.open("rb") as opened:
+        assert opened.read(4) == b"RF64"
+    source = FileSource(path)
+    assert (source.samples, source.tags) == (samples, {"title": ["Long"]})
+    with sf.SoundFile(path) as file:
+        file.seek(samples - block.shape[1])
+        assert np.array_equal(file.read(dtype="float32").T, block)

@@ -1,6 +1,8 @@
 import io
 import os
+import shutil
 import struct
+import subprocess
 import sys
 import textwrap
 from contextlib import suppress
@@ -210,6 +212,14 @@ def test_damage_anywhere_in_a_header_gives_sound_or_one_clear_error(tmp_path):
                 everything(FileSource(tmp_path / f"b{name}"))
 
 
+@pytest.mark.parametrize("container", ["SVX", "VOC", "IRCAM", "AVR", "PAF", "NIST", "MAT4"])
+def test_formats_of_the_past_are_not_shown_to_their_decoders(tmp_path, container):
+    path = tmp_path / "song.wav"
+    sf.write(path, SOUND[0], 44_100, format=container, subtype="PCM_16")
+    with pytest.raises(AudioReadError, match="not an audio file"):
+        FileSource(path)
+
+
 def test_one_sample_is_sound_enough(tmp_path):
     path = written(tmp_path / "a.wav", np.full((1, 1), 0.5, np.float32))
     assert everything(FileSource(path)).tolist() == [[0.5]]
@@ -287,6 +297,20 @@ def test_m4a_with_ffmpeg_is_read_like_any_other(tmp_path, ffmpeg):
     assert (source.sample_rate, source.channels, source.samples) == (44_100, 2, 1000)
     ramp = np.arange(1000, dtype=np.float32) / 1000
     assert np.allclose(everything(source, 300), [ramp, -ramp])
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed")
+@pytest.mark.parametrize("suffix", ["m4a", "mka", "aac", "wv"])
+def test_the_real_ffmpeg_reads_what_it_is_there_for(tmp_path, suffix):
+    song = tmp_path / f"song.{suffix}"
+    command = ["ffmpeg", "-v", "error", "-i", str(written(tmp_path / "a.wav")), str(song)]
+    subprocess.run(command, check=True)
+    source = FileSource(song)
+    assert (source.sample_rate, source.channels) == (48_000, 2)
+    assert 48_000 <= source.samples < 54_000
+    assert everything(source).shape == (2, source.samples)
+    with pytest.raises(AudioReadError, match="max-seconds"):
+        FileSource(song, max_seconds=0.5)
 
 
 def test_what_ffmpeg_cannot_decode_to_the_end_is_refused_with_its_reason(tmp_path, ffmpeg):

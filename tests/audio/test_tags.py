@@ -154,3 +154,21 @@ def test_a_packet_of_any_size_comes_back_from_its_pages(size):
                 packet = b""
     assert found == packets
     assert position == len(pages)
+
+
+def test_tags_beyond_all_measure_are_left_out_and_the_sound_is_read(tmp_path, caplog):
+    path = save(tmp_path / "a.mp3")
+    sound = path.read_bytes()
+    size = 100 * 2**20
+    tag, frame = (
+        bytes(length >> shift & 0x7F for shift in (21, 14, 7, 0)) for length in (size, size - 10)
+    )
+    with path.open("wb") as file:
+        file.write(b"ID3\x04\0\0" + tag + b"TIT2" + frame + b"\0\0\x03")
+        file.truncate(10 + size)
+        file.seek(10 + size)
+        file.write(sound)
+    source = FileSource(path)
+    assert source.tags == {}
+    assert "more than 67108864 bytes" in caplog.text
+    assert source.samples > 0

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile as sf
 
 from nitido.benchmark.memory import Memory, peak_mib, write_piece
@@ -37,3 +38,16 @@ def test_growth_and_losses_are_said(tmp_path: Path) -> None:
     assert result.table().rows == (("nitido", "200", "220"), ("resample", "100", "900"))
     short = Memory((1.0,), {"nitido": (200.0,), "resample": (100.0,)}, {})
     assert short.sentences() == ["nitido loses to resample: 200 MiB against 100 for 1 min."]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_an_hour_takes_as_much_memory_as_ten_minutes(tmp_path: Path) -> None:
+    """Takes 2 GB of disk."""
+    peaks = []
+    for minutes in (10, 60):
+        write_piece(tmp_path / "piece.wav", minutes)
+        peaks.append(peak_mib(tmp_path / "piece.wav", tmp_path / "result.wav", "nitido"))
+        (tmp_path / "result.wav").unlink()
+    assert peaks[1] < 400
+    assert peaks[1] < 1.1 * peaks[0]

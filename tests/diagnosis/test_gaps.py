@@ -111,3 +111,17 @@ def test_good_recordings_have_no_gaps(shared_audio, name):
         shared_audio / "clean" / "test" / f"visqol_{name}.flac", dtype="float32", always_2d=True
     )
     assert not examine(wav.T, sample_rate=sample_rate).found
+
+
+def test_a_day_of_dropouts_takes_no_more_memory_than_an_hour():
+    analyser = GapsAnalyser(sample_rate=8000, channels=2)
+    block = music(2.0, sample_rate=8000, channels=2)
+    block[:, 4000:4400] = 0
+    for _ in range(400):
+        analyser.update(block)
+    kept = [len(value) for value in vars(analyser).values() if isinstance(value, list)]
+    finding = analyser.finish()
+    assert finding.details["count"] == 400
+    assert finding.details["seconds"] == pytest.approx(400 * 0.05)
+    assert len(finding.where) == 50
+    assert max(kept) <= 50

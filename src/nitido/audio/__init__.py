@@ -6,6 +6,8 @@ Everything is a stream of waveforms `[C, n]`, so memory does not grow with the l
 """
 
 from nitido.audio.finite import FiniteBlocks, finite
+from nitido.audio.intake import read_text, set_down
+from nitido.audio.limits import MAX_SECONDS
 from nitido.audio.part import write_text
 from nitido.audio.resample import resample, resampled_length
 from nitido.audio.sink import FORMATS, write
@@ -14,6 +16,7 @@ from nitido.audio.tags import RawChunk, Tags, read_chunks, read_tags
 
 __all__ = [
     "FORMATS",
+    "MAX_SECONDS",
     "ArraySource",
     "FileSource",
     "FiniteBlocks",
@@ -24,8 +27,10 @@ __all__ = [
     "open_source",
     "read_chunks",
     "read_tags",
+    "read_text",
     "resample",
     "resampled_length",
+    "set_down",
     "write",
     "write_text",
 ]

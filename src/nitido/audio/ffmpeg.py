@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from nitido.audio.limits import too_long
 from nitido.errors import AudioReadError
 from nitido.wav import CHANNELS_MAX, Wav
 
@@ -32,6 +33,9 @@ _MAGICS = {
     b"\xff\xf9": "AAC",
     b"#!AM": "AMR",
 }
+# No other demuxer is let near the file: some follow names that stand in it.
+_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,ape,wv,tta,aac,amr,amrnb,amrwb"
+_CPU_SECONDS_MAX = 1800  # six hours of AAC take one minute
 
 
 class Stream(NamedTuple):
@@ -50,16 +54,19 @@ def kind_of(head: bytes) -> str | None:
     return None
 
 
-def probe(path: Path) -> Stream:
+def probe(path: Path, max_seconds: float) -> Stream:
     """Return rate, channels and length, by decoding the file once.
 
     Raises:
-        AudioReadError: ffmpeg is not installed, or cannot decode the file to its end.
+        AudioReadError: ffmpeg is not installed, or cannot decode the file to its end, or it is
+            longer than `max_seconds`.
     """
     with _decoding(path) as (pipe, sample_rate, channels):
         frame, count = 4 * channels, 0
         while piece := pipe.read(2**20):
             count += len(piece)
+            if count > max_seconds * sample_rate * frame:
+                raise too_long(path.name, count / frame / sample_rate, max_seconds)
     return Stream(sample_rate, channels, count // frame)
 
 
@@ -87,7 +94,8 @@ def _decoding(path: Path) -> Iterator[tuple[BinaryIO, int, int]]:
         )
     command = [
         program, "-nostdin", "-v", "error", "-xerror",
-        "-protocol_whitelist", "file,pipe", "-i", f"file:{path.resolve()}",
+        "-timelimit", str(_CPU_SECONDS_MAX), "-protocol_whitelist", "file,pipe",
+        "-format_whitelist", _DEMUXERS, "-i", f"file:{path.resolve()}",
         "-map", "0:a:0", "-map_metadata", "-1", "-bitexact",
         "-c:a", "pcm_f32le", "-f", "wav", "pipe:1",
     ]  # fmt: skip

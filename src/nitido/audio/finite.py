@@ -1,4 +1,4 @@
-"""Samples that are no numbers: NaN and Inf are replaced, counted, and their places kept."""
+"""Samples that are no sound: NaN, Inf and the like are replaced, counted, and their places kept."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from nitido.wav import Wav
 
 _TILE_SAMPLES = 2**16
 _SPANS_MAX = 1000
+# +200 dBFS: larger numbers are no sound, and their squares would soon be infinite.
+_LARGEST = np.float32(1e10)
 
 
 class FiniteBlocks:
     """The same stream with every NaN and Inf replaced; count and places are known afterwards.
+
+    A sample beyond +200 dBFS counts as infinite.
 
     A gap inside a tile of 65 536 samples is bridged by a straight line between its neighbours; at
     the edge of a tile, where one neighbour is not in sight, it becomes 0. Tiles are counted from
@@ -35,7 +39,7 @@ class FiniteBlocks:
     def __iter__(self) -> Iterator[Wav]:
         start = 0
         for block in reblock(self._blocks, _TILE_SAMPLES):
-            good = np.isfinite(block)
+            good = np.abs(block) <= _LARGEST  # not so for NaN
             yield block if good.all() else self._repaired(block, good, start)
             start += block.shape[1]
 

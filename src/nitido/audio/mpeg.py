@@ -8,18 +8,23 @@ Source: ISO/IEC 11172-3 sec. 2.4.1.3, ISO/IEC 13818-3 (half rates); the Xing hea
 
 from __future__ import annotations
 
+import math
 import mmap
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from nitido.audio.containers import Repair
+from nitido.audio.limits import too_long
 from nitido.errors import AudioReadError
 
 _KBPS_FULL = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)  # MPEG 1
 _KBPS_HALF = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  # MPEG 2, 2.5
 _RATES_HZ = (44100, 48000, 32000)
+FRAME_SECONDS_MIN = 0.024  # 1152 samples at 48 kHz, 576 at 24 kHz
 _RESYNC_BYTES = 2**16
+_SKIPPED_MAX_BYTES = 2**20
+_TAGS_MAX = 100  # a file of empty tags must not keep us busy
 
 
 class _Header(NamedTuple):
@@ -48,21 +53,28 @@ def is_mp3(path: Path) -> bool:
         return _first_frame(view) >= 0
 
 
-def check_mp3(path: Path) -> Repair | None:
+def check_mp3(path: Path, max_seconds: float = math.inf) -> Repair | None:
     """Check that all frames are there.
+
+    Args:
+        path: of the file.
+        max_seconds: the longest that is accepted.
 
     Returns:
         the file from its first frame on, as libsndfile's decoder writes what it thinks of ID3 tags
         to the terminal; with a right Xing header, where the file has none or a wrong one.
 
     Raises:
-        AudioReadError: the last frame is not whole, or frames are missing at the end.
+        AudioReadError: the last frame is not whole, frames are missing at the end, too much between
+            them is no frame, or it is longer than `max_seconds`.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         start = _first_frame(view)
         if start < 0:
             return None
-        frames, whole = _walk(view, start)
+        frames, whole = _walk(view, start, max_seconds / FRAME_SECONDS_MIN)
+        if frames * FRAME_SECONDS_MIN > max_seconds:
+            raise too_long(path.name, frames * FRAME_SECONDS_MIN, max_seconds)
         head = view[start : start + 256]
         body = start
         promised = _promised(head)
@@ -71,8 +83,8 @@ def check_mp3(path: Path) -> Repair | None:
     if not whole or (promised and frames < promised - 1):  # some encoders count the header as well
         promise = f" of the {promised} that its header promises" if promised else ""
         raise AudioReadError(
-            f"{path.name} is cut short: only {frames} frames{promise} are whole; get the file "
-            "again from where it came from."
+            f"{path.name} is cut short or damaged: only {frames} frames{promise} are whole; get "
+            "the file again from where it came from."
         )
     return Repair(b"", start) if promised == frames else Repair(_xing(head[:4], frames), body)
 
@@ -80,7 +92,9 @@ def check_mp3(path: Path) -> Repair | None:
 def _first_frame(view: mmap.mmap) -> int:
     """Return the position of the first of two frames in a row, after any ID3 tags; -1 if none."""
     start = 0
-    while view[start : start + 3] == b"ID3" and len(view) >= start + 10:
+    for _ in range(_TAGS_MAX):
+        if view[start : start + 3] != b"ID3" or len(view) < start + 10:
+            break
         size = 0
         for byte in view[start + 6 : start + 10]:
             size = size << 7 | byte & 0x7F
@@ -101,17 +115,25 @@ def _next_frame(view: mmap.mmap, start: int, kind: tuple[int, int] | None) -> in
     return -1
 
 
-def _walk(view: mmap.mmap, start: int) -> tuple[int, bool]:
-    """Return the number of whole frames from `start` on, and whether the last one is whole."""
+def _walk(view: mmap.mmap, start: int, most: float) -> tuple[int, bool]:
+    """Return the number of whole frames from `start` on, and whether the file is whole.
+
+    It is not when the last frame is cut short, or when 1 MiB between the frames was none. Stops
+    after `most` frames.
+    """
     end = _end_of_frames(view)
     first = _header(view[start : start + 4])
-    count, position = 0, start
-    while position < end:
+    count, position, skipped = 0, start, 0
+    while position < end and count <= most:
         header = _header(view[position : position + 4])
         if header is None or first is None or header.kind != first.kind:
-            position = _next_frame(view, position + 1, first.kind if first else None)
-            if position < 0:  # a trailer that we do not know, or padding
+            found = _next_frame(view, position + 1, first.kind if first else None)
+            if found < 0:  # a trailer that we do not know, or padding
                 return count, True
+            skipped += found - position
+            if skipped > _SKIPPED_MAX_BYTES:
+                return count, False
+            position = found
             continue
         if position + header.size > end:
             return count, False

@@ -21,8 +21,20 @@ def check_target(path: Path, *, overwrite: bool, forbidden: Iterable[Path]) -> P
 
     Raises:
         AudioWriteError: the folder is missing, the path is not a regular file, it exists and
-            `overwrite` is False, or it is one of `forbidden`, also through a link.
+            `overwrite` is False, it is one of `forbidden`, also through a link, or no file can have
+            its name.
     """
+    try:
+        return _checked(path, overwrite, forbidden)
+    except AudioWriteError:
+        raise
+    except OSError as error:
+        raise AudioWriteError(f"{path} cannot be written: {error.strerror}.") from error
+    except (RuntimeError, ValueError) as error:  # links in a circle, a zero in the name
+        raise AudioWriteError(f"{str(path)!r} can be no file: {error}.") from error
+
+
+def _checked(path: Path, overwrite: bool, forbidden: Iterable[Path]) -> Path:
     if not path.parent.is_dir():
         raise AudioWriteError(f"The folder {path.parent} does not exist; make it first.")
     for source in forbidden:
@@ -73,7 +85,8 @@ def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> Path:
     path = Path(path)
     target = check_target(path, overwrite=overwrite, forbidden=())
     with part_file(target, overwrite=overwrite) as file:
-        file.write(text.encode())
+        # A name that is no text stands in JSON as an escape.
+        file.write(text.encode("utf-8", "backslashreplace"))
     return path
 
 

@@ -134,6 +134,7 @@ def _extra_chunks(name: str, tags: Tags, carried: Sequence[RawChunk]) -> list[Ra
 
 def _container_beyond_4_gb(name: str) -> str:
     if name == "wav":
+        logger.info("More than 4 GB: written as RF64, which programs of today read as WAV.")
         return "RF64"
     raise AudioWriteError("An AIFF file holds at most 4 GB; write wav or flac instead.")
 

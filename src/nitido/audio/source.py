@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,8 @@ import soundfile as sf
 
 from nitido.audio import ffmpeg
 from nitido.audio.containers import Repair, Splice, check_chunked, is_chunked
+from nitido.audio.intake import check_regular
+from nitido.audio.limits import MAX_SECONDS, check_max_seconds, too_long
 from nitido.audio.mpeg import check_mp3, is_mp3
 from nitido.audio.ogg import check_ogg
 from nitido.audio.tags import RawChunk, Tags, read_chunks, read_tags
@@ -31,10 +32,12 @@ from nitido.wav import (
     check_sample_rate,
 )
 
-BLOCK_SAMPLES = 2**18
+BLOCK_VALUES = 2**19  # read at once, over all channels: 2 MiB
 _COUNT_SAMPLES = 2**16
 _SAMPLES_PER_BYTE_MAX = 2**14  # no codec that we read packs silence tighter (FLAC: 65535 in 14)
 _NO_NUMBER = 2**62  # libsndfile's length of a FLAC stream that does not say
+# What libsndfile is shown at all: it knows two dozen more formats, none of which is music today.
+_MAGICS = (b"ID3", b".snd", b"dns.", *(bytes([0xFF, sync]) for sync in range(0xE0, 256)))
 
 
 class Source(Protocol):
@@ -51,7 +54,7 @@ class Source(Protocol):
     def sha256(self) -> str:
         """Return the SHA-256 of what is read, in hexadecimal."""
 
-    def blocks(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[Wav]:
+    def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
         """Yield the waveform `[C, n]` from its start; samples may be NaN or Inf."""
 
 
@@ -80,8 +83,9 @@ class ArraySource:
         """Return the SHA-256 of the samples as little-endian float32, channel after channel."""
         return hashlib.sha256(np.ascontiguousarray(self._wav, "<f4").data).hexdigest()
 
-    def blocks(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[Wav]:
+    def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
         """Yield the waveform `[C, n]` from its start."""
+        block_samples = block_samples or BLOCK_VALUES // self.channels
         for start in range(0, self.samples, block_samples):
             yield self._wav[:, start : start + block_samples]
 
@@ -97,14 +101,20 @@ class FileSource:
         files: the files that are read, which must never be written to.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, max_seconds: float = MAX_SECONDS) -> None:
         """Open the file and check it.
+
+        Args:
+            path: of the file.
+            max_seconds: the longest that is accepted; a small file can hold days of silence.
 
         Raises:
             AudioReadError: missing, not a regular file, empty, not audio, cut short, or its sample
                 rate, channels or length are out of range.
+            ConfigError: `max_seconds` is not positive.
         """
         self.path = Path(path)
+        self._max_seconds = check_max_seconds(max_seconds)
         self.name = self.path.name
         self.files: tuple[Path, ...] = (self.path,)
         self._by_ffmpeg = False
@@ -123,12 +133,13 @@ class FileSource:
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def blocks(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[Wav]:
+    def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
         """Yield the waveform `[C, n]` from its start.
 
         Raises:
             AudioReadError: damaged inside, or it ends before its header says.
         """
+        block_samples = block_samples or BLOCK_VALUES // self.channels
         if self._by_ffmpeg:
             yield from ffmpeg.decode(self.path, block_samples)
             return
@@ -159,47 +170,44 @@ class FileSource:
         except (sf.SoundFileError, TypeError, ValueError) as error:
             kind = ffmpeg.kind_of(head)
             if kind is None:
-                raise AudioReadError(
-                    f"{self.path.name} is not an audio file that nitido can read; WAV, FLAC, "
-                    "AIFF, Ogg, Opus and MP3 are."
-                ) from error
+                raise self._no_audio() from error
             self._by_ffmpeg = True
-            self.sample_rate, self.channels, self.samples = ffmpeg.probe(self.path)
+            self.sample_rate, self.channels, self.samples = ffmpeg.probe(
+                self.path, self._max_seconds
+            )
         self._check_range()
         if self.samples == 0:
             raise AudioReadError(f"{self.name} holds no samples; there is nothing to work on.")
 
     def _first_bytes(self) -> bytes:
-        try:
-            status = self.path.stat()
-        except FileNotFoundError as error:
-            raise AudioReadError(f"{self.path} does not exist; check the name.") from error
-        if stat.S_ISDIR(status.st_mode):
-            raise AudioReadError(f"{self.path} is a folder; name the files in it.")
-        if not stat.S_ISREG(status.st_mode):
-            raise AudioReadError(
-                f"{self.path} is not a regular file but a pipe or a device; save it to a file."
-            )
-        if status.st_size == 0:
+        self._bytes = check_regular(self.path).st_size
+        if self._bytes == 0:
             raise AudioReadError(f"{self.name} is empty: 0 bytes.")
-        self._bytes = status.st_size
         with self.path.open("rb") as file:
             return file.read(16)
 
     def _check_whole(self, head: bytes) -> Repair | None:
         if is_chunked(head):
+            if head.startswith(b"FORM") and head[8:11] != b"AIF":  # there are older kinds
+                raise self._no_audio()
             return check_chunked(self.path)
         if head.startswith(b"OggS"):
             check_ogg(self.path)
-        elif not head.startswith(b"fLaC") and ffmpeg.kind_of(head) is None and is_mp3(self.path):
-            return check_mp3(self.path)
+        elif not head.startswith(b"fLaC") and ffmpeg.kind_of(head) is None:
+            if is_mp3(self.path):
+                return check_mp3(self.path, self._max_seconds)
+            if not head.startswith(_MAGICS):
+                raise self._no_audio()
         return None
 
     @contextmanager
     def _sound(self) -> Iterator[sf.SoundFile]:
         if self._repair is None:
-            with sf.SoundFile(self.path) as file:
-                yield file
+            # Without its name: that need not be text, and must not say what kind of file it is.
+            with self.path.open("rb") as opened:
+                posix = os.name == "posix"
+                with sf.SoundFile(opened.fileno() if posix else opened, closefd=not posix) as file:
+                    yield file
         else:
             with Splice(self.path, *self._repair) as spliced, sf.SoundFile(spliced) as file:
                 yield file
@@ -219,6 +227,9 @@ class FileSource:
                 f"{self.name} promises {self.samples} samples, more than its {self._bytes} bytes "
                 "can hold; its header is wrong."
             )
+        seconds = self.samples / self.sample_rate
+        if self._max_seconds < seconds and self.samples < _NO_NUMBER:
+            raise too_long(self.name, seconds, self._max_seconds)
 
     def _check_last_sample(self, file: sf.SoundFile) -> None:
         """Read the last sample of a FLAC file: quick, and impossible if the file was cut short."""
@@ -239,6 +250,8 @@ class FileSource:
         try:
             while count := len(file.read(_COUNT_SAMPLES, dtype="float32", always_2d=True)):
                 samples += count
+                if samples > self._max_seconds * self.sample_rate:
+                    raise too_long(self.name, samples / self.sample_rate, self._max_seconds)
         except sf.SoundFileError as error:
             raise self._ends_early(None) from error
         with self.path.open("rb") as opened:
@@ -246,6 +259,12 @@ class FileSource:
         at = head.index(b"fLaC") + 21  # the low 36 bits of 5 bytes in STREAMINFO
         head[at : at + 5] = ((head[at] & 0xF0) << 32 | samples).to_bytes(5, "big")
         return samples, Repair(bytes(head), len(head))
+
+    def _no_audio(self) -> AudioReadError:
+        return AudioReadError(
+            f"{self.name} is not an audio file that nitido can read; WAV, FLAC, AIFF, Ogg, Opus "
+            "and MP3 are."
+        )
 
     def _ends_early(self, left: int | None) -> AudioReadError:
         where = ""
@@ -260,20 +279,23 @@ class FileSource:
         )
 
 
-def open_source(audio: Any, sample_rate: int | None = None) -> Source:
+def open_source(
+    audio: Any, sample_rate: int | None = None, *, max_seconds: float = MAX_SECONDS
+) -> Source:
     """Return a path as `FileSource`, an array or torch tensor as `ArraySource`.
 
     Args:
         audio: path, or waveform as `nitido.wav.as_wav` takes it.
         sample_rate: of an array, Hz; a file knows its own.
+        max_seconds: the longest file that is accepted.
 
     Raises:
         AudioReadError: see `FileSource`.
         AudioShapeError: see `nitido.wav.as_wav`.
-        ConfigError: an array without a sample rate.
+        ConfigError: an array without a sample rate, or `max_seconds` is not positive.
     """
     if isinstance(audio, str | os.PathLike):
-        return FileSource(audio)
+        return FileSource(audio, max_seconds=max_seconds)
     if sample_rate is None:
         raise ConfigError("An array does not know its sample rate; give sample_rate= in Hz.")
     return ArraySource(as_wav(audio), sample_rate)

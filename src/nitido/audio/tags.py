@@ -24,6 +24,7 @@ Tags: TypeAlias = dict[str, list[str]]
 PROVENANCE_CHUNKS = frozenset({b"bext", b"iXML", b"axml", b"C2PA", b"c2pa", b"id3 ", b"_PMX"})
 _TEXT_CHUNKS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"_PMX"})
 _CHUNK_MAX_BYTES = 16 * 2**20
+_TAGS_MAX_BYTES = 64 * 2**20  # of all tags, or chunks, of a file
 _NOT_TAGS = frozenset(
     {
         "filename", "filesize", "mime_type", "duration", "channels", "bitrate", "bitdepth",
@@ -52,7 +53,7 @@ def read_tags(path: str | Path) -> Tags:
             riff = file.read(4) in (b"RIFF", b"RF64")
         if riff:
             return tags_in(_contents(path, _TEXT_CHUNKS))
-        return _of(path.open("rb"))
+        return _of(_Limited(io.FileIO(path)))
     except UnsupportedFormatError:
         return _from_soundfile(path)
     except Exception as error:  # a hostile tag may fail in any way
@@ -69,14 +70,38 @@ def read_chunks(path: str | Path) -> tuple[RawChunk, ...]:
         return tuple(_contents(path, PROVENANCE_CHUNKS))
 
 
+class _Limited(io.BufferedReader):
+    """A file of which no more is read than tags can take."""
+
+    _left = _TAGS_MAX_BYTES
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return the next bytes.
+
+        Raises:
+            ValueError: more than 64 MiB in all.
+        """
+        wanted = self._left + 1 if size is None or size < 0 else size
+        found = super().read(min(wanted, self._left + 1))
+        self._left -= len(found)
+        if self._left < 0:
+            raise ValueError(f"they take more than {_TAGS_MAX_BYTES} bytes")
+        return found
+
+
 def _contents(path: Path, wanted: frozenset[bytes]) -> list[RawChunk]:
-    found = []
+    found, left = [], _TAGS_MAX_BYTES
     with path.open("rb") as file:
         size = file.seek(0, 2)
         for chunk in chunks(file):
-            if chunk.id in wanted and chunk.end <= size and chunk.size <= _CHUNK_MAX_BYTES:
-                file.seek(chunk.start)
-                found.append(RawChunk(chunk.id, file.read(chunk.size)))
+            if chunk.id not in wanted or chunk.end > size:
+                continue
+            if chunk.size > min(_CHUNK_MAX_BYTES, left):
+                logger.warning("A chunk %r of %d bytes is left out.", chunk.id, chunk.size)
+                continue
+            file.seek(chunk.start)
+            found.append(RawChunk(chunk.id, file.read(chunk.size)))
+            left -= chunk.size
     return found
 
 

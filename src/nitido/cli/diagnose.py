@@ -25,9 +25,17 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=21_600.0,
+    show_default="21600: six hours",
+    metavar="S",
+    help="Refuse longer pieces.",
+)
 @as_json
 @verbose
-def diagnose(files: tuple[str, ...], as_json: bool) -> None:
+def diagnose(files: tuple[str, ...], max_seconds: float, as_json: bool) -> None:
     """Say what is wrong with each FILE; nothing is changed.
 
     One row per property of the sound: what was measured, how bad it is, and where. With --json
@@ -38,7 +46,7 @@ def diagnose(files: tuple[str, ...], as_json: bool) -> None:
         from nitido import api
 
         with progress(Path(file).name, quiet=as_json) as on_progress:
-            diagnosis = api.diagnose(file, on_progress=on_progress)
+            diagnosis = api.diagnose(file, max_seconds=max_seconds, on_progress=on_progress)
         if not as_json:
             show(file, diagnosis)
         return {"file": file, **diagnosis.to_dict()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from nitido.chunks import reblock
+from nitido.chunks import block_length, reblock
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.clipping import ClippingAnalyser
 from nitido.diagnosis.comb import CombAnalyser
@@ -50,7 +50,8 @@ class Examination:
 
     def listen(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
         """Yield the blocks, finite samples `[C, n]`, re-cut but otherwise as they came."""
-        for block in reblock(blocks, round(BLOCK_SECONDS * self.sample_rate)):
+        size = block_length(BLOCK_SECONDS, sample_rate=self.sample_rate, channels=self.channels)
+        for block in reblock(blocks, size):
             for analyser in self._analysers:
                 analyser.update(block)
             self.samples += block.shape[1]

@@ -6,6 +6,8 @@ sides. Rests, fades and the flat parts of square waves are music, not gaps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,7 +41,10 @@ class GapsAnalyser:
         self._position = 0  # of the first held sample in the piece
         self._settled = 0  # runs that begin before this position have been judged
         self._waiting: list[Wav] = []
-        self._spans: list[tuple[int, int]] = []
+        self._count = 0
+        self._total = 0  # samples in gaps
+        self._end = 0  # of the last gap
+        self._spans: list[list[int]] = []  # the first gaps
 
     def update(self, block: Wav) -> None:
         """Take the next samples `[C, n]`, any n."""
@@ -50,30 +55,24 @@ class GapsAnalyser:
     def finish(self) -> Finding:
         """Return the finding ``"gaps"``: how many there are."""
         self._search(final=True)
-        joined: list[list[int]] = []
-        for start, end in sorted(self._spans):
-            if joined and start <= joined[-1][1]:
-                joined[-1][1] = max(joined[-1][1], end)
-            else:
-                joined.append([start, end])
         rate = self._sample_rate
-        seconds = sum(end - start for start, end in joined) / rate
+        seconds = self._total / rate
         duration = (self._position + self._held.shape[1]) / rate
         severity: Severity = "none"
         summary = "No dropouts."
-        if joined:
-            many = len(joined) > 1 and len(joined) * 60 > SEVERE_PER_MINUTE * duration
+        if self._count:
+            many = self._count > 1 and self._count * 60 > SEVERE_PER_MINUTE * duration
             severity = "severe" if many else "clear"
-            plural = "" if len(joined) == 1 else "s"
-            summary = f"{len(joined)} dropout{plural}, {1000 * seconds:.0f} ms in all."
+            plural = "" if self._count == 1 else "s"
+            summary = f"{self._count} dropout{plural}, {1000 * seconds:.0f} ms in all."
         return Finding(
             "gaps",
-            float(len(joined)),
+            float(self._count),
             "gaps",
             severity,
             summary,
-            where=tuple((start / rate, end / rate) for start, end in joined[:SPANS]),
-            details={"count": len(joined), "seconds": seconds},
+            where=tuple((start / rate, end / rate) for start, end in self._spans),
+            details={"count": self._count, "seconds": seconds},
         )
 
     def _search(self, *, final: bool) -> None:
@@ -81,18 +80,34 @@ class GapsAnalyser:
         self._waiting = []
         end = self._position + self._held.shape[1]
         settled = end if final else max(self._settled, end - self._after)
+        found: list[tuple[int, int]] = []
         for channel in self._held:
             # A run of `shortest` samples holds two neighbours of a grid half as wide.
             grid = channel[:: max(1, self._shortest // 2)]
             if np.any(grid[1:] == grid[:-1]):
-                self._judge(channel, settled)
+                found += self._gaps(channel, settled)
+        self._note(found)
         self._settled = settled
         drop = max(0, settled - self._before - self._position)
         self._held = self._held[:, drop:].copy()
         self._position += drop
 
-    def _judge(self, channel: NDArray[np.float32], settled: int) -> None:
-        """Note the gaps of one channel that begin from `_settled` to `settled`."""
+    def _note(self, found: list[tuple[int, int]]) -> None:
+        """Add the gaps of all channels, which begin after those that were noted before."""
+        for start, end in sorted(found):
+            if self._count and start <= self._end:
+                self._total += max(0, end - self._end)
+            else:
+                self._count += 1
+                self._total += end - start
+                if len(self._spans) < SPANS:
+                    self._spans.append([start, end])
+            self._end = max(self._end, end)
+            if self._count == len(self._spans):
+                self._spans[-1][1] = self._end
+
+    def _gaps(self, channel: NDArray[np.float32], settled: int) -> Iterator[tuple[int, int]]:
+        """Yield the gaps of one channel that begin from `_settled` to `settled`."""
         moves = np.flatnonzero(channel[1:] != channel[:-1]) + 1
         edges = np.concatenate([[0], moves, [channel.size]])
         length = np.diff(edges)
@@ -107,7 +122,7 @@ class GapsAnalyser:
         good &= (starts >= self._side) & (ends <= channel.size - self._side)
         for start, end in zip(starts[good].tolist(), ends[good].tolist(), strict=True):
             if self._is_gap(channel, start, end):
-                self._spans.append((start + self._position, end + self._position))
+                yield start + self._position, end + self._position
 
     def _is_gap(self, channel: NDArray[np.float32], start: int, end: int) -> bool:
         before = _rms(channel[start - self._side : start])

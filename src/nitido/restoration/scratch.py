@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from nitido.errors import AudioWriteError
+from nitido.errors import AudioShapeError, AudioWriteError
 from nitido.wav import Wav
 
+BLOCK_VALUES = 2**19  # handed on at once, over all channels: 2 MiB
 MEMORY_MAX_BYTES = 16 * 2**20  # 43 s of 48 kHz stereo: what generators give stays in memory
 
 
@@ -30,8 +31,11 @@ class Scratch:
         """Store the next samples `[C, n]`.
 
         Raises:
+            AudioShapeError: another number of channels than announced.
             AudioWriteError: the temporary folder has no room.
         """
+        if block.shape[0] != self.channels:
+            raise AudioShapeError(f"{self.channels} channels were announced, {len(block)} came.")
         try:
             self._file.seek(0, 2)
             self._file.write(np.ascontiguousarray(block.T, np.float32).tobytes())
@@ -48,8 +52,9 @@ class Scratch:
             self.append(block)
             yield block
 
-    def blocks(self, block_samples: int = 2**18) -> Iterator[Wav]:
+    def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
         """Yield the stored samples from the start, `[C, n]`."""
+        block_samples = block_samples or BLOCK_VALUES // self.channels
         size = 4 * self.channels
         position = 0
         while position < self.samples:

@@ -1,0 +1,109 @@
+"""What is let in: regular files only, texts up to a size, sound up to a length.
+
+A pipe or a device would keep us waiting or never end, so a file is looked at before it is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+import soundfile as sf
+
+from nitido.audio import ffmpeg
+from nitido.audio.containers import is_chunked
+from nitido.audio.limits import MAX_SECONDS, too_long
+from nitido.errors import AudioReadError
+from nitido.wav import CHANNELS_MAX, SAMPLE_RATE_MAX_HZ
+
+TEXT_MAX_BYTES = 16 * 2**20  # plans, sidecars and lists are far smaller
+_SNIFFED_BYTES = 2**20
+_TAGS_MAX_BYTES = 2**28  # what an ID3 tag can take
+_BYTES_PER_SECOND_MAX = SAMPLE_RATE_MAX_HZ * 2 * 8  # stereo in 64 bit, if a stream does not say
+_OTHER_MAGICS = (b"fLaC", b"OggS", b"ID3", b".snd", b"dns.", b"\xff")
+
+
+def check_regular(path: Path) -> os.stat_result:
+    """Return the status of a file that can be opened without waiting; links are followed.
+
+    Raises:
+        AudioReadError: missing, a folder, a pipe, a device, or a name that no file can have.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise AudioReadError(f"{path} does not exist; check the name.") from error
+    except OSError as error:
+        raise AudioReadError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # a zero in the name, half a letter
+        raise AudioReadError(f"{str(path)!r} can be no file: {error}.") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise AudioReadError(f"{path} is a folder; name the files in it.")
+    if not stat.S_ISREG(status.st_mode):
+        raise AudioReadError(
+            f"{path} is not a regular file but a pipe or a device; save it to a file."
+        )
+    return status
+
+
+def read_text(path: str | os.PathLike[str], *, max_bytes: int = TEXT_MAX_BYTES) -> str:
+    """Return the text of a file in UTF-8: a plan, a sidecar, a list of files.
+
+    Raises:
+        AudioReadError: not a regular file, too large, not text, or it cannot be read.
+    """
+    path = Path(path)
+    size = check_regular(path).st_size
+    if size > max_bytes:
+        raise AudioReadError(
+            f"{path} holds {size} bytes, more than the {max_bytes} that such a text can have."
+        )
+    try:
+        with path.open("rb") as file:
+            return file.read(max_bytes).decode()
+    except UnicodeDecodeError:
+        raise AudioReadError(f"{path} is not text in UTF-8.") from None
+    except OSError as error:
+        raise AudioReadError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def set_down(stream: BinaryIO, path: Path, *, max_seconds: float = MAX_SECONDS) -> None:
+    """Write a stream of bytes, such as standard input, to a new file, up to its end.
+
+    What is no sound is refused at its first mebibyte, and a stream that never ends when it has more
+    bytes than `max_seconds` of its sound can take.
+
+    Raises:
+        AudioReadError: not sound, or too long.
+    """
+    with path.open("xb") as file:
+        head = stream.read(_SNIFFED_BYTES)
+        file.write(head)
+        if len(head) < _SNIFFED_BYTES:
+            return
+        file.flush()
+        per_second = _bytes_per_second(path, head)
+        left = _TAGS_MAX_BYTES + max_seconds * per_second - len(head)
+        while left > 0 and (piece := stream.read(_SNIFFED_BYTES)):
+            file.write(piece)
+            left -= len(piece)
+    if left <= 0:
+        raise too_long("The stream", max_seconds, max_seconds)
+
+
+def _bytes_per_second(path: Path, head: bytes) -> float:
+    """Return the most bytes that a second of a sound takes, told from its beginning."""
+    try:
+        info = sf.info(os.fspath(path))
+    except (sf.SoundFileError, TypeError, ValueError):
+        known = is_chunked(head) or head.startswith(_OTHER_MAGICS) or ffmpeg.kind_of(head)
+        if not known:
+            raise AudioReadError(
+                "The stream is not audio that nitido can read; WAV, FLAC, AIFF, Ogg, Opus and MP3 "
+                "are."
+            ) from None
+        return _BYTES_PER_SECOND_MAX
+    rate = min(max(info.samplerate, 1), SAMPLE_RATE_MAX_HZ)
+    return float(rate * min(max(info.channels, 1), CHANNELS_MAX) * 8)
