@@ -137,7 +137,62 @@ def test_one_bad_file_does_not_stop_the_others(clip: bytes) -> None:
         "song.wav", "in/a.wav", "in/b.wav",
         "out/b_restored.wav", "out/b_restored.wav.nitido.json",
     }  # fmt: skip
-    assert "1 of 2 failed: in/a.wav" in result.stderr.splitlines()[-1]
+    why = "a.wav is not an audio file"
+    first, heading, row = result.stderr.splitlines()
+    assert first.startswith(f"Error: in/a.wav: {why}")
+    assert heading == "1 of 2 failed:"
+    assert row.startswith(f"  in/a.wav  {why}")
+    assert result.stdout.splitlines()[-1].startswith("1 done, 1 failed; 2 s of audio in ")
+
+
+def test_json_of_a_batch_has_one_object_per_file_in_the_order_of_the_input(clip: bytes) -> None:
+    Path("in").mkdir()
+    Path("in/a.wav").write_bytes(b"these are words, not sound")
+    for name in ("b", "c"):
+        Path(f"in/{name}.wav").write_bytes(clip)
+    result = run("restore", "in", "-o", "out/", "--json")
+    entries = json.loads(result.stdout)
+    assert [entry["file"] for entry in entries] == ["in/a.wav", "in/b.wav", "in/c.wav"]
+    assert "not an audio file" in entries[0]["error"]
+    assert entries[1]["output"] == "out/b_restored.wav"
+    assert entries[1]["plan"]["steps"]
+
+
+def test_resume_says_what_was_there_already(clip: bytes) -> None:
+    assert run("restore", "song.wav").exit_code == 0
+    again = run("restore", "song.wav", "--resume")
+    assert again.exit_code == 0
+    assert "is there already" in again.stdout
+    Path("other.wav").write_bytes(clip)
+    both = run("restore", "song.wav", "other.wav", "--resume")
+    assert both.exit_code == 0, both.stderr
+    assert "song.wav → song_restored.wav  unchanged" in both.stdout
+    assert "1 done, 1 unchanged; " in both.stdout
+
+
+def test_a_list_of_pieces_is_restored_each_in_its_own_way(clip: bytes) -> None:
+    lines = [
+        {"input": "song.wav", "output": "a.flac"},
+        {"input": "song.wav", "output": "b/b.wav", "settings": {"width.mode": "off"}},
+    ]
+    Path("list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    result = run("restore", "--manifest", "list.jsonl", "-o", "out", "--bit-depth", "16")
+    assert result.exit_code == 0, result.output
+    assert (sf.info("out/a.flac").channels, sf.info("out/b/b.wav").channels) == (2, 1)
+    assert sf.info("out/b/b.wav").subtype == "PCM_16"
+
+
+def test_the_shards_together_are_all_pieces(clip: bytes) -> None:
+    Path("in").mkdir()
+    for number in range(4):
+        Path(f"in/{number}.wav").write_bytes(clip)
+    made: list[str] = []
+    for number in (1, 2):
+        result = run("restore", "in", "-o", "out/", "--shard", f"{number}/2", "--dry-run", "--json")
+        assert result.exit_code == 0, result.stderr
+        content = json.loads(result.stdout)
+        made += [entry["file"] for entry in ([content] if isinstance(content, dict) else content)]
+    assert sorted(made) == [f"in/{number}.wav" for number in range(4)]
 
 
 def test_json_of_several_files_lists_each_also_the_failed() -> None:
@@ -185,6 +240,11 @@ def test_the_input_is_never_the_output(link: str | None, song: Path, clip: bytes
         (["restore", "nothing/*.wav"], "Nothing matches"),
         (["restore", "song.wav", "--bad"], "No such option"),
         (["restore"], "Missing argument"),
+        (["restore", "song.wav", "--shard", "5/4"], "K/N"),
+        (["restore", "song.wav", "--workers", "0"], "--workers"),
+        (["restore", "song.wav", "--manifest", "list.jsonl"], "leave out"),
+        (["restore", "song.wav", "--ray", "song.wav"], "put it last"),
+        (["restore", "-", "song.wav", "-o", "out/"], "single stream"),
         (["restroe"], "Did you mean"),
         (["stages", "bandwith"], "did you mean 'bandwidth'"),
     ],
@@ -217,9 +277,12 @@ def test_a_plan_that_is_none_is_refused() -> None:
     assert run("restore", "song.wav", "--plan", "gone.json").exit_code == 1
 
 
-def test_a_full_disk_leaves_nothing_half_written(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_or_quota_leaves_nothing_half_written(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, "the disk is full")
 
     monkeypatch.setattr("os.fsync", full)
     result = run("restore", "song.wav")

@@ -10,8 +10,8 @@ import glob
 import os
 import string
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 
 from nitido.errors import AudioWriteError, ConfigError
 
@@ -31,6 +31,7 @@ AUDIO_SUFFIXES = WRITABLE | {
 RESTORED = "_restored"  # what a result's name ends in
 REMOVED = ".removed"  # what the name of the removed sound ends in
 REPORT = ".report.html"
+STEMS = ".stems"  # what the name of the folder of a result's stems ends in
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,21 @@ class Job:
     Attributes:
         source: file to read; ``-`` is standard input.
         output: file to write; None is standard output.
+        place: name below the folder that it was found in, with ``/`` on every system.
     """
 
     source: Path
     output: Path | None
+    place: str = field(default="", compare=False)
 
     @property
     def from_stdin(self) -> bool:
         """Whether the piece comes from standard input."""
         return str(self.source) == STDIN
 
-    def check_output(self, *, overwrite: bool, removed: bool = False, report: bool = False) -> None:
+    def check_output(
+        self, *, overwrite: bool, removed: bool = False, report: bool = False, stems: bool = False
+    ) -> None:
         """Say before any work if the result could not be written.
 
         Raises:
@@ -61,14 +66,25 @@ class Job:
         targets = [self.output]
         targets += [removed_path(self.output)] if removed else []
         targets += [report_path(self.output)] if report else []
+        targets += [stems_path(self.output)] if stems else []
         for target in targets:
-            if target.exists() and not overwrite:
-                raise AudioWriteError(f"{target} exists already; --overwrite replaces it.")
+            if not overwrite:
+                check_free(target)
         folder = next(parent for parent in self.output.absolute().parents if parent.exists())
         if not folder.is_dir():
             raise AudioWriteError(f"{folder} is not a folder, so {self.output} cannot be written.")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise AudioWriteError(f"The folder {folder} is read-only; -o names another place.")
+
+
+def check_free(path: Path) -> None:
+    """Refuse a name that is taken.
+
+    Raises:
+        AudioWriteError: there is a file of that name.
+    """
+    if path.exists():
+        raise AudioWriteError(f"{path} exists already; --overwrite replaces it.")
 
 
 def removed_path(output: Path) -> Path:
@@ -87,6 +103,15 @@ def report_path(output: Path) -> Path:
     'song_restored.report.html'
     """
     return output.with_suffix(REPORT)
+
+
+def stems_path(output: Path) -> Path:
+    """Return the folder in which the stems of a result lie.
+
+    >>> stems_path(Path("out/song_restored.wav")).name
+    'song_restored.stems'
+    """
+    return output.with_suffix(STEMS)
 
 
 def make_jobs(
@@ -116,10 +141,13 @@ def make_jobs(
             f"{len(found)} pieces cannot all be written to {output!r}; -o takes a folder, or a "
             "pattern such as 'out/{stem}.wav'."
         )
-    jobs = [Job(source, _result(source, root, output, suffix)) for source, root in found]
+    jobs = [
+        Job(source, _result(source, root, output, suffix), source.relative_to(root).as_posix())
+        for source, root in found
+    ]
     if format is None:
         _check_suffixes(jobs)
-    _check_names(jobs)
+    check_names(jobs)
     return jobs
 
 
@@ -143,20 +171,36 @@ def _expand(name: str) -> Iterator[tuple[Path, Path]]:
     elif name == STDIN or path.exists() or not glob.has_magic(name):
         yield path, path.parent  # a missing file is reported when its turn comes
     else:
-        matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
-        files = [match for match in matches if match.is_file() and _is_new_audio(match)]
+        files = [match for match in _matches(name) if match.is_file() and is_new_audio(match)]
         if not files:
             raise ConfigError(f"Nothing matches {name!r} that is audio and still to be restored.")
         yield from ((file, file.parent) for file in files)
 
 
+def _matches(pattern: str) -> list[Path]:
+    """Return what a glob matches, sorted, without what is hidden; ``**`` follows no links.
+
+    Links in a circle would keep `glob.glob` busy for ever.
+    """
+    path = Path(pattern)
+    anchor = Path(path.anchor)
+    try:
+        found = list(anchor.glob(str(path.relative_to(anchor))))
+    except ValueError as error:
+        raise ConfigError(f"The pattern {pattern!r} cannot be read: {error}.") from None
+    seen = (p for p in found if not any(x[0] == "." and x not in path.parts for x in p.parts))
+    return sorted(seen, key=str)
+
+
 def _audio_below(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from filter(_is_new_audio, (Path(place, name) for name in sorted(names)))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and not name.endswith(STEMS)
+        )
+        yield from filter(is_new_audio, (Path(place, name) for name in sorted(names)))
 
 
-def _is_new_audio(path: Path) -> bool:
+def is_new_audio(path: PurePath) -> bool:
     """Return whether a name is that of audio, not hidden, and not that of an earlier result."""
     return (
         path.suffix.lower() in AUDIO_SUFFIXES
@@ -214,8 +258,13 @@ def _check_suffixes(jobs: Iterable[Job]) -> None:
             )
 
 
-def _check_names(jobs: Iterable[Job]) -> None:
-    """Refuse results that would replace each other or an input, also through a link."""
+def check_names(jobs: Iterable[Job]) -> None:
+    """Refuse results that would replace each other or an input, also through a link.
+
+    Raises:
+        ConfigError: two pieces would get the same result.
+        AudioWriteError: a result would be one of the inputs.
+    """
     jobs = list(jobs)
     inputs = {identity: job.source for job in jobs if (identity := _identity(job.source))}
     results: dict[str, Path] = {}

@@ -13,6 +13,7 @@ import click
 
 from nitido.cli.options import as_json, verbose
 from nitido.cli.output import console, print_json, table
+from nitido.cli.throughput import throughput
 from nitido.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -120,14 +121,18 @@ for _name, _help in TASKS.items():
     show_default=True,
     help="Runs of each, in turn; the medians are shown.",
 )
+@click.option(
+    "--random-weights", is_flag=True, help="Also time Demucs, with random weights; takes minutes."
+)
 @shared
-def speed(seconds: float, runs: int, as_json: bool, out: str, docs: str | None, **_: Any) -> None:
+def speed(as_json: bool, out: str, docs: str | None, **options: Any) -> None:
     """Time the default preset on faulty 48 kHz stereo, and measure its memory.
 
     Beside it, in the same run, the rivals, and the floor: one resampling and one short-time Fourier
     transform there and back of the same piece.
     """
-    chapter, content = run_speed(out, seconds=seconds, runs=runs)
+    chosen = {key: options[key] for key in ("seconds", "runs", "random_weights")}
+    chapter, content = run_speed(out, **chosen)
     finish([chapter], content, out, docs, as_json=as_json)
 
 
@@ -155,6 +160,9 @@ def everything(as_json: bool, docs: str | None, **options: Any) -> None:
     done += [run_speed(options["out"]), run_memory(options["out"], ())]
     content = {chapter.task: figures for chapter, figures in done}
     finish([chapter for chapter, _ in done], content, options["out"], docs, as_json=as_json)
+
+
+benchmark.add_command(throughput)
 
 
 def run_clips(
@@ -198,16 +206,19 @@ def _clips(name: str, folder: str | None, audio: str | None) -> Path:
     )
 
 
-def run_speed(out: str, *, seconds: float = 60.0, runs: int = 5) -> tuple[Chapter, dict[str, Any]]:
+def run_speed(
+    out: str, *, seconds: float = 60.0, runs: int = 5, random_weights: bool = False
+) -> tuple[Chapter, dict[str, Any]]:
     """Time everything; return the chapter and the figures."""
     from nitido.benchmark.page import save_chapter
-    from nitido.benchmark.rivals import default_rivals
+    from nitido.benchmark.rivals import SeedStandIn, default_rivals
     from nitido.benchmark.speed import measure
     from nitido.benchmark.tables import Table
 
     # Resampling is part of the floor.
     idle = ("nitido", "nitido-gentle", "resample")
     rivals = [rival for rival in default_rivals() if rival.name not in idle]
+    rivals += [SeedStandIn()] if random_weights else []
     result = measure(seconds=seconds, runs=runs, rivals=rivals)
     chapter = save_chapter(
         Path(out),

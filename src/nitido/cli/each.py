@@ -8,8 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from nitido.batch.task import explain, one_line
 from nitido.cli.output import print_json
-from nitido.errors import ConfigError, NitidoError
+from nitido.errors import ConfigError
+
+__all__ = ["each", "explain"]
 
 Item = TypeVar("Item")
 
@@ -56,14 +59,6 @@ def each(
         raise click.exceptions.Exit(1)
 
 
-def explain(error: Exception) -> str:
-    """Return an error in one line; one that nitido did not foresee says what it is."""
-    message = " ".join(str(error).split())
-    if isinstance(error, NitidoError):
-        return message
-    return f"unexpected {type(error).__name__}: {message}"
-
-
 def _line(name: str, error: Exception) -> str:
     message = explain(error)
-    return message if name in message else f"{name}: {message}"
+    return message if name in message else one_line(f"{name}: {message}")

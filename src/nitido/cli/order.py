@@ -5,49 +5,53 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from nitido.errors import AudioReadError, ConfigError
+from nitido.batch.shards import read_shard
+from nitido.batch.task import Request
+from nitido.errors import ConfigError
 
 if TYPE_CHECKING:
     from nitido.restoration.plan import Plan
 
 # Options that a plan answers already.
-PLANNED = ("preset", "stages", "without", "changed", "loudness", "loop", "sample_rate")
-_FLAGS = ("removed", "report", "overwrite", "dry_run", "as_json")
+PLANNED = (
+    *("preset", "stages", "without", "changed", "demucs_model"),
+    *("loudness", "loop", "sample_rate"),
+)
+_WRITING = ("removed", "report", "stems", "overwrite", "resume")
+_LENT = ("demucs_repo", "max_seconds")
+_RUNNING = ("output", "dry_run", "as_json", "workers", "manifest", "fail_fast", "ray")
 
 
 @dataclass(frozen=True)
 class Order:
-    """The options of `nitido restore`, ready for `nitido.api`.
+    """The options of `nitido restore`, checked.
 
     Attributes:
+        request: how each piece is restored and written.
         output: as given with ``-o``.
-        format: name of the format, or None: the suffix says it.
-        bit_depth: of the result, or None for the format's own.
-        plan: read from a file, or None: made from `choice`.
-        choice: keyword arguments of `nitido.api.plan`.
-        removed: also write what was taken away.
-        report: also write the page.
-        overwrite: replace existing results.
         dry_run: only say what would be done.
         as_json: print JSON.
+        workers: processes, or actors on a cluster; None if not given.
+        shard: which part of how many, or None for all.
+        manifest: file that lists the pieces, or None.
+        fail_fast: stop at the first piece that fails.
+        ray: address of the cluster, ``local`` for one on this machine, None for none.
     """
 
+    request: Request
     output: str | None
-    format: str | None
-    bit_depth: int | None
-    plan: Plan | None
-    choice: Mapping[str, Any]
-    removed: bool
-    report: bool
-    overwrite: bool
     dry_run: bool
     as_json: bool
+    workers: int | None
+    shard: tuple[int, int] | None
+    manifest: str | None
+    fail_fast: bool
+    ray: str | None
 
 
 def read_order(ctx: click.Context, options: Mapping[str, Any]) -> Order:
@@ -66,20 +70,26 @@ def read_order(ctx: click.Context, options: Mapping[str, Any]) -> Order:
             )
         plan = _read_plan(options["plan_file"])
     depth = options["bit_depth"]
-    return Order(
-        output=options["output"],
+    request = Request(
+        choice=_choice(options),
+        plan=plan,
+        lent={name: options[name] for name in _LENT if options[name] is not None},
         format=options["format"],
         bit_depth=None if depth is None else int(depth),
-        plan=plan,
-        choice={
-            "preset": options["preset"],
-            "stages": None if options["stages"] is None else names(options["stages"]),
-            "without": names(options["without"] or ""),
-            "settings": _settings(options),
-            "output_sample_rate": options["sample_rate"],
-        },
-        **{key: options[key] for key in _FLAGS},
+        **{key: options[key] for key in _WRITING},
     )
+    parts = None if options["shard"] is None else read_shard(options["shard"])
+    return Order(request, shard=parts, **{key: options[key] for key in _RUNNING})
+
+
+def _choice(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "preset": options["preset"],
+        "stages": None if options["stages"] is None else names(options["stages"]),
+        "without": names(options["without"] or ""),
+        "settings": _settings(options),
+        "output_sample_rate": options["sample_rate"],
+    }
 
 
 def names(text: str) -> list[str]:
@@ -125,6 +135,8 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     settings = read_settings(options["changed"])
     if options["loudness"] is not None:
         settings |= read_settings([f"loudness.target_lufs={options['loudness']}"])
+    if options["demucs_model"] is not None:
+        settings["stems.model"] = options["demucs_model"]
     if options["loop"]:
         settings["ending.loop"] = True
     return settings
@@ -135,11 +147,7 @@ def _given(ctx: click.Context, name: str) -> bool:
 
 
 def _read_plan(name: str) -> Plan:
+    from nitido.audio import read_text
     from nitido.restoration.plan import Plan
 
-    try:
-        text = Path(name).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise AudioReadError(f"The plan {name} cannot be read: {reason}.") from None
-    return Plan.from_json(text)
+    return Plan.from_json(read_text(name))

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from nitido.cli.each import each
+from nitido.cli.many import run_many
 from nitido.cli.options import as_json, verbose
 from nitido.cli.order import read_order
-from nitido.cli.run import check_streams, dry_run, run
-from nitido.jobs import SUFFIXES, Job, make_jobs
+from nitido.cli.run import find_tasks, is_stream, run_dry, run_one, run_stream
+from nitido.jobs import SUFFIXES
 
 EXAMPLES = """\b
 Examples:
@@ -19,6 +19,7 @@ Examples:
   nitido restore songs/ -o done/                   all audio in a folder
   nitido restore 'takes/*.wav' -o 'out/{stem}.flac'
   nitido restore song.wav --report                 and a page: listen, look, read
+  nitido restore song.wav --stems                  and drums, bass, other, vocals, residual
   nitido restore song.wav --dry-run                what would be done, and why
   nitido restore song.wav --preset gentle --without width
   nitido restore song.wav --set bandwidth.amount=0.5 --loudness -16
@@ -26,14 +27,24 @@ Examples:
   nitido restore song.wav --plan plan.json
   cat song.mp3 | nitido restore - > song_restored.wav
 \b
+Many files:
+  nitido restore songs/ -o done/ --workers 8       eight at a time
+  nitido restore songs/ -o done/ --resume          go on; make again only what changed
+  nitido restore songs/ -o done/ --shard 3/16      this machine does a sixteenth of them
+  nitido restore --manifest list.jsonl -o done/    each with its own output, preset, settings, plan
+  nitido restore s3://in/ -o s3://out/ --resume --ray ADDRESS       on a cluster
+\b
+A line of a list: {"input": "a.wav", "output": "x/a.flac", "preset": "gentle"}. "settings"
+({"bandwidth.amount": 0.5}) or "plan" (a file, or the plan itself) may stand there as well.
+\b
 More: 'nitido presets' lists the presets, 'nitido stages' every stage and setting.
 """
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("-o", "--output", metavar="OUT", help="File, folder, pattern with {stem}, or -.")
-@click.option("--preset", default="musicgen", show_default=True, help="musicgen, gentle or master.")
+@click.option("--preset", default="musicgen", show_default=True, help="See 'nitido presets'.")
 @click.option("--stages", metavar="A,B", help="Only these stages may run.")
 @click.option("--without", metavar="C,D", help="These stages do not run.")
 @click.option(
@@ -57,8 +68,35 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
 @click.option(
     "--report", is_flag=True, help="Also write a page to listen and look, NAME.report.html."
 )
+@click.option("--stems", is_flag=True, help="Also write the stems, NAME.stems/drums.wav and so on.")
+@click.option("--demucs-model", metavar="NAME", help="That separates stems.  [default: htdemucs]")
+@click.option(
+    "--demucs-repo", metavar="FOLDER", help="Of Demucs models: NAME.yaml and SIG.safetensors."
+)
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="Refuse longer pieces.  [default: 21600: six hours]",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist already.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: 1]")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Keep results of the same input, choices and version; make the others again.",
+)
+@click.option("--fail-fast", is_flag=True, help="Stop at the first piece that fails.")
+@click.option("--shard", metavar="K/N", help="Only part K of N, told apart by their names.")
+@click.option("--manifest", metavar="FILE", help="Pieces listed in JSON Lines, instead of INPUT.")
+@click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Work on a Ray cluster; without ADDRESS, on one that is started here.",
+)
 @as_json
 @verbose
 @click.pass_context
@@ -68,14 +106,20 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
     INPUT is a file, a folder (with everything below it; results of earlier runs are passed over), a
     quoted glob, or - for standard input. The result is NAME_restored.wav, with a sidecar
     NAME_restored.wav.nitido.json that says what was found and done. The input is never changed.
-    With --json one piece gives an object, several give a list.
+    With --json one piece gives an object, several give a list with an object for each.
+
+    A run of many goes on after a failure, lists at the end what failed and why, and exits with 1.
+    It can be stopped or killed at any time: --resume goes on from there. Several runs with --resume
+    over the same files share the work.
     """
     order = read_order(ctx, options)
-    jobs = make_jobs(inputs, output=order.output, format=order.format)
-    check_streams(jobs, order)
-    work = dry_run if order.dry_run else run
-    each(jobs, lambda job: work(job, order), name=_name, as_json=order.as_json)
-
-
-def _name(job: Job) -> str:
-    return str(job.source)
+    if is_stream(inputs, order):
+        run_stream(inputs, order)
+        return
+    tasks = find_tasks(ctx, inputs, order)
+    if order.dry_run:
+        run_dry(tasks, order)
+    elif len(tasks) == 1 and order.ray is None:
+        run_one(tasks[0], order)
+    else:
+        run_many(tasks, order)

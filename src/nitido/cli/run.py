@@ -1,4 +1,4 @@
-"""One job of `nitido restore`: read, restore, write, tell."""
+"""One piece of `nitido restore`: read, restore, write, tell. Which pieces there are."""
 
 from __future__ import annotations
 
@@ -8,107 +8,192 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from nitido.batch.shards import shard
+from nitido.batch.task import Outcome, Task, is_remote, make_tasks
+from nitido.cli.each import each
 from nitido.cli.order import Order
-from nitido.cli.output import console, table
+from nitido.cli.output import console, print_json, table
 from nitido.cli.progress import progress
+from nitido.cli.stop import stoppable
 from nitido.errors import AudioWriteError, ConfigError
-from nitido.jobs import SUFFIXES, Job, removed_path, report_path
+from nitido.jobs import STDIN, SUFFIXES, Job, make_jobs, removed_path, report_path, stems_path
 
 if TYPE_CHECKING:
     from nitido.restoration.plan import Plan
-    from nitido.restoration.result import Restoration
 
 
-def check_streams(jobs: Sequence[Job], order: Order) -> None:
-    """Refuse what cannot be done with standard output.
+def find_tasks(ctx: click.Context, inputs: Sequence[str], order: Order) -> list[Task]:
+    """Return the pieces that the command line names.
 
     Raises:
-        ConfigError: two things would go there, or sound into a terminal.
+        ConfigError: options that contradict each other, or nothing to do.
     """
-    if order.dry_run or all(job.output is not None for job in jobs):
+    from nitido.batch.manifest import read_manifest
+
+    if order.ray is not None and Path(order.ray).exists():
+        raise ConfigError(f"--ray took {order.ray!r} for the address of a cluster; put it last.")
+    if order.manifest is not None:
+        if inputs:
+            raise ConfigError(f"--manifest lists the pieces; leave out {inputs[0]!r}.")
+        tasks = read_manifest(order.manifest, order.request, output=order.output)
+    elif not inputs:
+        (argument,) = (one for one in ctx.command.params if one.name == "inputs")
+        raise click.MissingParameter(ctx=ctx, param=argument)
+    else:
+        tasks = make_tasks(inputs, order.request, output=order.output)
+    if order.shard is None:
+        return tasks
+    number, count = order.shard
+    chosen = shard(tasks, number, count)
+    if not chosen:
+        click.echo(f"None of {len(tasks)} pieces is in shard {number}/{count}.", err=True)
+    return chosen
+
+
+def is_stream(inputs: Sequence[str], order: Order) -> bool:
+    """Return whether a single piece comes from standard input or goes to standard output."""
+    return list(inputs) == [STDIN] or (len(inputs) == 1 and order.output == STDIN)
+
+
+def run_stream(inputs: Sequence[str], order: Order) -> None:
+    """Restore a piece from or to a standard stream."""
+    (job,) = make_jobs(inputs, output=order.output, format=order.request.format)
+    if not order.dry_run:
+        _check_stream(job, order)
+    with _set_down(job, order) as task:
+        if order.dry_run:
+            run_dry([task], order)
+            return
+        run_one(task, order, output=None if job.output is None else task.output)
+        if job.output is None:
+            with Path(task.output).open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _check_stream(job: Job, order: Order) -> None:
+    """Refuse what cannot be done with standard output."""
+    if job.output is not None:
         return
-    asked = "--json" if order.as_json else "--removed" if order.removed else "--report"
-    if order.as_json or order.removed or order.report:
-        raise ConfigError(f"The result goes to standard output already; {asked} needs -o FILE.")
+    request = order.request
+    beside = {"json": order.as_json, "removed": request.removed, "report": request.report}
+    asked = [f"--{name}" for name, wanted in {**beside, "stems": request.stems}.items() if wanted]
+    if asked:
+        raise ConfigError(f"The result goes to standard output already; {asked[0]} needs -o FILE.")
     if sys.stdout.isatty():
         raise ConfigError("A terminal cannot take sound; give -o FILE, or redirect with '>'.")
 
 
-def dry_run(job: Job, order: Order) -> Any:
-    """Print what would be done to a piece; return the plan as JSON values, for --plan."""
+@contextmanager
+def _set_down(job: Job, order: Order) -> Iterator[Task]:
+    """Give the piece as files: streams are set down in temporary ones."""
+    from nitido.audio import set_down
+
+    with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
+        source, output = job.source, job.output
+        if job.from_stdin:
+            source = Path(folder, "stdin")
+            set_down(sys.stdin.buffer, source, **_limit(order))
+        if output is None:
+            output = Path(folder, "stdout").with_suffix(SUFFIXES[order.request.format or "wav"])
+        yield Task(str(source), str(output), order.request, name=str(job.source))
+
+
+def run_dry(tasks: Sequence[Task], order: Order) -> None:
+    """Print what would be done to each piece."""
+    each(tasks, lambda task: _dry_run(task, order), name=_shown, as_json=order.as_json)
+
+
+def _dry_run(task: Task, order: Order) -> Any:
     from nitido import api
 
-    with _reading(job) as path, progress(path.name, quiet=order.as_json) as on_progress:
-        diagnosis = api.diagnose(path, on_progress=on_progress)
-    plan = order.plan or api.plan(diagnosis, **order.choice)
+    if is_remote(task.source):
+        raise ConfigError(f"{task.source} is not on this machine; --dry-run looks at files here.")
+    with progress(task.shown, quiet=order.as_json) as on_progress:
+        diagnosis = api.diagnose(task.source, on_progress=on_progress, **_limit(order))
+    plan = task.request.plan or api.plan(diagnosis, **task.request.choice)
     if not order.as_json:
-        show_plan(str(job.source), plan)
-        click.echo(f"Would write {job.output or 'to standard output'}.\n")
-    return {"file": str(job.source), "plan": plan.to_dict()}
+        show_plan(task.shown, plan)
+        where = "to standard output" if _goes_to_stdout(task, order) else task.output
+        click.echo(f"Would write {where}.\n")
+    return {"file": task.shown, "plan": plan.to_dict()}
 
 
-def run(job: Job, order: Order) -> Any:
-    """Restore a piece, write the result, print a summary; return the sidecar's content."""
-    from nitido import api
+def _limit(order: Order) -> dict[str, Any]:
+    """Return the longest piece that is accepted, where the user said so, as keyword argument."""
+    return {name: value for name, value in order.request.lent.items() if name == "max_seconds"}
 
-    job.check_output(overwrite=order.overwrite, removed=order.removed, report=order.report)
-    began = perf_counter()
-    with _reading(job) as path:
-        with progress(path.name, quiet=order.as_json) as on_progress:
-            restoration = api.restore(
-                path, plan=order.plan, on_progress=on_progress, **order.choice
-            )
-        _write(restoration, job, order)
-        content = restoration.sidecar()
-    seconds = perf_counter() - began
-    if not order.as_json:
-        show_result(job, order, restoration, seconds)
+
+def _goes_to_stdout(task: Task, order: Order) -> bool:
+    return order.output == STDIN or (order.output is None and task.shown == STDIN)
+
+
+def _shown(task: Task) -> str:
+    return task.shown
+
+
+def run_one(task: Task, order: Order, *, output: str | None = "") -> None:
+    """Restore one piece, write the result, print a summary or the sidecar's content.
+
+    Args:
+        task: the piece.
+        order: the options.
+        output: name of the result for the summary; None is standard output.
+    """
+    from nitido.batch.work import carry_out
+
+    task.request.check()
+    with (
+        stoppable(lambda: "stopped; nothing half-written is left."),
+        progress(task.shown, quiet=order.as_json) as on_progress,
+    ):
+        outcome = carry_out(task, on_progress=on_progress, wait=task.request.resume)
+    if outcome.state == "busy":
+        raise AudioWriteError(f"Another run is at work on {task.output}; --resume waits for it.")
+    if order.as_json:
+        print_json(as_entry(task, outcome))
+    else:
+        _show(task, outcome, task.output if output == "" else output)
+
+
+def as_entry(task: Task, outcome: Outcome) -> dict[str, Any]:
+    """Return what became of a piece as it is printed with --json."""
+    if outcome.error is not None:
+        return {"file": task.shown, "output": task.output, "error": outcome.error}
+    request, target = task.request, Path(task.output)
     return {
-        "file": str(job.source),
-        "output": str(job.output),
-        "removed": str(removed_path(job.output)) if order.removed and job.output else None,
-        "report": str(report_path(job.output)) if order.report and job.output else None,
-        "wall_seconds": round(seconds, 3),
-        **content,
+        "file": task.shown,
+        "output": task.output,
+        "removed": str(removed_path(target)) if request.removed else None,
+        "report": str(report_path(target)) if request.report else None,
+        "stems": str(stems_path(target)) if request.stems else None,
+        "unchanged": outcome.state == "unchanged",
+        "wall_seconds": round(outcome.wall_seconds, 3),
+        **outcome.content,
     }
 
 
-@contextmanager
-def _reading(job: Job) -> Iterator[Path]:
-    """Yield the file to read; standard input is set down in a temporary one."""
-    if not job.from_stdin:
-        yield job.source
+def _show(task: Task, outcome: Outcome, output: str | None) -> None:
+    """Print what became of a piece; on standard error if the sound goes to standard output."""
+    to_stderr = output is None
+    if outcome.state == "unchanged":
+        click.echo(f"{task.shown}: {output} is there already, from the same input and choices.")
         return
-    with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
-        path = Path(folder, "stdin")
-        with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield path
-
-
-def _write(restoration: Restoration, job: Job, order: Order) -> None:
-    options: dict[str, Any] = {"format": order.format, "bit_depth": order.bit_depth}
-    if job.output is None:
-        with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
-            path = Path(folder, "stdout").with_suffix(SUFFIXES[order.format or "wav"])
-            restoration.write(path, sidecar=False, **options)
-            with path.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-        return
-    try:
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AudioWriteError(
-            f"The folder {job.output.parent} cannot be made: {error.strerror}."
-        ) from None
-    restoration.write(job.output, overwrite=order.overwrite, removed=order.removed, **options)
-    if order.report:
-        restoration.report(report_path(job.output), overwrite=order.overwrite)
+    speed = outcome.seconds / max(outcome.wall_seconds, 1e-6)
+    click.secho(f"{task.shown} → {output or 'standard output'}", bold=True, err=to_stderr)
+    for line in outcome.account:
+        click.echo(f"  {line}", err=to_stderr)
+    request = task.request
+    if output is not None and request.removed:
+        click.echo(f"  what was taken away: {removed_path(Path(output))}")
+    if output is not None and request.stems:
+        click.echo(f"  stems: {stems_path(Path(output))}")
+    if output is not None and request.report:
+        click.echo(f"  to listen and look: {report_path(Path(output))}")
+    click.echo(f"  took {outcome.wall_seconds:.1f} s, {speed:.0f}× real time", err=to_stderr)
 
 
 def show_plan(name: str, plan: Plan) -> None:
@@ -126,19 +211,3 @@ def show_plan(name: str, plan: Plan) -> None:
     click.secho(name, bold=True, nl=False)
     click.echo(f"  preset {plan.preset}, result at {plan.sample_rate} Hz")
     console().print(rows)
-
-
-def show_result(job: Job, order: Order, restoration: Restoration, seconds: float) -> None:
-    """Print what a restoration changed; on standard error if the sound goes to standard output."""
-    from nitido.report.words import account
-
-    to_stderr = job.output is None
-    speed = restoration.diagnosis.duration_seconds / max(seconds, 1e-6)
-    click.secho(f"{job.source} → {job.output or 'standard output'}", bold=True, err=to_stderr)
-    for line in account(restoration):
-        click.echo(f"  {line}", err=to_stderr)
-    if order.removed and job.output:
-        click.echo(f"  what was taken away: {removed_path(job.output)}")
-    if order.report and job.output:
-        click.echo(f"  to listen and look: {report_path(job.output)}")
-    click.echo(f"  took {seconds:.1f} s, {speed:.0f}× real time", err=to_stderr)

@@ -1,0 +1,196 @@
+"""Processes that restore pieces side by side, and what happens when one of them dies.
+
+`concurrent.futures` gives up all pieces when one process dies. Here its piece gets a fresh process
+once, and the others go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import wait
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from nitido.batch.claim import claim
+from nitido.batch.task import Outcome, Task, is_remote, one_line
+from nitido.batch.worker import SIGNALS, STOP, serve
+from nitido.errors import AudioWriteError
+
+TRIES = 2
+STOP_SECONDS = 5.0  # for a process to leave nothing behind when it is told to stop
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One try at a piece."""
+
+    index: int
+    tries: int = 0
+    wait: bool = False
+
+
+class _Worker:
+    """A process, and the turn that it is at."""
+
+    def __init__(self) -> None:
+        context = get_context("spawn")
+        self.connection, end = context.Pipe()
+        self.process = context.Process(target=serve, args=(end,), daemon=True)
+        with _signals_held():
+            self.process.start()
+        end.close()  # else the pipe would stay open when the process dies
+        self.turn: _Turn | None = None
+
+    def begin(self, turn: _Turn, task: Task) -> None:
+        self.turn = turn
+        message = {"task": task.to_json(), "wait": turn.wait, "again": turn.tries > 0}
+        with suppress(OSError):  # a dead process is noticed when it is listened to
+            self.connection.send(json.dumps(message))
+
+    def death(self) -> str:
+        """Return what the process died of."""
+        self.process.join(STOP_SECONDS)
+        self.process.kill()  # one that only closed its pipe
+        self.process.join()
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+            return f"by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        return f"with status {code}"
+
+
+def run_pool(
+    tasks: Sequence[Task],
+    *,
+    workers: int,
+    on_progress: Callable[[int, float, float], None],
+) -> Generator[tuple[int, Outcome], None, None]:
+    """Yield the index and the outcome of each task, as they come.
+
+    When the iterator is closed, or an exception goes through it, the processes are stopped; what
+    they were at leaves nothing behind.
+
+    Args:
+        tasks: the pieces.
+        workers: processes at once.
+        on_progress: called with `(index, done_seconds, total_seconds)`.
+    """
+    todo = deque(_Turn(index) for index in range(len(tasks)))
+    later: deque[_Turn] = deque()  # what another run is at work on
+    crew: list[_Worker] = []
+    try:
+        while todo or later or any(worker.turn for worker in crew):
+            _employ(crew, todo or later, tasks, workers)
+            for ready in wait([worker.connection for worker in crew]):
+                worker = next(one for one in crew if one.connection is ready)
+                turn = worker.turn
+                kind, content = _hear(worker)
+                if kind == "progress" and turn:
+                    on_progress(turn.index, *content)
+                    continue
+                worker.turn = None
+                if kind == "died":
+                    crew.remove(worker)
+                    outcome = _after_death(worker, turn, tasks, todo)
+                else:
+                    outcome = Outcome.from_json(content)
+                if turn and outcome and outcome.state == "busy":
+                    later.append(_Turn(turn.index, turn.tries, wait=True))
+                elif turn and outcome:
+                    yield turn.index, outcome
+    finally:
+        _dismiss(crew, tasks)
+
+
+def _employ(crew: list[_Worker], queue: deque[_Turn], tasks: Sequence[Task], workers: int) -> None:
+    """Give the idle something to do, starting processes as far as there is something."""
+    while queue:
+        worker = next((one for one in crew if one.turn is None), None)
+        if worker is None:
+            if len(crew) >= workers:
+                return
+            worker = _Worker()
+            crew.append(worker)
+        turn = queue.popleft()
+        worker.begin(turn, tasks[turn.index])
+
+
+def _hear(worker: _Worker) -> tuple[str, Any]:
+    try:
+        kind, content = worker.connection.recv()
+    except (EOFError, OSError):
+        return "died", None
+    return kind, content
+
+
+def _after_death(
+    worker: _Worker, turn: _Turn | None, tasks: Sequence[Task], todo: deque[_Turn]
+) -> Outcome | None:
+    """Put the piece of a dead process back in the queue, or give it up."""
+    reason = worker.death()
+    worker.connection.close()
+    if turn is None:
+        return None
+    if turn.tries + 1 < TRIES:
+        todo.appendleft(_Turn(turn.index, turn.tries + 1, turn.wait))
+        return None
+    task = tasks[turn.index]
+    _tidy(task)
+    return lost(task, f"its process ended {reason}")
+
+
+def lost(task: Task, why: str) -> Outcome:
+    """Return the outcome of a piece that was given up."""
+    error = f"{task.shown} was given up: {why}, {TRIES} times; fewer --workers leave more memory."
+    return Outcome(task.source, task.output, "failed", error=one_line(error))
+
+
+def _dismiss(crew: Sequence[_Worker], tasks: Sequence[Task]) -> None:
+    """Let all processes end: those at work give up their piece, and are killed if they do not."""
+    for worker in crew:
+        with suppress(OSError):
+            worker.connection.send(STOP)
+    end = monotonic() + STOP_SECONDS
+    for worker in crew:
+        while worker.process.is_alive() and monotonic() < end:
+            with suppress(EOFError, OSError):  # a full pipe would keep it from ending
+                while worker.connection.poll(0.02):
+                    worker.connection.recv()
+            worker.process.join(0.02)
+        if worker.process.is_alive():
+            worker.process.kill()
+        worker.process.join()
+        worker.connection.close()
+        if worker.turn is not None:
+            _tidy(tasks[worker.turn.index])
+
+
+def _tidy(task: Task) -> None:
+    """Clear away what a killed process has left of a piece."""
+    target = Path(os.path.realpath(task.output))
+    if not is_remote(task.output) and target.parent.is_dir():
+        with suppress(AudioWriteError):
+            left = claim(target)
+            if left is not None:
+                left.__exit__()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM from a process that is being started, until it is ready."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

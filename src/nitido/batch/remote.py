@@ -1,0 +1,159 @@
+"""Pieces on other file systems, through fsspec: ``s3://``, ``gs://``, ``memory://`` and so on.
+
+A piece is fetched, restored in a temporary folder, and sent back, its sidecar last. An object store
+replaces an object at once or not at all, but knows no locks: of two runs that make the same result
+both do the work, and the last one stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from nitido.batch.claim import SIDECAR
+from nitido.batch.task import Request, Task, read_content
+from nitido.errors import AudioReadError, AudioWriteError, ConfigError, NitidoError
+from nitido.jobs import RESTORED, SUFFIXES, is_new_audio
+from nitido.optional import load
+
+
+def find_pieces(inputs: Sequence[str], request: Request, *, output: str | None) -> list[Task]:
+    """Return one task per piece of folders or files that fsspec finds.
+
+    Args:
+        inputs: folders, searched with everything below, and files.
+        request: the same for all.
+        output: folder of the results; below it lies the tree of the inputs.
+
+    Raises:
+        AudioReadError: a folder cannot be listed.
+        ConfigError: no output folder, nothing to do, or two pieces would get the same result.
+    """
+    if output is None:
+        raise ConfigError("Pieces on another file system need a folder for the results: -o FOLDER.")
+    tasks = []
+    for name in inputs:
+        for source, place in _below(name):
+            result = PurePosixPath(place).with_suffix("").as_posix() + RESTORED
+            result += SUFFIXES[request.format or "wav"]
+            tasks.append(Task(source, f"{output.rstrip('/')}/{result}", request, place))
+    if not tasks:
+        raise ConfigError(f"There is no audio in {', '.join(inputs)} that is still to be restored.")
+    target, count = Counter(task.output for task in tasks).most_common(1)[0]
+    if count > 1:
+        raise ConfigError(f"{count} pieces would be written to {target}; restore them in turn.")
+    return tasks
+
+
+def _below(name: str) -> Iterator[tuple[str, str]]:
+    """Yield each piece of a folder with its place in it; a file is one piece."""
+    files, root = _system(name)
+    with _failing(AudioReadError, name, "listed"):
+        if not files.isdir(root):
+            yield name, PurePosixPath(root).name
+            return
+        found = sorted(files.find(root))
+    for path in found:
+        place = path.removeprefix(root.rstrip("/") + "/")
+        hidden = any(part.startswith(".") for part in place.split("/"))
+        if not hidden and is_new_audio(PurePosixPath(place)):
+            yield files.unstrip_protocol(path), place
+
+
+def fetch(name: str, folder: Path) -> Path:
+    """Copy a file into a folder here, and return its path.
+
+    Raises:
+        AudioReadError: it is not there, or cannot be had.
+    """
+    files, where = _system(name)
+    path = folder / PurePosixPath(where).name
+    with _failing(AudioReadError, name, "fetched"):
+        files.get_file(where, str(path))
+    return path
+
+
+def find_unchanged(task: Task, source: Path) -> dict[str, Any] | None:
+    """Return the sidecar of a result elsewhere if it is what was asked for, else None.
+
+    The result itself is not fetched: its size has to be right.
+
+    Args:
+        task: the piece.
+        source: its input, here.
+
+    Raises:
+        AudioWriteError: there is another result, which may not be replaced.
+    """
+    files, path = _system(task.output)
+    content: dict[str, Any] = {}
+    with _failing(AudioReadError, task.output, "looked at"):
+        size = files.size(path) if files.exists(path) else None
+        if files.exists(path + SIDECAR):
+            content = read_content(files.cat_file(path + SIDECAR))
+    with source.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    same = task.request.gave(content, sha256) and content["result"].get("bytes") == size
+    if task.request.resume and same:
+        return content
+    replaceable = task.request.overwrite or (task.request.resume and bool(content))
+    if size is not None and not replaceable:
+        raise AudioWriteError(f"{task.output} exists already; --overwrite replaces it.")
+    return None
+
+
+def send(target: Path, name: str) -> None:
+    """Send a result from here, after what belongs to it; its sidecar last.
+
+    Args:
+        target: the result; all other files in its folder belong to it.
+        name: where to.
+
+    Raises:
+        AudioWriteError: it cannot be written there.
+    """
+    files, where = _system(name)
+    last = [target, target.with_name(target.name + SIDECAR)]
+    others = sorted(f for f in target.parent.rglob("*") if f.is_file() and f not in last)
+    above = where.rpartition("/")[0]
+    with _failing(AudioWriteError, name, "written"):
+        for file in [*others, *last]:
+            place = f"{above}/{file.relative_to(target.parent).as_posix()}"
+            files.makedirs(place.rpartition("/")[0], exist_ok=True)
+            files.put_file(str(file), place)
+
+
+@contextmanager
+def workshop() -> Iterator[tuple[Path, Path]]:
+    """Give two empty folders here, for what is fetched and for what is made; remove them."""
+    with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
+        fetched, made = Path(folder, "in"), Path(folder, "out")
+        fetched.mkdir()
+        made.mkdir()
+        yield fetched, made
+
+
+def _system(name: str) -> tuple[Any, str]:
+    """Return the file system of a name, and its path there."""
+    fsspec = load("fsspec", need=f"Reaching {name}", remedy="pip install 'nitido[ray]'")
+    with _failing(AudioReadError, name, "reached"):
+        system, path = fsspec.core.url_to_fs(name)
+    return system, path
+
+
+@contextmanager
+def _failing(kind: type[NitidoError], name: str, what: str) -> Iterator[None]:
+    """Turn whatever a file system raises into one sentence."""
+    try:
+        yield
+    except NitidoError:
+        raise
+    except FileNotFoundError as error:
+        raise kind(f"{name} does not exist; check the name.") from error
+    except Exception as error:  # each file system has its own
+        raise kind(f"{name} cannot be {what}: {error or type(error).__name__}.") from error

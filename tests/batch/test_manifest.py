@@ -1,0 +1,154 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nitido.batch import Request, Task, read_manifest
+from nitido.errors import AudioReadError, AudioWriteError, ConfigError, NitidoError
+
+GOOD = {"input": "a.wav", "output": "x/a.wav"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    return tmp_path
+
+
+def listed(folder: Path, *lines: Any, **options: Any) -> list[Task]:
+    path = folder / "list.jsonl"
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.write_text("\n".join(texts) + "\n", "utf-8")
+    return read_manifest(path, options.pop("request", Request()), **options)
+
+
+def test_names_are_relative_to_the_list(folder: Path) -> None:
+    (task,) = listed(folder, GOOD)
+    assert task.source == str(folder / "a.wav")
+    assert task.output == str(folder / "x" / "a.wav")
+
+
+def test_outputs_lie_below_the_output_folder(folder: Path) -> None:
+    (task,) = listed(folder, GOOD, output=str(folder / "done"))
+    assert task.output == str(folder / "done" / "x" / "a.wav")
+    (task,) = listed(folder, GOOD, output="s3://bucket/done/")
+    assert task.output == "s3://bucket/done/x/a.wav"
+
+
+def test_empty_lines_and_a_byte_order_mark_are_passed_over(folder: Path) -> None:
+    assert len(listed(folder, "\ufeff" + json.dumps(GOOD), "", "  ")) == 1
+
+
+def test_a_line_goes_over_what_holds_for_all(folder: Path) -> None:
+    line = {**GOOD, "preset": "gentle", "settings": {"bandwidth.amount": 0.5}}
+    common = Request({"preset": "master", "settings": {"loudness.target_lufs": -16}})
+    (task,) = listed(folder, line, request=common)
+    assert task.request.choice == {
+        "preset": "gentle",
+        "settings": {"loudness.target_lufs": -16, "bandwidth.amount": 0.5},
+    }
+
+
+def test_a_plan_stands_in_the_line_or_in_a_file(folder: Path) -> None:
+    plan = {"steps": [{"stage": "dc"}]}
+    (folder / "p.json").write_text(json.dumps({"plan": plan}))
+    tasks = listed(folder, {**GOOD, "plan": plan}, {**GOOD, "output": "b.wav", "plan": "p.json"})
+    for task in tasks:
+        assert task.request.plan
+        assert task.request.plan["dc"].on
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("3", "not an object"),
+        ({"input": "a.wav"}, "'output' is None"),
+        ({"output": "a.wav"}, "'input' is None"),
+        ({**GOOD, "input": 3}, "name of a file"),
+        ({**GOOD, "input": "a\0.wav"}, "name of a file"),
+        ('{"input": "\\ud800.wav", "output": "b.wav"}', "not text"),
+        ({**GOOD, "presset": "gentle"}, "did you mean 'preset'"),
+        ({**GOOD, "preset": "gentel"}, "did you mean 'gentle'"),
+        ({**GOOD, "preset": "../gentle"}, "no preset"),
+        ({**GOOD, "settings": {"bandwidth.amuont": 1}}, "did you mean 'amount'"),
+        ({**GOOD, "settings": []}, "table"),
+        ({**GOOD, "plan": {}}, "not a plan"),
+        ({**GOOD, "plan": "gone.json"}, "does not exist"),
+        ({**GOOD, "plan": {"steps": []}, "preset": "gentle"}, "leave out"),
+        ({**GOOD, "output": "b.exe"}, "no format"),
+        ({**GOOD, "output": "../b.wav"}, "outside"),
+        ({**GOOD, "output": "x/../../b.wav"}, "outside"),
+        ({**GOOD, "output": "/tmp/b.wav"}, "outside"),
+        ({**GOOD, "output": "C:\\b.wav"}, "outside"),
+        ({**GOOD, "output": "s3://other/b.wav"}, "outside"),
+        ({**GOOD, "output": "link/b.wav"}, "outside"),
+        ({**GOOD, "output": "loop/b.wav"}, "outside"),
+    ],
+)
+def test_a_wrong_line_is_named_with_its_number(folder: Path, line: Any, says: str) -> None:
+    (folder / "link").symlink_to(folder.parent)
+    (folder / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match="line 3: ") as raised:
+        listed(folder, GOOD, "", line)
+    assert says in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_two_lines_cannot_have_the_same_output(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="both be written"):
+        listed(folder, GOOD, {**GOOD, "input": "b.wav"})
+
+
+def test_an_output_cannot_be_an_input(folder: Path) -> None:
+    with pytest.raises(AudioWriteError, match="would replace the input"):
+        listed(folder, {"input": "a.wav", "output": "b.wav"}, {"input": "c.wav", "output": "a.wav"})
+
+
+def test_a_list_that_is_none_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="lists no piece"):
+        listed(folder, "")
+    with pytest.raises(AudioReadError, match="cannot be read"):
+        read_manifest(folder / "gone.jsonl", Request())
+    (folder / "latin.jsonl").write_bytes(b'{"input": "\xe9.wav"}')
+    with pytest.raises(ConfigError, match="UTF-8"):
+        read_manifest(folder / "latin.jsonl", Request())
+    with pytest.raises(ConfigError, match="longer than"):
+        listed(folder, GOOD, " " * 2**21)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["steps", "stage", "settings", "preset", "dc.mode", "plan", "x"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+keys = st.sampled_from(["input", "output", "preset", "settings", "plan", "other"])
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(lines=st.lists(st.dictionaries(keys, values, max_size=5), min_size=1, max_size=3))
+def test_whatever_stands_in_a_list_it_is_read_or_refused_in_one_line(
+    lines: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "lists"
+    folder.mkdir(exist_ok=True)
+    said, outputs = "", []
+    try:
+        tasks = listed(folder, *({**GOOD, **line} for line in lines))
+        outputs = [Path(task.output).resolve() for task in tasks]
+    except NitidoError as error:
+        said = str(error)
+    assert len(said.splitlines()) <= 1
+    assert all(output.is_relative_to(folder.resolve()) for output in outputs)
+    assert bool(said) != bool(outputs)
