@@ -125,3 +125,19 @@ def test_wrong_choices_are_refused_before_any_work(clip: np.ndarray) -> None:
             nitido.restore(clip, sample_rate=DECODER_HZ, on_progress=fail, **wrong)
     with pytest.raises(nitido.ConfigError):
         nitido.restore(clip)  # at which sample rate?
+
+
+def test_a_diagnosis_made_before_saves_the_pass_and_changes_nothing(
+    clip: np.ndarray, result: nitido.Restoration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diagnosis = nitido.diagnose(clip, sample_rate=DECODER_HZ)
+    monkeypatch.setattr("nitido.api.examine", lambda *_, **__: pytest.fail("examined again"))
+    again = nitido.restore(clip, sample_rate=DECODER_HZ, diagnosis=diagnosis, name="my song")
+    assert np.array_equal(again.wav, result.wav)
+    assert again.sidecar()["input"]["name"] == "my song"
+
+
+def test_the_diagnosis_of_another_piece_is_refused(clip: np.ndarray) -> None:
+    diagnosis = nitido.diagnose(clip[:, :-1], sample_rate=DECODER_HZ)
+    with pytest.raises(nitido.ConfigError, match="not of"):
+        nitido.restore(clip, sample_rate=DECODER_HZ, diagnosis=diagnosis)

@@ -14,7 +14,7 @@ from nitido.degradation import render
 from nitido.demo import DECODER_HZ, spoil
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/how-it-works.md", "CONTRIBUTING.md"]
+PAGES = ["README.md", "docs/how-it-works.md", "docs/web.md", "CONTRIBUTING.md"]
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack, overload
 
-from nitido.audio import MAX_SECONDS, open_source
+from nitido.audio import MAX_SECONDS, Source, open_source
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError
 from nitido.generation.generate import generate_all
@@ -94,6 +94,8 @@ def restore(
     without: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     plan: Plan | None = None,
+    diagnosis: Diagnosis | None = None,
+    name: str | None = None,
     output_sample_rate: int = OUTPUT_SAMPLE_RATE,
     stems: bool = False,
     demucs_repo: str | Path | None = None,
@@ -114,6 +116,8 @@ def restore(
         settings: single settings, ``{"bandwidth.amount": 0.5, "loudness.target_lufs": -16}``.
         plan: carry out this plan; preset, stages, without, settings and output_sample_rate are
             then not looked at.
+        diagnosis: of this piece, from `diagnose`; saves the pass that makes it.
+        name: what the piece is called in sidecar and report; None: as its file.
         output_sample_rate: of the result, Hz.
         stems: also keep the stems, for `Restoration.stems` and `write(stems=True)`; separates the
             piece, which by itself does not change it.
@@ -133,6 +137,9 @@ def restore(
     if not block_seconds > 0:
         raise ConfigError(f"block_seconds is {block_seconds!r}; it is a positive number.")
     source = open_source(audio, sample_rate, max_seconds=max_seconds)
+    source.name = name or source.name
+    if diagnosis is not None:
+        _check_same_piece(diagnosis, source)
     equipment = Equipment(
         None if demucs_repo is None else Path(demucs_repo), device, StemStore() if stems else None
     )
@@ -141,7 +148,8 @@ def restore(
         settings = {"stems.mode": "on", **(settings or {})}
         plan = plan and plan.with_step(replace(plan["stems"], on=True))
     _prepare(plan, preset, stages, without, settings, equipment)  # before the file is read
-    diagnosis = examine(source, on_progress=on_progress, share=(0.0, DIAGNOSED))
+    if diagnosis is None:
+        diagnosis = examine(source, on_progress=on_progress, share=(0.0, DIAGNOSED))
     if plan is None:
         plan = _plan(
             diagnosis,
@@ -159,6 +167,12 @@ def restore(
         equipment=equipment,
         on_progress=on_progress,
     )
+
+
+def _check_same_piece(diagnosis: Diagnosis, source: Source) -> None:
+    of = (diagnosis.sample_rate, diagnosis.channels, diagnosis.samples)
+    if of != (source.sample_rate, source.channels, source.samples):
+        raise ConfigError(f"The diagnosis is not of {source.name}: rate, channels or length differ.")
 
 
 def _prepare(

@@ -113,8 +113,9 @@ def attempt(task: Task, **options: Any) -> Outcome:
 
 def read_sidecar(target: Path) -> dict[str, Any]:
     """Return what the sidecar of a result says; empty if there is none that nitido wrote."""
+    path = target.with_name(target.name + SIDECAR)
     try:
-        return read_content(target.with_name(target.name + SIDECAR).read_bytes())
+        return read_content(path.read_bytes()) if path.is_file() else {}  # a pipe would hang
     except OSError:
         return {}
 

@@ -17,8 +17,10 @@ from nitido.cli.demo import demo
 from nitido.cli.diagnose import diagnose
 from nitido.cli.doctor import doctor
 from nitido.cli.each import explain
+from nitido.cli.generate import generate
 from nitido.cli.presets import presets
 from nitido.cli.restore import restore
+from nitido.cli.serve import serve
 from nitido.cli.stages import stages
 from nitido.errors import ConfigError, NitidoError
 from nitido.version import __version__
@@ -84,5 +86,16 @@ def main() -> None:
             stream.reconfigure(errors="replace")
 
 
-for command in (benchmark, compare, demo, diagnose, doctor, presets, restore, stages):
+for command in (
+    benchmark,
+    compare,
+    demo,
+    diagnose,
+    doctor,
+    generate,
+    presets,
+    restore,
+    serve,
+    stages,
+):
     main.add_command(command)

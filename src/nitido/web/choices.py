@@ -1,0 +1,155 @@
+"""What a visitor chose on the page, and what that means for a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nitido.api import plan
+from nitido.diagnosis.finding import Diagnosis
+from nitido.errors import ConfigError
+from nitido.restoration.plan import Plan
+from nitido.restoration.preset import adjust, load_preset
+
+DEFAULT_PRESET = "musicgen"
+# What each preset, and each stage, is called on the page. What is not named here the page has not:
+# a stage or a preset that fetches weights from a hub would ask another host.
+PRESETS = {"musicgen": "Standard", "gentle": "Gentle", "master": "Master"}
+STAGES = {
+    "declip": "Rebuild cut-off peaks",
+    "dc": "Centre the waveform, take out rumble",
+    "decomb": "Take out the metallic comb",
+    "tone": "Balance the tone",
+    "bandwidth": "Bring back the treble",
+    "transients": "Sharpen attacks",
+    "width": "Widen mono",
+    "ending": "Mend start and end",
+    "loudness": "Set the loudness",
+}
+
+
+@dataclass(frozen=True)
+class Amount:
+    """The one setting of a stage that has a slider.
+
+    Attributes:
+        setting: its name.
+        low: leftmost value.
+        high: rightmost value.
+        step: between two values.
+        unit: shown after the value; ``"%"`` shows a share of 1 as per cent.
+        label: what it is, in a word or two.
+    """
+
+    setting: str
+    low: float
+    high: float
+    step: float
+    unit: str = "%"
+    label: str = "Amount"
+
+    def show(self, value: float | None) -> str:
+        """Return a value with its unit.
+
+        >>> Amount("amount", 0, 1, 0.05).show(0.5), Amount("t", -24, -8, 1, "LUFS").show(-14)
+        ('50 %', '−14 LUFS')
+        """
+        if value is None:
+            return "as it is"
+        number = {"%": f"{100 * value:.0f}", "s": f"{value:.2f}"}.get(self.unit, f"{value:g}")
+        return f"{number} {self.unit}".replace("-", "−")
+
+
+AMOUNTS: Mapping[str, Amount] = {
+    "declip": Amount("amount", 0.0, 1.0, 0.05),
+    "decomb": Amount("amount", 0.0, 1.0, 0.05),
+    "tone": Amount("amount", 0.0, 2.0, 0.05),
+    "bandwidth": Amount("amount", 0.0, 2.0, 0.05),
+    "transients": Amount("amount", 0.0, 2.0, 0.05),
+    "width": Amount("amount", 0.0, 2.0, 0.05),
+    "ending": Amount("fade_out_seconds", 0.0, 5.0, 0.05, "s", "Fade-out"),
+    "loudness": Amount("target_lufs", -24.0, -8.0, 0.5, "LUFS", "Target"),
+}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A preset, and where the visitor differs from what it would do.
+
+    Attributes:
+        preset: its name.
+        switches: stages that were switched on or off by hand.
+        amounts: values of the sliders that were moved, by stage.
+        given: further settings by name; the page has none of these, programs do.
+    """
+
+    preset: str = DEFAULT_PRESET
+    switches: Mapping[str, bool] = field(default_factory=dict)
+    amounts: Mapping[str, float] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The choices as plain JSON values, as the page sends them back."""
+        return {
+            "preset": self.preset,
+            "switches": dict(self.switches),
+            "amounts": dict(self.amounts),
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The difference as `nitido.plan` takes it."""
+        modes = {f"{stage}.mode": "on" if on else "off" for stage, on in self.switches.items()}
+        values = {
+            f"{stage}.{AMOUNTS[stage].setting}": value for stage, value in self.amounts.items()
+        }
+        return modes | values | dict(self.given)
+
+    def check(self) -> None:
+        """Check the choices without a piece.
+
+        Raises:
+            ConfigError: a preset or stage that the page does not have, or a value out of range.
+        """
+        if self.preset not in PRESETS:
+            raise ConfigError(
+                f"There is no preset {self.preset!r} here; there are {', '.join(PRESETS)}."
+            )
+        for name in self.settings:
+            if name.partition(".")[0] not in STAGES:
+                raise ConfigError(
+                    f"There is no setting {name!r} here; the stages are {', '.join(STAGES)}."
+                )
+        adjust(load_preset(self.preset), settings=self.settings)
+
+    def plan(self, diagnosis: Diagnosis) -> Plan:
+        """Return what nitido would do to the piece of that diagnosis.
+
+        Raises:
+            ConfigError: as `check`.
+        """
+        self.check()
+        return plan(diagnosis, preset=self.preset, settings=self.settings)
+
+    @classmethod
+    def read(cls, content: Any) -> Choices:
+        """Return the choices that the page sent.
+
+        Raises:
+            ConfigError: they are no choices, which the page never sends, or as `check`.
+        """
+        if not isinstance(content, Mapping):
+            raise ConfigError(f"The choices are {type(content).__name__}, not a table.")
+        switches, amounts = content.get("switches", {}), content.get("amounts", {})
+        for table, known, kinds in (
+            (switches, STAGES, bool), (amounts, AMOUNTS, int | float)
+        ):  # fmt: skip
+            if not isinstance(table, Mapping) or not all(
+                name in known and isinstance(value, kinds) for name, value in table.items()
+            ):
+                raise ConfigError(f"{table!r} names no stage with such a value.")
+        choices = cls(str(content.get("preset", DEFAULT_PRESET)), dict(switches), dict(amounts))
+        choices.check()
+        return choices

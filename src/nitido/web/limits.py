@@ -1,0 +1,53 @@
+"""What a visitor may ask of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nitido.audio import open_source
+from nitido.errors import ConfigError, NitidoError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that keep one visitor from taking everything.
+
+    Attributes:
+        megabytes: of one uploaded file.
+        minutes: length of one piece.
+        pieces: held for one visitor.
+        at_once: jobs that run at the same time, of all visitors.
+        waiting: jobs that may wait for their turn.
+        idle_minutes: after so long without a sign of life a visitor's files are deleted.
+    """
+
+    megabytes: float = 200.0
+    minutes: float = 15.0
+    pieces: int = 12
+    at_once: int = 2
+    waiting: int = 20
+    idle_minutes: float = 60.0
+
+    def check_length(self, path: Path, name: str) -> None:
+        """Open a file and check its length; no sound is read.
+
+        Args:
+            path: of the file.
+            name: to call it by in a message.
+
+        Raises:
+            AudioReadError: it is no audio.
+            ConfigError: it is too long.
+        """
+        try:
+            source = open_source(path)
+        except NitidoError as error:  # which knows the file by the name that it has on the disk
+            said = str(error).replace(str(path), name).replace(path.name, name)
+            raise type(error)(said) from error
+        minutes = source.samples / source.sample_rate / 60
+        if minutes > self.minutes:
+            raise ConfigError(
+                f"{name} is {minutes:.1f} minutes long; this page takes {self.minutes:g} minutes "
+                "at most, the command line any length."
+            )

@@ -1,0 +1,161 @@
+"""Work that takes a while: in a thread of its own, with progress, to be cancelled at any moment."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from nitido import api
+from nitido.audio import FORMATS as CONTAINERS
+from nitido.audio import open_source, write
+from nitido.comparison import Comparison, compare
+from nitido.errors import CancelledError, ConfigError
+from nitido.report.page import write_report
+from nitido.report.sketches import sketches
+from nitido.restoration.restore import DIAGNOSED
+from nitido.web.visits import Piece
+
+Result = TypeVar("Result")
+Tell = Callable[[float], None]  # takes the share that is done, 0 to 1
+
+FORMATS = {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "opus": "Opus"}
+LOOK_SECONDS = 0.2  # between two looks at the progress
+STEP = 0.005  # less progress is not told
+
+
+class Task(Generic[Result]):
+    """A function at work in a thread.
+
+    It gets a callback that takes the share done; when the task is cancelled, the callback raises.
+    """
+
+    def __init__(
+        self, work: Callable[[Tell], Result], *, cancelled: threading.Event | None = None
+    ) -> None:
+        self.cancelled = cancelled or threading.Event()
+        self._work = work
+        self._news: queue.SimpleQueue[float | None] = queue.SimpleQueue()
+        self._result: Result
+        self._error: BaseException | None = None
+
+    def shares(self) -> Iterator[float]:
+        """Do the work; yield the share done, rising, as long as it lasts.
+
+        Raises:
+            CancelledError: `cancelled` was set.
+        """
+        thread = threading.Thread(target=self._run, daemon=True)
+        thread.start()
+        told = 0.0
+        try:
+            yield told
+            while (share := self._latest()) is not None:
+                if share >= told + STEP or told < share == 1:
+                    told = share
+                    yield told
+        finally:  # also when nobody listens any more
+            self.cancelled.set() if thread.is_alive() else None
+            thread.join()
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def result(self) -> Result:
+        """What the work gave back, after the last share."""
+        return self._result
+
+    def _latest(self) -> float | None:
+        """Return the newest share, after a while; None at the end."""
+        share: float | None = 0.0
+        try:
+            share = self._news.get(timeout=LOOK_SECONDS)
+            while share is not None:
+                share = self._news.get_nowait()
+        except queue.Empty:
+            pass
+        return share
+
+    def _run(self) -> None:
+        try:
+            self._result = self._work(self._tell)
+        except BaseException as error:  # told to whoever waits
+            self._error = error
+        finally:
+            self._news.put(None)
+
+    def _tell(self, share: float) -> None:
+        if self.cancelled.is_set():
+            raise CancelledError("Cancelled. Nothing was changed.")
+        self._news.put(share)
+
+
+def examine(piece: Piece, tell: Tell) -> None:
+    """Diagnose a piece and draw its findings; a piece that was examined stays as it is."""
+    if piece.diagnosis is None:
+        diagnosis = api.diagnose(piece.source, on_progress=lambda done, total: tell(done / total))
+        piece.pictures = sketches(piece.source, diagnosis)
+        piece.diagnosis = diagnosis
+
+
+def restore(piece: Piece, tell: Tell) -> None:
+    """Restore a piece as its visitor chose; its result then lies on the disk, with its report.
+
+    When the share told is 1, the sound is restored; then it is written.
+    """
+    examine(piece, lambda share: tell(share * DIAGNOSED))
+    if piece.diagnosis is None:  # examine has just made it
+        raise ConfigError(f"{piece.name} has not been examined.")
+    restoration = api.restore(
+        piece.source,
+        name=piece.name,
+        diagnosis=piece.diagnosis,
+        plan=piece.choices.plan(piece.diagnosis),
+        on_progress=lambda done, total: tell(min(done / total, 1.0)),
+    )
+    tell(1.0)
+    folder = piece.new_result()
+    restoration.write(folder / "result.wav")
+    (folder / "result.wav.nitido.json").rename(folder / "plan.json")
+    tell(1.0)
+    formats = tuple(n for n in FORMATS if restoration.channels <= CONTAINERS[n].channels_max)
+    if "flac" in formats:
+        restoration.write(folder / "result.flac", sidecar=False)
+    tell(1.0)
+    restoration.report(folder / "report.html")
+    tell(1.0)  # raises if it was cancelled meanwhile
+    piece.keep(folder, restoration.plan, formats)
+
+
+def encode(folder: Path, name: str) -> Path:
+    """Write the result in a lossy format, if that was not done yet; return its path."""
+    path = folder / f"result.{name}"
+    if not path.is_file():
+        source = open_source(folder / "result.wav")
+        write(
+            path,
+            source.blocks(),
+            sample_rate=source.sample_rate,
+            channels=source.channels,
+            samples=source.samples,
+            tags=source.tags,
+            overwrite=True,
+        )
+    return path
+
+
+def compare_files(
+    before: Path, after: Path, reference: Path | None, *, names: tuple[str, str], report: Path
+) -> Comparison:
+    """Compare two files, with or without how they should sound; write the report."""
+    comparison = compare(before, after, reference=reference, names=names)
+    write_report(
+        report,
+        tracks=comparison.tracks(),
+        title=comparison.before.name,
+        sentences=comparison.sentences(),
+        tables=comparison.tables,
+    )
+    return comparison

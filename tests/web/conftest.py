@@ -1,0 +1,120 @@
+"""A page that is served, and a browser to look at it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from nitido.degradation import render
+from nitido.demo import DECODER_HZ, spoil
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream",  # a microphone that hears beeps
+    "--use-fake-ui-for-media-stream",
+]
+START_SECONDS = 60
+
+
+class Server:
+    """A server process with a temporary folder of its own."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        if find_spec("gradio") is None:
+            pytest.skip("gradio is not installed")
+        self.folder = folder
+        self._options = options
+        with closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", 0))
+            self._port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        environment = {**os.environ, "TMPDIR": str(self.folder), "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.web.program", str(self._port), *self._options],
+            cwd=ROOT,
+            env=environment,
+        )
+        for _ in range(START_SECONDS * 10):
+            time.sleep(0.1)
+            assert self.process.poll() is None, "the server ended"
+            try:
+                with urllib.request.urlopen(f"{self.url}/health") as answer:
+                    assert answer.read() == b"ok"
+                return
+            except OSError:
+                pass
+        raise AssertionError("the server does not answer")
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End it as Ctrl-C would."""
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The page, for all tests that do not harm it."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        started = Server(Path(folder))
+        yield started
+        started.stop()
+
+
+@pytest.fixture(scope="module")  # while it is open, nobody else in the process can open one
+def browser() -> Iterator[Any]:
+    """A browser."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not installed")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds as a neural decoder leaves them."""
+    path = tmp_path_factory.mktemp("clip") / "my song.wav"
+    sf.write(path, spoil(render(seconds=6.0))[0, : 3 * DECODER_HZ], DECODER_HZ)
+    return path
+
+
+@pytest.fixture(scope="session")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fifty seconds, which take a while, as a FLAC file."""
+    path = tmp_path_factory.mktemp("clip") / "long.flac"
+    sf.write(path, np.tile(spoil(render(seconds=6.0))[0], 9), DECODER_HZ)
+    return path

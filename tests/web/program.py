@@ -1,0 +1,56 @@
+"""The page as the tests start it: `python -m tests.web.program PORT [without-torch] [auth]`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nitido
+from nitido import optional
+from nitido.audio import write
+from nitido.degradation import render
+from nitido.demo import DECODER_HZ, spoil
+from nitido.web.limits import Limits
+
+LIMITS = Limits(megabytes=4.0, minutes=2.0, waiting=4)
+
+
+class Generation:
+    """What `nitido.generate` returns, as far as the page can see."""
+
+    def __init__(self) -> None:
+        self.wav = spoil(render(seconds=4.0))
+
+    def write(self, path: Path) -> Path:
+        channels, samples = self.wav.shape
+        return write(
+            path, [self.wav], sample_rate=DECODER_HZ, channels=channels, samples=samples
+        )  # fmt: skip
+
+
+def generate(prompt: str, *, seconds: float, on_progress: Any, **_: Any) -> Generation:
+    """Take a moment, as a model does."""
+    for step in range(5):
+        time.sleep(0.05)
+        on_progress(seconds * step / 5, seconds)
+    if prompt == "nothing":
+        raise nitido.ConfigError("The model said no.")
+    return Generation()
+
+
+def main() -> None:
+    """Serve the page."""
+    nitido.generate = generate  # type: ignore[assignment]
+    known = optional.available
+    torch = "without-torch" not in sys.argv  # whether it is installed here or not
+    optional.available = lambda name: torch if name in ("torch", "transformers") else known(name)
+    from nitido.web.server import serve
+
+    auth = ("ann", "secret") if "auth" in sys.argv else None
+    serve(port=int(sys.argv[1]), auth=auth, limits=LIMITS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Work goes on while the page looks, stops when it is told to, and does nothing twice."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from shutil import copyfile
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+import nitido
+from nitido.errors import AudioReadError, CancelledError, ConfigError
+from nitido.web import work as work_module
+from nitido.web.limits import Limits
+from nitido.web.visits import Piece, Visits
+from nitido.web.work import Task, Tell, encode, examine, restore
+
+
+@pytest.fixture
+def piece(clip: Path, tmp_path: Path) -> Iterator[Piece]:
+    visits = Visits(Limits())
+    upload = tmp_path / "0123abcd.wav"
+    copyfile(clip, upload)
+    yield visits.of("one").add("my song.wav", upload, limits=visits.limits)
+    visits.close()
+
+
+def silent(share: float) -> None:
+    del share
+
+
+def test_progress_rises_and_ends_with_the_result() -> None:
+    def work(tell: Tell) -> str:
+        for share in (0.1, 0.3, 0.2, 0.9):
+            tell(share)
+        return "done"
+
+    task = Task(work)
+    shares = list(task.shares())
+    assert shares == sorted(shares)
+    assert task.result == "done"
+
+
+def test_work_that_is_cancelled_stops_at_its_next_step() -> None:
+    begun, steps = threading.Event(), []
+
+    def work(tell: Tell) -> None:
+        for step in range(10_000):
+            tell(step / 10_000)
+            steps.append(step)
+            begun.set()
+            threading.Event().wait(0.001)
+
+    task = Task(work)
+    shares = task.shares()
+    next(shares)
+    begun.wait()
+    task.cancelled.set()
+    with pytest.raises(CancelledError):
+        list(shares)
+    assert len(steps) < 10_000
+
+
+def test_work_stops_when_nobody_looks_any_more() -> None:
+    ended = threading.Event()
+
+    def work(tell: Tell) -> None:
+        try:
+            while True:
+                tell(0.5)
+                threading.Event().wait(0.001)
+        finally:
+            ended.set()
+
+    shares = Task(work).shares()
+    next(shares)
+    shares.close()
+    assert ended.is_set()
+
+
+def test_an_error_reaches_who_waits() -> None:
+    def work(tell: Tell) -> None:
+        raise ConfigError("no")
+
+    with pytest.raises(ConfigError, match="no"):
+        list(Task(work).shares())
+
+
+def test_a_restored_piece_lies_there_complete(piece: Piece, clip: Path) -> None:
+    restore(piece, silent)
+    folder = piece.folder / piece.result
+    assert {path.name for path in folder.iterdir()} == {
+        "result.wav", "result.flac", "report.html", "plan.json",
+    }  # fmt: skip
+    wav, rate = sf.read(folder / "result.wav")
+    given, given_rate = sf.read(clip)
+    assert len(wav) / rate == pytest.approx(len(given) / given_rate)
+    assert nitido.Plan.from_json((folder / "plan.json").read_text("utf-8")) == piece.plan
+    assert "my song.wav" in (folder / "report.html").read_text("utf-8")
+    assert piece.source.stem not in (folder / "plan.json").read_text("utf-8")
+
+
+def test_it_is_what_nitido_restore_gives(piece: Piece, clip: Path) -> None:
+    restore(piece, silent)
+    wav, _ = sf.read(piece.folder / piece.result / "result.wav", always_2d=True)
+    assert np.abs(wav.T - nitido.restore(clip).wav).max() < 2**-22  # 24 bit
+
+
+def test_lossy_formats_are_written_when_they_are_asked_for(piece: Piece) -> None:
+    restore(piece, silent)
+    folder = piece.folder / piece.result
+    for name, container in (("mp3", "MP3"), ("opus", "OGG")):
+        written = sf.info(encode(folder, name))
+        assert written.format == container
+        assert written.duration == pytest.approx(sf.info(folder / "result.wav").duration, abs=0.1)
+
+
+def test_one_slider_does_not_make_nitido_listen_again(
+    piece: Piece, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listened = []
+    diagnose = work_module.diagnose
+    monkeypatch.setattr(
+        work_module, "diagnose", lambda *a, **k: listened.append(1) or diagnose(*a, **k)
+    )
+    examine(piece, silent)
+    restore(piece, silent)
+    first = piece.result
+    piece.choices = replace(piece.choices, amounts={"bandwidth": 0.5})
+    restore(piece, silent)
+    assert listened == [1]
+    assert piece.result != first
+    assert piece.plan is not None
+    assert piece.plan["bandwidth"].settings["amount"] == 0.5
+
+
+def test_a_cancelled_restoration_leaves_the_result_before(piece: Piece) -> None:
+    restore(piece, silent)
+    first = piece.result
+
+    def stop(share: float) -> None:
+        if share > 0.5:
+            raise CancelledError("enough")
+
+    with pytest.raises(CancelledError):
+        restore(piece, stop)
+    assert piece.result == first
+    assert (piece.folder / first / "result.wav").is_file()
+
+
+def test_what_is_too_long_is_refused_before_it_is_listened_to(clip: Path) -> None:
+    with pytest.raises(ConfigError, match=r"my song is 0.1 minutes long; this page takes 0.04"):
+        Limits(minutes=0.04).check_length(clip, "my song")
+
+
+def test_an_error_names_the_file_as_its_visitor_does(tmp_path: Path) -> None:
+    path = tmp_path / "0123456789abcdef.wav"
+    path.write_text("no sound")
+    with pytest.raises(AudioReadError, match=r"^my song\.wav is not an audio file") as caught:
+        Limits().check_length(path, "my song.wav")
+    assert "0123" not in str(caught.value)
