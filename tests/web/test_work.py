@@ -11,8 +11,8 @@ import pytest
 import soundfile as sf
 
 import nitido
+from nitido import api
 from nitido.errors import AudioReadError, CancelledError, ConfigError
-from nitido.web import work as work_module
 from nitido.web.limits import Limits
 from nitido.web.visits import Piece, Visits
 from nitido.web.work import Task, Tell, encode, examine, restore
@@ -121,9 +121,9 @@ def test_one_slider_does_not_make_nitido_listen_again(
     piece: Piece, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listened = []
-    diagnose = work_module.diagnose
+    examine_source = api.examine
     monkeypatch.setattr(
-        work_module, "diagnose", lambda *a, **k: listened.append(1) or diagnose(*a, **k)
+        api, "examine", lambda *a, **k: listened.append(1) or examine_source(*a, **k)
     )
     examine(piece, silent)
     restore(piece, silent)
