@@ -172,7 +172,7 @@ def restore(
 def _check_same_piece(diagnosis: Diagnosis, source: Source) -> None:
     of = (diagnosis.sample_rate, diagnosis.channels, diagnosis.samples)
     if of != (source.sample_rate, source.channels, source.samples):
-        raise ConfigError(f"The diagnosis is not of {source.name}: rate, channels or length differ.")
+        raise ConfigError(f"The diagnosis is not of {source.name}: rate, channels, length differ.")
 
 
 def _prepare(

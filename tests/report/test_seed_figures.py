@@ -61,7 +61,8 @@ def test_the_table_is_what_librosa_says_of_the_files_and_shows_the_change(tmp_pa
     assert comparison.changes_percent("done")["rms_energy"] == pytest.approx(change, rel=1e-4)
     (rows,) = comparison.tables.values()
     assert rows[2]["change"] == f"{change:+.2f} %"
-    assert comparison.to_dict()["changes_percent"]["done"]["rms_energy"] == pytest.approx(change, rel=1e-4)
+    changes = comparison.to_dict()["changes_percent"]["done"]
+    assert changes["rms_energy"] == pytest.approx(change, rel=1e-4)
 
 
 def test_the_command_draws_them(tmp_path: Path) -> None:
