@@ -104,8 +104,8 @@ def test_level_is_matched_where_the_music_is(music: Wav) -> None:
 def test_clips_are_what_the_task_can_use(folder: Path) -> None:
     assert [clip.name for clip in TASKS["comb"].clips(folder, None)] == ["one", "two"]
     names = [clip.name for clip in TASKS["bandwidth"].clips(folder, 1)]
-    assert names == ["low.8-khz", "low.12-khz", "low.16-khz"]
-    piece = TASKS["bandwidth"].prepare(TASKS["bandwidth"].clips(folder, None)[3])
+    assert names == ["low.4-khz", "low.8-khz", "low.11-khz", "low.16-khz"]
+    piece = TASKS["bandwidth"].prepare(TASKS["bandwidth"].clips(folder, None)[5])
     assert piece.name == "one.8-khz"
     assert piece.wav.shape == (2, 5 * SAMPLE_RATE)
     assert piece.reference.shape == (1, 5 * SAMPLE_RATE)

@@ -38,7 +38,7 @@ from nitido.wav import Wav
 PROTECTED_HZ = (60.0, 7000.0)
 EXCERPT_SECONDS = 10.0
 FULL_BAND_HZ = 20_000
-CEILINGS_HZ = (8_000, 12_000, 16_000)
+CEILINGS_HZ = (4_000, 8_000, 11_000, 16_000)
 
 Figures = dict[str, float | None]
 
