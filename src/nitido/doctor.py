@@ -25,6 +25,7 @@ CORE = {
     "click": "click",
     "matplotlib": "matplotlib",
     "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
     "pyloudnorm": "pyloudnorm",
     "rich": "rich",
     "scipy": "scipy",

@@ -22,6 +22,7 @@ from nitido.cli.presets import presets
 from nitido.cli.restore import restore
 from nitido.cli.serve import serve
 from nitido.cli.stages import stages
+from nitido.cli.train import train
 from nitido.errors import ConfigError, NitidoError
 from nitido.version import __version__
 
@@ -97,5 +98,6 @@ for command in (
     restore,
     serve,
     stages,
+    train,
 ):
     main.add_command(command)

@@ -1,11 +1,7 @@
-"""Give back the octave above the ceiling, by rule: what is above follows what is just below.
+"""Give back what belongs above the ceiling: by rule, or as a network has learned it from music.
 
-In music the level falls by about 2.5 dB per kHz towards the top, whatever the ceiling (median over
-50 pieces of clean music and ceilings from 4 to 16 kHz: 2.0 to 2.4; a little less is safer than a
-little more). So the level of the band below the ceiling, frame by frame, is carried on at that
-slope, on noise where that band is noise and on that band itself, moved up, where it is tones.
-Treble that was never there is what harms: where the music gives no sign of a top octave, a gate
-keeps it silent.
+See `nitido.restoration.treble` for both. Which one is better was measured by ceiling, on music that
+neither was made with; `auto` takes the better one.
 """
 
 from __future__ import annotations
@@ -13,62 +9,56 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
-
-from nitido.diagnosis.bandwidth import REFERENCE_BAND
 from nitido.diagnosis.finding import Diagnosis
 from nitido.restoration.stage import Budget, Settings, Stage, Step
-from nitido.spectral import Frames, Spec, band, fft_size
+from nitido.restoration.treble.learned import LearnedTreble
+from nitido.restoration.treble.levels import CROSSOVER, GATE_WIDTH_DB
+from nitido.restoration.treble.rule import RuleTreble
 from nitido.wav import Wav
+from nitido.weights import network
 
-FRAME_SECONDS = 0.0107  # n_fft 512 at 48 kHz: a hi-hat does not smear
-TOP_HZ = 22_000.0
-CROSSOVER = 0.935  # of the ceiling: the sound sinks before it ends
-GATE_WIDTH_DB = 6.0
 # Where the sound falls faster than this already below the ceiling, it goes on falling faster still.
 STEEP_DB_PER_KHZ = -3.6
 STEEPENING = 2.5
-TONALITY_SECONDS = 0.1  # over which tones are told from noise
-NOISE_TILE_FRAMES = 256  # one random generator each, so noise does not depend on the cutting
-# Frames of independent noise add up to 1/1.5 of their power after overlap-add, but frames of a
-# signal carry only 3/8 of it: the noise needs 1.5 · 8/3 = 4 times the power, twice the amplitude.
-NOISE_GAIN = 2.0
-
-Levels = NDArray[np.float32]
+# Ceilings at which the network was proven better than the rule (weights/bandwidth.md).
+LEARNED_HZ = (2_500.0, 12_000.0)
 
 
 class Bandwidth(Stage):
     """Adds what belongs above the ceiling; below the crossover not a sample changes.
 
     Settings:
+        model: ``rule``, ``learned``, or ``auto``: the one that is proven better at this ceiling.
+        holes: whether the network also fills bands below the ceiling that a coder left empty.
         ceiling_hz: where the sound ends; from the finding.
         crossover_hz: from where on something is added; from the finding.
         rms_db: level of the piece, dB re full scale; from the finding.
-        slope_db_per_khz: how fast the level falls towards the top.
-        gate_db: level below the ceiling under which nothing is added, dB re white noise of the
-            piece's RMS; fades in over 6 dB around it.
-        amount: 0 to 2, of the amplitude added; 1 is what the rule says.
+        slope_db_per_khz: how fast the level falls towards the top, by rule.
+        gate_db: level below the ceiling under which nothing is added by rule, dB re white noise of
+            the piece's RMS; fades in over 6 dB around it.
+        amount: 0 to 2, of the amplitude added; 1 is what the model says.
     """
 
     name = "bandwidth"
     summary = "gives back the treble above the ceiling"
     defaults: ClassVar[Settings] = {
         "amount": 1.0,
+        "model": "auto",
+        "holes": True,
         "slope_db_per_khz": -2.5,
         "gate_db": -44.0,
         "ceiling_hz": 16_000.0,
         "crossover_hz": 14_960.0,
         "rms_db": -20.0,
     }
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": ("auto", "rule", "learned")}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         "amount": (0.0, 2.0),
         "slope_db_per_khz": (-20.0, 0.0),
         "gate_db": (-100.0, 0.0),
         "ceiling_hz": (1_000.0, 96_000.0),
         "crossover_hz": (1_000.0, 96_000.0),
-        "rms_db": (-200.0, 20.0),
+        "rms_db": (-200.0, 200.0),
     }
     budget = Budget(si_sdr_db=20.0)
 
@@ -76,18 +66,12 @@ class Bandwidth(Stage):
         self, settings: Settings, *, sample_rate: int, channels: int, samples: int
     ) -> None:
         super().__init__(settings, sample_rate=sample_rate, channels=channels, samples=samples)
-        n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
-        self._frames = Frames(n_fft, n_fft // 4)
-        self._bin_hz = sample_rate / n_fft
-        self._smooth = round(TONALITY_SECONDS * sample_rate / self._frames.hop_length) | 1
-        low, high = (share * settings["ceiling_hz"] for share in REFERENCE_BAND)
-        self._reference = band(low, high, n_fft=n_fft, sample_rate=sample_rate)
-        self._reference_hz = (low + high) / 2
-        top = min(TOP_HZ, 0.46 * sample_rate)
-        # Two bins further up than the crossover: the main lobe of a Hann window reaches so far.
-        self._added = band(
-            settings["crossover_hz"] + 2 * self._bin_hz, top, n_fft=n_fft, sample_rate=sample_rate
-        )
+        self._treble: RuleTreble | LearnedTreble
+        if better_model(settings["model"], settings["ceiling_hz"]) == "learned":
+            piece = {"sample_rate": sample_rate, "samples": samples}
+            self._treble = LearnedTreble(network(self.name), settings, **piece)
+        else:
+            self._treble = RuleTreble(settings, sample_rate=sample_rate)
 
     @classmethod
     def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:
@@ -102,6 +86,7 @@ class Bandwidth(Stage):
             "crossover_hz": round(CROSSOVER * ceiling_hz),
             "rms_db": finding.details["rms_db"],
             "slope_db_per_khz": round(_slope(finding.details, settings["slope_db_per_khz"]), 2),
+            "model": better_model(settings["model"], ceiling_hz),
         }
         treble_db = finding.details["treble_db"]
         if treble_db < settings["gate_db"] - GATE_WIDTH_DB / 2:
@@ -115,94 +100,24 @@ class Bandwidth(Stage):
 
     @property
     def context_samples(self) -> int:
-        """Half of the time over which tones are told from noise, and the frames at its ends."""
-        return (self._smooth // 2 + 2) * self._frames.hop_length + 2 * self._frames.n_fft
+        """As much as the model needs."""
+        return self._treble.context_samples
 
     def apply(self, window: Wav, *, start: int) -> Wav:
         """Return the samples from `start` on, `[C, n]`, with the treble added."""
-        if self._added.stop <= self._added.start or self._reference.stop <= self._reference.start:
-            return self.span(window)
-        first = start - self.context_samples
-        spec = self._frames.analyse(window, first=first)
-        index = self._frames.indices(first, window.shape[1]).start
-        added = np.zeros_like(spec)
-        added[:, :, self._added] = self._carrier(spec, index) * self._level(spec)
-        treble = self._frames.synthesise(added, first=first, length=window.shape[1])
+        treble = self._treble.treble(window, first=start - self.context_samples)
         return self.span(window) + self.span(treble)
 
-    def _level(self, spec: Spec) -> Levels:
-        """Return the magnitude that belongs above the crossover, `[C, N, K]`."""
-        power = _power(spec[:, :, self._reference]).mean(axis=2)
-        hz = np.arange(self._added.start, self._added.stop) * self._bin_hz
-        slope_db = self.settings["slope_db_per_khz"] * (hz - self._reference_hz) / 1000
-        rise = (hz - self.settings["crossover_hz"] - 2 * self._bin_hz) / (2 * self._bin_hz)
-        shape = 10 ** (slope_db / 20) * np.clip(rise, 0.0, 1.0) * self.settings["amount"]
-        # The gate looks at 43 ms, so that it opens for a sound and not for a fluctuation.
-        smooth = uniform_filter1d(power, 13, axis=1, mode="nearest")
-        density_db = 10 * np.log10(np.maximum(smooth / (3 / 8 * self._frames.n_fft), 1e-20))
-        over_db = density_db - self.settings["rms_db"] - self.settings["gate_db"]
-        gate = np.clip(over_db / GATE_WIDTH_DB + 0.5, 0.0, 1.0)
-        gate = gate * gate * (3 - 2 * gate)
-        wanted = (power * gate**2)[:, :, None] * shape.astype(np.float32) ** 2
-        # Around the ceiling something is left: add what is missing, no hole, no bump at the seam.
-        left = uniform_filter1d(_power(spec[:, :, self._added]), 13, axis=1, mode="nearest")
-        return np.asarray(np.sqrt(np.maximum(wanted - left, 0.0)), np.float32)
 
-    def _carrier(self, spec: Spec, index: int) -> Spec:
-        """Return what to shape, `[C, N, K]`, mean power 1: noise and the band below, moved up."""
-        source = self._source_bins()
-        low, high = int(source.min()), int(source.max()) + 1
-        power = _power(spec[:, :, low:high])
-        envelope = uniform_filter1d(power, min(13, high - low), axis=2, mode="nearest")
-        tones = spec[:, :, low:high] / np.sqrt(np.maximum(envelope, 1e-20))
-        tonal = self._tonality(spec)[:, :, None]
-        noise = self._noise(spec.shape[0], spec.shape[1], index)
-        carrier = np.sqrt(tonal) * tones[:, :, source - low] + np.sqrt(1 - tonal) * noise
-        return carrier.astype(np.complex64)
-
-    def _source_bins(self) -> NDArray[np.int64]:
-        """Return for each added bin the bin below the crossover that it is copied from.
-
-        Moved by a multiple of 4 bins a copy keeps its phase from frame to frame: the hop is a
-        quarter of the frame.
-        """
-        target = np.arange(self._added.start, self._added.stop)
-        move = max(4, int(0.42 * self.settings["crossover_hz"] / self._bin_hz) // 4 * 4)
-        times = np.ceil((target - self._added.start + 1) / move).astype(int)
-        return np.asarray(np.maximum(target - times * move, 1), np.int64)
-
-    def _tonality(self, spec: Spec) -> Levels:
-        """Return how tonal the reference band is, `[C, N]`, 0 for noise to 1 for steady tones.
-
-        One minus the spectral flatness of its power, averaged over 0.1 s: noise averages out flat.
-        """
-        power = uniform_filter1d(
-            _power(spec[:, :, self._reference]), self._smooth, axis=1, mode="nearest"
-        )
-        power = np.maximum(power, 1e-20)  # a running sum in float32 can fall below zero
-        flatness = np.exp(np.log(power).mean(axis=2)) / power.mean(axis=2)
-        # Nine independent frames of noise average to a flatness of about 0.9.
-        return np.asarray(np.clip((0.9 - flatness) / 0.6, 0.0, 1.0), np.float32)
-
-    def _noise(self, channels: int, frames: int, index: int) -> Spec:
-        """Return noise `[C, N, K]`, mean power 1 after overlap-add, for frames from `index` on."""
-        count = self._added.stop - self._added.start
-        tiles = []
-        first = index // NOISE_TILE_FRAMES
-        for tile in range(first, (index + frames - 1) // NOISE_TILE_FRAMES + 1):
-            random = np.random.Generator(np.random.Philox(key=[tile + 1, 0x6E697469]))
-            shape = (NOISE_TILE_FRAMES, channels, count, 2)
-            tiles.append(random.standard_normal(shape, np.float32))
-        noise = np.concatenate(tiles)[index - first * NOISE_TILE_FRAMES :][:frames]
-        complex_noise = noise.view(np.complex64)[..., 0] * np.float32(NOISE_GAIN / np.sqrt(2))
-        return np.ascontiguousarray(complex_noise.transpose(1, 0, 2))
+def better_model(model: str, ceiling_hz: float) -> str:
+    """Return ``rule`` or ``learned``: what is asked for, or what is better at this ceiling."""
+    if model != "auto":
+        return model
+    low, high = LEARNED_HZ
+    return "learned" if low <= ceiling_hz <= high else "rule"
 
 
 def _slope(details: Settings, usual_db_per_khz: float) -> float:
     """Return how fast the level falls above the ceiling, from how fast it falls below, dB/kHz."""
     steeper = min(0.0, details["fall_db_per_khz"] - STEEP_DB_PER_KHZ)
     return float(max(-20.0, usual_db_per_khz + STEEPENING * steeper))
-
-
-def _power(spec: Spec) -> Levels:
-    return spec.real**2 + spec.imag**2

@@ -1,0 +1,92 @@
+"""What a predicted level is laid on: noise that beats with the music, and its own tones moved up.
+
+Both have mean power 1 per bin, so a level times a carrier is a spectrum.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from nitido.spectral import Frames, Spec
+from nitido.wav import Wav
+
+NOISE_TILE_SAMPLES = 65_536  # one random generator each, so noise does not depend on the cutting
+ATTACK_SECONDS = 0.003  # how fast the noise follows the music
+# A frame's level is the power under a squared Hann window, and is laid on the sound under another:
+# as much smoothing as two running means of this share of n_fft.
+SLOW_SHARE = 0.53
+BEAT_LIMITS = (0.05, 5.0)
+WHITE_BINS = 17  # over which a tone's surroundings are levelled before it is copied
+MOVES = (0.32, 0.62)  # of the crossover: how far tones are moved up at a time
+GRID_FRAMES = 13  # over which the grid of the partials is looked for, 0.14 s
+
+
+def noise(samples: int, *, channels: int, start: int) -> Wav:
+    """Return white noise of power 1 `[C, samples]`, the same for the same place of the piece."""
+    first, last = start // NOISE_TILE_SAMPLES, (start + samples - 1) // NOISE_TILE_SAMPLES
+    tiles = []
+    for tile in range(first, last + 1):
+        random = np.random.Generator(np.random.Philox(key=[tile + 2**20, 0x6E697469]))
+        tiles.append(random.standard_normal((NOISE_TILE_SAMPLES, channels), np.float32))
+    offset = start - first * NOISE_TILE_SAMPLES
+    return np.ascontiguousarray(np.concatenate(tiles)[offset : offset + samples].T)
+
+
+def beat(spec: Spec, band: slice, frames: Frames, *, first: int, length: int) -> Wav:
+    """Return how the sound of a band swells and fades within a frame, `[C, length]`, about 1.
+
+    Its level over 3 ms, over its level within one frame: what a frame's level does not tell.
+    """
+    alone = np.zeros_like(spec)
+    alone[:, :, band] = spec[:, :, band]
+    power = frames.synthesise(alone, first=first, length=length).astype(np.float64) ** 2
+    fast = max(1, round(ATTACK_SECONDS * 23.4 * frames.n_fft))  # 23.4 frames of n_fft per second
+    near = np.maximum(uniform_filter1d(power, fast, axis=1), 0)
+    slow = round(SLOW_SHARE * frames.n_fft)
+    wide = uniform_filter1d(uniform_filter1d(power, slow, axis=1), slow, axis=1)
+    wide = np.maximum(wide, 0)
+    ratio = np.sqrt((near + 1e-14) / (wide + 1e-14))
+    return np.clip(ratio, *BEAT_LIMITS).astype(np.float32)
+
+
+def moved_up(spec: Spec, added: slice, crossover: int, frames: Frames, *, index: int) -> Spec:
+    """Return the tones below bin `crossover`, copied up to the bins `added`, `[C, N, K]`.
+
+    Each frame's copies are moved by a multiple of the distance at which its partials repeat, so
+    that harmonics go on in line. A copy moved by s bins turns by 2π s hop / n_fft per frame: with
+    that phase it is the same tone, only higher.
+
+    Args:
+        spec: `[C, N, F]`.
+        added: bins to fill.
+        crossover: bin below which the sound is there.
+        frames: of `spec`.
+        index: of its first frame.
+    """
+    power = spec.real[:, :, :crossover] ** 2 + spec.imag[:, :, :crossover] ** 2
+    around = uniform_filter1d(power, WHITE_BINS, axis=2, mode="nearest")
+    white = spec[:, :, :crossover] / np.sqrt(np.maximum(around, 1e-20))
+    move = _moves(np.abs(white), crossover)[:, :, None]  # [C, N, 1]
+    target = np.arange(added.start, added.stop)
+    times = -(-(target + 1 - crossover) // move)  # so often that the source lies below
+    source = np.maximum(target - times * move, 1)
+    copied = np.take_along_axis(white, source, axis=2)
+    number = index + np.arange(spec.shape[1])[None, :, None]
+    turns = (times * move * frames.hop_length * number) % frames.n_fft
+    phase = np.exp(2j * np.pi / frames.n_fft * np.arange(frames.n_fft)).astype(np.complex64)
+    return np.asarray(copied * phase[turns], np.complex64)
+
+
+def _moves(white: NDArray[np.float32], crossover: int) -> NDArray[np.int64]:
+    """Return by how many bins each frame's partials repeat best, `[C, N]`, in the legal range."""
+    low, high = (max(2, round(share * crossover)) for share in MOVES)
+    shape = np.minimum(white, 4.0)
+    shape = shape - shape.mean(axis=2, keepdims=True)
+    spectrum = scipy.fft.rfft(shape, scipy.fft.next_fast_len(2 * crossover, real=True), axis=2)
+    same = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2, axis=2)[:, :, low : high + 1]
+    overlap = crossover - np.arange(low, high + 1)
+    same = uniform_filter1d(same / np.sqrt(overlap), GRID_FRAMES, axis=1, mode="nearest")
+    return np.asarray(low + same.argmax(axis=2), np.int64)

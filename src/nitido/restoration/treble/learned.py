@@ -1,0 +1,207 @@
+"""The learned treble: a network tells the level of every band, presence and the share of tones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from nitido.restoration.stage import Settings
+from nitido.restoration.treble.carrier import beat, moved_up, noise
+from nitido.restoration.treble.levels import (
+    BANDS,
+    ENVELOPE_HZ,
+    ENVELOPES,
+    PER_ENVELOPE,
+    Levels,
+    band_levels,
+    crossover_band,
+    density,
+    envelopes,
+    frames_at,
+    network_input,
+    opened,
+    reference_band,
+)
+from nitido.spectral import Spec, band
+from nitido.wav import Wav
+
+TOP_HZ = 22_000.0
+# How far to go from the rule's level to the network's, where it is sure that there was sound. All
+# of the way is too far on music unlike what it was trained on. For the same reason the rule's gate,
+# not the network's presence, decides when there is treble at all (weights/bandwidth.md).
+TRUST = 0.5
+REFERENCE = (0.6, 1.0)  # of the crossover: the band that the noise beats with
+FADE_SECONDS = 0.005
+RISE_BINS = 2  # over which the treble sets in above the crossover: more leaves a hole
+GUARD_BINS = 2  # the main lobe of a Hann window reaches so far
+GATE_FRAMES = 3  # over which the level is taken that opens the gate
+FILL_WIDTH = 0.3  # of the probability around one half
+HOLES_FROM_HZ = 2_000.0
+HOLE_DB = -55.0  # a band that is fainter may be a hole, dB re white noise of the piece's RMS
+HOLE_DEPTH_DB = 12.0  # and is one where the network says so much more
+SMOOTH_BINS = 25  # over which what is left above the crossover is measured
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says, frame by frame.
+
+    Attributes:
+        level: `[C, N, 64]`, dB re white noise of the piece's RMS.
+        presence: `[C, N, 64]`, probability.
+        tonality: `[C, N, 64]`, 0 to 1.
+        gate: `[C, N, 64]`, gain of what is added above the crossover.
+    """
+
+    level: Levels
+    presence: Levels
+    tonality: Levels
+    gate: Levels
+
+
+class LearnedTreble:
+    """Adds treble above a crossover as a network predicts it."""
+
+    def __init__(self, session: Any, settings: Settings, *, sample_rate: int, samples: int) -> None:
+        """Bind the network to a piece, with the settings of the stage ``bandwidth``."""
+        self._session = session
+        self._samples = samples
+        self._rate = sample_rate
+        self._amount = settings["amount"]
+        self._crossover_hz = crossover_hz = settings["crossover_hz"]
+        self._rms_db = settings["rms_db"]
+        self._gate_db = settings["gate_db"]
+        self._frames = frames_at(sample_rate)
+        self._bin_hz = sample_rate / self._frames.n_fft
+        self._crossover = int(crossover_hz / self._bin_hz)
+        top = min(TOP_HZ, 0.46 * sample_rate)
+        low = (self._crossover + GUARD_BINS + 1) * self._bin_hz
+        self._added = band(low, top, n_fft=self._frames.n_fft, sample_rate=sample_rate)
+        self._fills = settings["holes"]
+        bottom = min(HOLES_FROM_HZ, crossover_hz) / self._bin_hz
+        self._inside = slice(int(bottom), self._crossover - GUARD_BINS)
+        meta = session.get_modelmeta().custom_metadata_map
+        self._reach_frames = int(meta["context_frames"])
+
+    @property
+    def context_samples(self) -> int:
+        """The network's reach, and the frames at its ends."""
+        return (self._reach_frames + 10) * self._frames.hop_length + 2 * self._frames.n_fft
+
+    def treble(self, window: Wav, *, first: int) -> Wav:
+        """Return what to add to a window `[C, T]` whose first sample is `first` of the piece."""
+        spec = self._frames.analyse(window, first=first)
+        if not spec.shape[1] or self._added.stop <= self._added.start:
+            return np.zeros_like(window)
+        index = self._frames.indices(first, window.shape[1]).start
+        levels = band_levels(spec, sample_rate=self._rate, rms_db=self._rms_db)
+        predicted = self.predict(levels)
+        hiss = self._hiss(spec, window, first)
+        tones = moved_up(spec, self._added, self._crossover, self._frames, index=index)
+        share = self._over_bins(predicted.tonality, self._added)
+        carrier = np.sqrt(share) * tones + np.sqrt(1 - share) * hiss[:, :, self._added]
+        added = np.zeros_like(spec)
+        added[:, :, self._added] = carrier * self._above(spec, predicted)
+        if self._fills:
+            added[:, :, self._inside] = hiss[:, :, self._inside] * self._holes(levels, predicted)
+        wav = self._frames.synthesise(added, first=first, length=window.shape[1])
+        return wav * self._ends(first, window.shape[1])
+
+    def _ends(self, first: int, length: int) -> Levels:
+        """Return the gain of the treble, `[T]`: a piece that begins or ends loud gets no click."""
+        at = np.arange(first, first + length)
+        inside = np.minimum(at, self._samples - 1 - at) / (FADE_SECONDS * self._rate)
+        return np.asarray(self._amount * np.sin(np.pi / 2 * np.clip(inside, 0, 1)) ** 2, np.float32)
+
+    def predict(self, levels: Levels) -> Prediction:
+        """Return what the network makes of levels `[C, N, 256]`."""
+        crossover = crossover_band(self._crossover_hz)
+        seen = network_input(levels, crossover)
+        out = self._session.run(None, {"seen": seen.transpose(0, 2, 1).astype(np.float32)})[0]
+        said, presence, tonality = np.split(out.transpose(0, 2, 1), 3, axis=2)
+        rule = seen[:, :, 2 * BANDS :]
+        there = _sigmoid(presence)
+        reference = self._reference(levels, crossover)
+        empty = self._emptied(reference, there, crossover)[:, :, None]
+        below = np.arange(ENVELOPES) < crossover // PER_ENVELOPE
+        trust = np.where(below, 1.0, np.where(empty, 1.0, TRUST) * there)
+        level = np.asarray(20 * (rule + trust * (said - rule)), np.float32)
+        by_rule = opened(reference, self._gate_db)[:, :, None]
+        gate = np.asarray(np.where(empty, _filled(there), by_rule), np.float32)
+        return Prediction(level, there, _sigmoid(tonality), gate)
+
+    def _emptied(self, reference: Levels, there: Levels, crossover: int) -> NDArray[np.bool_]:
+        """Return whether the band below the ceiling is itself a hole, `[C, N]`.
+
+        Then it says nothing about what was above, and the network alone decides.
+        """
+        first, last = reference_band(crossover) // PER_ENVELOPE, crossover // PER_ENVELOPE
+        sure = there[:, :, first : max(last, first + 1)].mean(axis=2) > 0.5
+        return np.asarray(self._fills & (reference < HOLE_DB) & sure)
+
+    def _reference(self, levels: Levels, crossover: int) -> Levels:
+        """Return the level just below the ceiling, `[C, N]`, over 32 ms, dB."""
+        low = reference_band(crossover)
+        power = (10 ** (levels[:, :, low:crossover] / 10)).mean(axis=2)
+        smooth = uniform_filter1d(power, GATE_FRAMES, axis=1, mode="nearest")
+        return np.asarray(10 * np.log10(np.maximum(smooth, 1e-10)), np.float32)
+
+    def _above(self, spec: Spec, predicted: Prediction) -> Levels:
+        """Return the magnitude that belongs above the crossover, `[C, N, K]`."""
+        count = self._added.stop - self._added.start
+        rise = np.clip((np.arange(count) + 1) / RISE_BINS, 0, 1)
+        wanted = (
+            self._power(predicted.level, self._added)
+            * (self._over_bins(predicted.gate, self._added) * rise) ** 2
+        )
+        power = spec.real[:, :, self._added] ** 2 + spec.imag[:, :, self._added] ** 2
+        left = uniform_filter1d(power, SMOOTH_BINS, axis=2, mode="nearest")
+        return np.asarray(np.sqrt(np.maximum(wanted - left, 0)), np.float32)
+
+    def _holes(self, levels: Levels, predicted: Prediction) -> Levels:
+        """Return the magnitude that belongs into holes below the crossover, `[C, N, K]`.
+
+        A hole is a band in which a coder left next to nothing although the network says that there
+        was sound. Elsewhere it is exactly 0: what the coder kept is not touched.
+        """
+        heard = envelopes(levels)
+        hole = (heard < HOLE_DB) & (heard < predicted.level - HOLE_DEPTH_DB)
+        gate = np.where(hole, _filled(predicted.presence), 0)
+        bands = (np.arange(self._inside.start, self._inside.stop) * self._bin_hz) // ENVELOPE_HZ
+        return np.sqrt(self._power(predicted.level, self._inside)) * gate[:, :, bands.astype(int)]
+
+    def _hiss(self, spec: Spec, window: Wav, first: int) -> Spec:
+        """Return noise that beats with the music, `[C, N, F]`, mean power 1."""
+        channels, length = window.shape
+        low, high = (int(share * self._crossover) for share in REFERENCE)
+        swell = beat(spec, slice(low, high), self._frames, first=first, length=length)
+        white = noise(length, channels=channels, start=first) * swell
+        scale = np.float32(1 / np.sqrt(3 / 8 * self._frames.n_fft))
+        return self._frames.analyse(white * scale, first=first)
+
+    def _power(self, level: Levels, bins: slice) -> Levels:
+        """Return the power of bins, `[C, N, K]`, from levels in the 64 bands, dB."""
+        unit = density(self._rate, self._frames.n_fft) * 10 ** (self._rms_db / 10)
+        return np.asarray(unit * 10 ** (self._over_bins(level, bins) / 10), np.float32)
+
+    def _over_bins(self, bands: Levels, bins: slice) -> Levels:
+        """Return values of the 64 bands at bins, `[C, N, K]`, straight between their centres."""
+        hz = np.arange(bins.start, bins.stop) * self._bin_hz
+        at = np.clip(hz / ENVELOPE_HZ - 0.5, 0, ENVELOPES - 1)
+        low = np.minimum(at.astype(int), ENVELOPES - 2)
+        part = (at - low).astype(np.float32)
+        return np.asarray(bands[:, :, low] * (1 - part) + bands[:, :, low + 1] * part, np.float32)
+
+
+def _filled(presence: Levels) -> Levels:
+    """Return the gain of a hole's filling, 0 to 1, for a probability: a steep step at one half."""
+    share = np.clip((presence - 0.5) / FILL_WIDTH + 0.5, 0, 1)
+    return np.asarray(share * share * (3 - 2 * share), np.float32)
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> Levels:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)

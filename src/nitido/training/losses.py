@@ -1,0 +1,51 @@
+"""What the network is asked for: the median level where there is sound, and where there is any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nitido.restoration.treble.levels import ENVELOPES
+from nitido.training.network import GATE_DB
+
+TONALITY_WEIGHT = 0.5
+PRESENCE_WEIGHT = 0.3
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What was there, for a batch.
+
+    Attributes:
+        level: `[B, 64, N]`, units of 20 dB.
+        tonality: `[B, 64, N]`, 0 to 1.
+        weight: `[B, 64, N]`, 0 where nothing is known or nothing is asked.
+    """
+
+    level: Tensor
+    tonality: Tensor
+    weight: Tensor
+
+
+def losses(out: Tensor, targets: Targets) -> dict[str, Tensor]:
+    """Return the losses of an output `[B, 192, N]`; their sum is what is trained on.
+
+    `level`: mean absolute error where the sound is above the gate, in units of 20 dB: its best
+    answer is the median, and faint sound that is missed or added counts in `presence` instead.
+    `presence`: cross-entropy of there being sound above the gate. `tonality`: mean absolute error.
+    """
+    level, presence, tonality = out.float().split(ENVELOPES, dim=1)
+    there = (targets.level > GATE_DB / 20).float()
+    sounding = targets.weight * there
+    asked = targets.weight.sum().clamp_min(1.0)
+    entropy = functional.binary_cross_entropy_with_logits(presence, there, reduction="none")
+    return {
+        "level": (sounding * (level - targets.level).abs()).sum() / sounding.sum().clamp_min(1.0),
+        "presence": PRESENCE_WEIGHT * (targets.weight * entropy).sum() / asked,
+        "tonality": TONALITY_WEIGHT
+        * (sounding * (torch.sigmoid(tonality) - targets.tonality).abs()).sum()
+        / sounding.sum().clamp_min(1.0),
+    }

@@ -1,0 +1,143 @@
+"""Clean full-band music from MIDI: files, or random pieces, played by FluidSynth on a SoundFont."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nitido.errors import ConfigError, MissingExtraError
+from nitido.optional import load
+
+RATE = 48_000
+# General MIDI programs by what they do in a piece.
+CHORDS = (0, 4, 5, 16, 24, 25, 27, 29, 30, 48, 50, 61, 80, 88, 90)
+BASSES = (32, 33, 34, 36, 38, 39)
+LEADS = (0, 11, 24, 40, 56, 60, 65, 68, 73, 79, 80, 81, 84)
+SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10))
+KICK, SNARE, HAT, OPEN_HAT, CRASH, RIDE, SHAKER = 36, 38, 42, 46, 49, 51, 82
+TICKS = 480
+ALL_SOUND_OFF = 120
+LIMIT_SECONDS = 300  # FluidSynth takes a tenth of a piece's length
+
+
+def render_midi(midi: Path, wav: Path, *, soundfont: Path, seconds: float) -> None:
+    """Write a WAV file of 48 kHz with the first `seconds` of a MIDI file.
+
+    Raises:
+        MissingExtraError: the fluidsynth program or mido is not installed.
+        ConfigError: no such SoundFont, or the file is no MIDI file.
+    """
+    program = shutil.which("fluidsynth")
+    if program is None:
+        raise MissingExtraError("Rendering MIDI needs FluidSynth: apt install fluidsynth.")
+    if not soundfont.is_file():
+        raise ConfigError(f"There is no SoundFont {soundfont}; apt install fluid-soundfont-gm.")
+    wav.parent.mkdir(parents=True, exist_ok=True)
+    short, part = wav.with_suffix(".mid"), wav.with_suffix(".part.wav")
+    _shortened(midi, seconds).save(short)
+    command = [program, "-ni", "-q", "-g", "0.5", "-r", str(RATE), "-O", "float"]
+    command += ["-T", "wav", "-F", str(part), str(soundfont), str(short)]
+    quiet = subprocess.DEVNULL
+    subprocess.run(command, check=True, stdout=quiet, stderr=quiet, timeout=LIMIT_SECONDS)
+    short.unlink()
+    part.replace(wav)
+
+
+def _shortened(midi: Path, seconds: float) -> Any:
+    mido = load("mido", need="Reading MIDI", remedy="pip install 'nitido[train]'")
+    try:
+        song = mido.MidiFile(midi, clip=True)
+        messages = list(song)  # with times in seconds
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise ConfigError(f"{midi.name} is no MIDI file: {error}.") from None
+    track, now, written = mido.MidiTrack(), 0.0, 0.0
+    for message in messages:
+        now += message.time
+        if now > seconds:
+            break
+        if not message.is_meta:
+            track.append(message.copy(time=_ticks(now - written)))
+            written = now
+    for channel in range(16):  # or FluidSynth plays what still sounds for ever
+        off = {"channel": channel, "control": ALL_SOUND_OFF}
+        rest = _ticks(min(now, seconds) - written) if channel == 0 else 0
+        track.append(mido.Message("control_change", **off, time=rest))
+    return mido.MidiFile(tracks=[track], ticks_per_beat=TICKS)
+
+
+def _ticks(seconds: float) -> int:
+    """Return a time in ticks at the tempo of a file that names none, 120 beats a minute."""
+    return round(max(seconds, 0.0) * 2 * TICKS)
+
+
+def random_piece(path: Path, *, seed: int, seconds: float) -> None:
+    """Write a MIDI file with a random piece: chords, bass, lead and drums, some of them silent.
+
+    No composer's work: it only has to have instruments, chords and rhythm together.
+    """
+    mido = load("mido", need="Writing MIDI", remedy="pip install 'nitido[train]'")
+    rng = np.random.default_rng(seed)
+    beat_seconds = 60 / rng.uniform(70, 170)
+    bars = max(1, int(seconds / beat_seconds / 4))
+    notes: list[tuple[float, float, int, int, int]] = []  # beat, beats, channel, key, velocity
+    scale, key = SCALES[rng.integers(len(SCALES))], int(rng.integers(12))
+
+    def pitch(degree: int, octave: int) -> int:
+        return 12 * (octave + degree // 7) + key + scale[degree % 7]
+
+    pattern = rng.random((4, 16)) < np.array([[0.2], [0.12], [0.55], [0.1]])
+    parts = rng.random(4) < 0.85  # chords, bass, lead, drums
+    for bar in range(bars):
+        root = int(rng.integers(7))
+        start = 4.0 * bar
+        if parts[0]:
+            cuts = int(rng.choice([1, 2, 4, 8]))
+            for cut in range(cuts):
+                for third in (0, 2, 4, 6)[: int(rng.integers(3, 5))]:
+                    length = 4 / cuts * rng.uniform(0.5, 1)
+                    notes.append((start + 4 * cut / cuts, length, 0, pitch(root + third, 5), 80))
+        if parts[1]:
+            for eighth in np.flatnonzero(rng.random(8) < 0.6):
+                notes.append((start + eighth / 2, 0.45, 1, pitch(root, 3), 100))
+        if parts[2]:
+            for eighth in np.flatnonzero(rng.random(8) < 0.5):
+                degree = root + int(rng.integers(-3, 8))
+                notes.append((start + eighth / 2, rng.uniform(0.3, 1.5), 2, pitch(degree, 6), 95))
+        if parts[3]:
+            for drum, row in zip((KICK, SNARE, HAT, OPEN_HAT), pattern, strict=True):
+                for step in np.flatnonzero(row):
+                    velocity = int(rng.integers(50, 120))
+                    notes.append((start + step / 4, 0.2, 9, drum, velocity))
+            if bar % 4 == 0:
+                notes.append((start, 1.0, 9, int(rng.choice([CRASH, RIDE, SHAKER])), 100))
+    programs = [int(rng.choice(group)) for group in (CHORDS, BASSES, LEADS)]
+    _save(mido, path, notes, programs, beat_seconds)
+
+
+def _save(
+    mido: Any,
+    path: Path,
+    notes: list[tuple[float, float, int, int, int]],
+    programs: list[int],
+    beat_seconds: float,
+) -> None:
+    track = mido.MidiTrack()
+    track.append(mido.MetaMessage("set_tempo", tempo=round(beat_seconds * 1e6)))
+    for channel, program in enumerate(programs):
+        track.append(mido.Message("program_change", channel=channel, program=program))
+    events = []
+    for beat, beats, channel, key, velocity in notes:
+        events.append((round(beat * TICKS), 1, channel, key, velocity))
+        events.append((round((beat + beats) * TICKS), 0, channel, key, 0))
+    now = 0
+    for tick, _, channel, key, velocity in sorted(events):
+        note = min(max(key, 0), 127)
+        kind = {"type": "note_on", "channel": channel, "note": note, "velocity": velocity}
+        track.append(mido.Message(**kind, time=tick - now))
+        now = tick
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mido.MidiFile(tracks=[track], ticks_per_beat=TICKS).save(path)

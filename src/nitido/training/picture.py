@@ -1,0 +1,32 @@
+"""The course of a training as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nitido.training.judge import CEILINGS_HZ, CODED
+
+
+def draw_history(history: Sequence[dict[str, float]], path: Path) -> None:
+    """Write a picture of the validation errors over the steps, the rule's dashed beside them."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    steps = [line["step"] for line in history]
+    names = [f"{hz / 1000:g}-khz" for hz in CEILINGS_HZ] + [CODED]
+    for number, name in enumerate(names):
+        if name in history[-1]:
+            colour = f"C{number}"
+            axes.plot(steps, [line[name] for line in history], color=colour, label=name)
+            axes.axhline(history[-1][f"{name}-rule"], color=colour, linestyle="--", linewidth=0.8)
+    axes.set_xlabel("step")
+    axes.set_ylabel("error above the ceiling, dB (dashed: the rule)")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    part = path.with_name(f".{path.name}")
+    figure.savefig(part, format="png", dpi=100)
+    part.replace(path)

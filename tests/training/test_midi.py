@@ -1,0 +1,53 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from nitido.errors import ConfigError, MissingExtraError
+from nitido.training.midi import random_piece, render_midi
+
+mido = pytest.importorskip("mido")
+SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
+
+
+def test_random_pieces_differ_by_seed_and_repeat_by_seed(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.mid" for name in ("a", "b", "c")]
+    for path, seed in zip(paths, (1, 1, 2), strict=True):
+        random_piece(path, seed=seed, seconds=10)
+    one, same, other = (path.read_bytes() for path in paths)
+    assert one == same
+    assert one != other
+
+
+def test_a_random_piece_has_several_instruments_and_the_wanted_length(tmp_path: Path) -> None:
+    random_piece(tmp_path / "p.mid", seed=5, seconds=20)
+    song = mido.MidiFile(tmp_path / "p.mid")
+    channels = {m.channel for m in song if m.type == "note_on" and m.velocity}
+    assert len(channels) >= 3
+    assert 10 < song.length < 25
+
+
+@pytest.mark.skipif(
+    shutil.which("fluidsynth") is None or not SOUNDFONT.is_file(), reason="no FluidSynth here"
+)
+def test_a_note_that_never_ends_does_not_ring_for_ever(tmp_path: Path) -> None:
+    track = mido.MidiTrack()
+    track.append(mido.Message("program_change", program=16))
+    track.append(mido.Message("note_on", note=60, velocity=100, time=0))
+    track.append(mido.Message("note_off", note=60, time=480 * 60))
+    mido.MidiFile(tracks=[track]).save(tmp_path / "organ.mid")
+    render_midi(tmp_path / "organ.mid", tmp_path / "organ.wav", soundfont=SOUNDFONT, seconds=2.0)
+    wav, rate = sf.read(tmp_path / "organ.wav")
+    assert rate == 48_000
+    assert np.abs(wav[rate : 2 * rate]).max() > 0.01
+    assert len(wav) < 6 * rate
+
+
+def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises((ConfigError, MissingExtraError), match="apt install"):
+        render_midi(tmp_path / "a.mid", tmp_path / "a.wav", soundfont=tmp_path / "x", seconds=1)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(MissingExtraError, match="apt install fluidsynth"):
+        render_midi(tmp_path / "a.mid", tmp_path / "a.wav", soundfont=SOUNDFONT, seconds=1)
