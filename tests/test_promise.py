@@ -50,9 +50,9 @@ def at_result_rate(wav: Wav, rate: int) -> Wav:
 
 
 @lru_cache(maxsize=1)
-def restored(folder: Path, preset: str = "musicgen") -> dict[str, Case]:
+def restored(folder: Path, preset: str = "musicgen", every: int = 1) -> dict[str, Case]:
     cases = {}
-    for path in sorted(folder.glob("musicgen/*")):
+    for path in sorted(folder.glob("musicgen/*"))[::every]:
         wav, rate = read(path)
         result = nitido.restore(wav, sample_rate=rate, preset=preset)
         before = at_result_rate(wav, rate)
@@ -177,5 +177,5 @@ def test_a_lost_top_octave_comes_back_at_about_its_level(shared_audio: Path) -> 
 
 
 def test_gentle_keeps_even_closer_to_the_input(shared_audio: Path) -> None:
-    ratios = [protected_db(case) for case in restored(shared_audio, "gentle").values()]
+    ratios = [protected_db(case) for case in restored(shared_audio, "gentle", every=3).values()]
     assert np.mean(ratios) >= 30

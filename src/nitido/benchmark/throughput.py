@@ -56,7 +56,7 @@ class Throughput:
         return Table("throughput", ("at work", "times real time", "of workers × one core"), rows)
 
 
-def measure(*, workers: int, pieces: int = 8, seconds: float = 30.0) -> Throughput:
+def measure(*, workers: int, pieces: int = 24, seconds: float = 30.0) -> Throughput:
     """Restore the same pieces by one worker and by many.
 
     Args:
