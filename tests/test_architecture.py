@@ -17,7 +17,7 @@ SOURCE = Path(nitido.__file__).parent
 LAYERS = (
     ("errors", "version"),
     ("optional",),
-    ("wav",),
+    ("cores", "wav"),
     ("chunks", "spectral"),
     ("audio", "weights"),
     ("diagnosis", "degradation", "metrics", "separation"),

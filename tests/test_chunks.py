@@ -67,7 +67,9 @@ def test_nothing_joined_has_the_channels_asked_for():
     assert join([], channels=6).shape == (6, 0)
 
 
-def test_working_ahead_changes_nothing_but_the_thread():
+@pytest.mark.parametrize(("cores", "working"), [(1, "MainThread"), (2, "nitido-ahead")])
+def test_working_ahead_needs_a_second_core_and_changes_nothing(monkeypatch, cores, working):
+    monkeypatch.setattr("nitido.chunks.usable_cores", lambda: cores)
     threads = set()
 
     def numbers():
@@ -76,7 +78,7 @@ def test_working_ahead_changes_nothing_but_the_thread():
             yield number
 
     assert list(ahead(numbers())) == list(range(50))
-    assert threads == {"nitido-ahead"}
+    assert threads == {working}
 
 
 def test_an_error_ahead_reaches_the_one_who_waits():
@@ -90,7 +92,8 @@ def test_an_error_ahead_reaches_the_one_who_waits():
         next(stream)
 
 
-def test_stopping_early_stops_the_thread():
+def test_stopping_early_stops_the_thread(monkeypatch):
+    monkeypatch.setattr("nitido.chunks.usable_cores", lambda: 2)
     before = threading.active_count()
     stream = ahead(iter(range(10**9)))
     next(stream)

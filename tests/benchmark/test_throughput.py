@@ -9,7 +9,7 @@ from nitido.benchmark.throughput import Throughput, measure
 
 
 def test_two_workers_that_do_twice_as_much_are_perfect() -> None:
-    result = Throughput(2, pieces=8, seconds=30.0, one=20.0, one_free=30.0, many=36.0)
+    result = Throughput(2, pieces=8, seconds=30.0, rounds=3, one=20.0, one_free=30.0, many=36.0)
     assert result.to_dict()["of_perfect"] == pytest.approx(0.9)
     assert result.table().rows[-1] == ("2 workers", "36.0×", "90 %")
 
@@ -20,14 +20,14 @@ def test_every_worker_gets_its_pieces_and_one_worker_one_core(
 ) -> None:
     runs: list[tuple[int, int, int]] = []
 
-    def restore_many(tasks: list[Task], *, workers: int) -> list[object]:
+    def run_pool(tasks: list[Task], *, workers: int, on_progress: object) -> list[object]:
         assert all(Path(task.source).exists() for task in tasks)
         runs.append((len(tasks), workers, len(os.sched_getaffinity(0))))
         return []
 
-    monkeypatch.setattr(throughput, "restore_many", restore_many)
+    monkeypatch.setattr(throughput, "run_pool", run_pool)
     before = os.sched_getaffinity(0)
-    measure(workers=3, pieces=2, seconds=1.0)
+    measure(workers=3, pieces=2, seconds=1.0, rounds=2)
     assert os.sched_getaffinity(0) == before
     every = len(before)
-    assert runs == [(1, 1, every), (2, 1, 1), (2, 1, every), (6, 3, every)]
+    assert runs == [(2, 1, 1), (2, 1, every), (6, 3, every)] * 2

@@ -16,7 +16,7 @@ from nitido.batch.pool import TRIES, lost
 from nitido.batch.run import OnProgress, Tally
 from nitido.batch.task import Outcome, Task
 from nitido.batch.work import attempt
-from nitido.batch.worker import one_thread_each
+from nitido.cores import use_one_core
 from nitido.errors import ConfigError
 from nitido.optional import load
 
@@ -43,7 +43,7 @@ class Restorer:
 
     def __init__(self, tries: Any) -> None:
         """Load what every piece needs; models stay loaded once a piece has asked for them."""
-        one_thread_each()
+        use_one_core()
         self._ray = load("ray", need="A cluster", remedy=REMEDY)
         self._tries = tries
         from nitido import api

@@ -22,6 +22,7 @@ from typing import Any
 from nitido.batch.claim import claim
 from nitido.batch.task import Outcome, Task, is_remote, one_line
 from nitido.batch.worker import SIGNALS, STOP, serve
+from nitido.cores import usable_cores
 from nitido.errors import AudioWriteError
 
 TRIES = 2
@@ -40,10 +41,12 @@ class _Turn:
 class _Worker:
     """A process, and the turn that it is at."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, crowded: bool) -> None:
         context = get_context("spawn")
         self.connection, end = context.Pipe()
-        self.process = context.Process(target=serve, args=(end,), daemon=True)
+        self.process = context.Process(
+            target=serve, args=(end,), kwargs={"crowded": crowded}, daemon=True
+        )
         with _signals_held():
             self.process.start()
         end.close()  # else the pipe would stay open when the process dies
@@ -117,7 +120,7 @@ def _employ(crew: list[_Worker], queue: deque[_Turn], tasks: Sequence[Task], wor
         if worker is None:
             if len(crew) >= workers:
                 return
-            worker = _Worker()
+            worker = _Worker(crowded=usable_cores() < 2 * workers)
             crew.append(worker)
         turn = queue.popleft()
         worker.begin(turn, tasks[turn.index])

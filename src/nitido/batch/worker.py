@@ -17,19 +17,25 @@ from typing import Any
 
 from nitido.batch.task import Task
 from nitido.batch.work import attempt
+from nitido.cores import use_one_core
 from nitido.errors import CancelledError
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP = "stop"
 SAY_SECONDS = 0.1  # between two words on how far a piece is
 TIDY_SECONDS = 2.0  # to leave nothing behind when the starting process has ended
 
 
-def serve(connection: Connection) -> None:
-    """Carry out tasks until there are no more."""
+def serve(connection: Connection, *, crowded: bool) -> None:
+    """Carry out tasks until there are no more.
+
+    Args:
+        connection: to whom gives them.
+        crowded: there are as many such processes as cores, or nearly: each uses one.
+    """
     _leave_signals_to_the_starter()
-    one_thread_each()
+    if crowded:
+        use_one_core()
     threading.Thread(target=_end_with_the_starter, daemon=True).start()
     while True:
         try:
@@ -40,11 +46,6 @@ def serve(connection: Connection) -> None:
             connection.send(("outcome", outcome))
         except (EOFError, OSError):  # the other end of the pipe is closed
             return
-
-
-def one_thread_each() -> None:
-    """Let numerical libraries that are loaded from now on use one thread in this process."""
-    os.environ.update(dict.fromkeys(THREADS, "1"))
 
 
 def _carry_out(connection: Connection, task: str, **options: Any) -> str:

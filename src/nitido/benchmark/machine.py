@@ -8,6 +8,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from nitido.cores import usable_cores
 from nitido.version import __version__
 
 LIBRARIES = (
@@ -43,8 +44,6 @@ def versions() -> dict[str, str]:
 
 def machine() -> str:
     """Return processor and system in words."""
-    from nitido.benchmark.run import cores
-
     name = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.is_file():
@@ -52,4 +51,4 @@ def machine() -> str:
             if line.startswith("model name"):
                 name = line.partition(":")[2].strip()
                 break
-    return f"{name}, {cores()} cores, {platform.system()}"
+    return f"{name}, {usable_cores()} cores, {platform.system()}"

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from multiprocessing import get_context
@@ -23,11 +21,11 @@ from nitido.audio import write, write_text
 from nitido.benchmark.clips import SAMPLE_RATE, Clip
 from nitido.benchmark.rivals import Restored, Rival, fingerprint
 from nitido.benchmark.tasks import TASKS, judge
+from nitido.cores import usable_cores, use_one_core
 from nitido.errors import AudioWriteError, ConfigError, NitidoError
 from nitido.wav import Wav
 
-NOT_MEASURED = {"cli", "report"}  # packages on which no figure depends
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+NOT_MEASURED = {"batch", "cli", "report", "training", "web"}  # packages on which no figure depends
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def _jobs(
 
 
 def _carry_out(jobs: Sequence[_Job], workers: int | None) -> Iterator[None]:
-    workers = min(workers or cores(), len(jobs))
+    workers = min(workers or usable_cores(), len(jobs))
     if workers < 2:
         for job in jobs:
             _work(job)
@@ -155,7 +153,8 @@ def _carry_out(jobs: Sequence[_Job], workers: int | None) -> Iterator[None]:
     # Alone: librosa compiles on first use, and two processes at once spoil each other's cache.
     _work(jobs[0])
     yield
-    with _single_threaded(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=use_one_core) as pool:
         try:
             yield from pool.map(_work, jobs[1:])
         except BaseException:
@@ -275,25 +274,3 @@ def code() -> str:
         if path.is_file() and path.suffix != ".pyc" and inside.parts[0] not in NOT_MEASURED:
             total.update(inside.as_posix().encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Keep each process to one core: there are as many of them as cores."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

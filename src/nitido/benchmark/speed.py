@@ -7,7 +7,6 @@ ratio holds on a busy machine as well.
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from nitido.api import restore
 from nitido.audio import write
 from nitido.benchmark.clips import Piece
 from nitido.benchmark.rivals import Rival
+from nitido.cores import usable_cores
 from nitido.degradation import add_comb, lower_ceiling, render
 from nitido.spectral import Frames
 from nitido.wav import Wav
@@ -140,7 +140,7 @@ def measure(*, seconds: float = 60.0, runs: int = 5, rivals: Sequence[Rival] = (
         seconds,
         statistics.median(restore_times),
         statistics.median(floor_times),
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        usable_cores(),
         statistics.median(busy),
         peak_memory_mib(piece),
         stages,

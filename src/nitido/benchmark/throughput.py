@@ -1,7 +1,9 @@
 """How much more several workers get through than one.
 
 One worker is kept on one core, and N may use all: a single restoration already overlaps reading and
-computing on two, so N free workers against one free worker would not be a fair question.
+computing on two, so N free workers against one free worker would not be a fair question. Each run
+starts its processes, as `nitido restore FOLDER` does. The runs take turns and the figures are
+medians: a machine is not equally fast from one minute to the next.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from typing import Any
 
-from nitido.batch.run import restore_many
+from nitido.batch.pool import run_pool
 from nitido.batch.task import Request, Task
 from nitido.benchmark.memory import write_piece
 from nitido.benchmark.tables import Table
@@ -27,16 +30,18 @@ class Throughput:
 
     Attributes:
         workers: at once.
-        pieces: for each worker.
+        pieces: for each worker, in each round.
         seconds: length of a piece.
+        rounds: of all three, in turn.
         one: seconds of audio per second, one worker on one core.
         one_free: the same, on all cores.
-        many: the same, all workers, the start of their processes included.
+        many: the same, all workers.
     """
 
     workers: int
     pieces: int
     seconds: float
+    rounds: int
     one: float
     one_free: float
     many: float
@@ -56,23 +61,27 @@ class Throughput:
         return Table("throughput", ("at work", "times real time", "of workers × one core"), rows)
 
 
-def measure(*, workers: int, pieces: int = 24, seconds: float = 30.0) -> Throughput:
+def measure(
+    *, workers: int, pieces: int = 16, seconds: float = 30.0, rounds: int = 3
+) -> Throughput:
     """Restore the same pieces by one worker and by many.
 
     Args:
         workers: processes.
-        pieces: for each of them.
+        pieces: for each of them, in each round.
         seconds: length of a piece, 48 kHz stereo.
+        rounds: of one worker on one core, one on all, and all workers, in turn.
     """
     with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
         source = Path(folder, "piece.wav")
         write_piece(source, seconds / 60)
-        _rate(source, 1, 1)  # everything is loaded
-        with _one_core():
-            one = _rate(source, pieces, 1)
-        one_free = _rate(source, pieces, 1)
-        many = _rate(source, pieces * workers, workers)
-    return Throughput(workers, pieces, seconds, one, one_free, many)
+        ones, free, many = [], [], []
+        for _ in range(rounds):
+            with _one_core():
+                ones.append(_rate(source, pieces, 1))
+            free.append(_rate(source, pieces, 1))
+            many.append(_rate(source, pieces * workers, workers))
+    return Throughput(workers, pieces, seconds, rounds, median(ones), median(free), median(many))
 
 
 def _rate(source: Path, pieces: int, workers: int) -> float:
@@ -80,7 +89,8 @@ def _rate(source: Path, pieces: int, workers: int) -> float:
     with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
         tasks = [Task(str(source), f"{folder}/{n}.wav", Request()) for n in range(pieces)]
         began = perf_counter()
-        done = sum(outcome.seconds for outcome in restore_many(tasks, workers=workers))
+        outcomes = run_pool(tasks, workers=workers, on_progress=lambda *_: None)
+        done = sum(outcome.seconds for _, outcome in outcomes)
         return done / (perf_counter() - began)
 
 

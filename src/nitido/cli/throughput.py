@@ -16,7 +16,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.option("--workers", type=click.IntRange(2), default=2, show_default=True, help="Processes.")
-@click.option("--pieces", type=click.IntRange(1), default=24, show_default=True, help="For each.")
+@click.option("--pieces", type=click.IntRange(1), default=16, show_default=True, help="For each.")
 @click.option(
     "--seconds",
     type=click.FloatRange(1.0, 3600.0),

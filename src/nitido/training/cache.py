@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from nitido.audio import write_text
 from nitido.benchmark.clips import read
-from nitido.benchmark.run import cores
+from nitido.cores import usable_cores
 from nitido.degradation import apply, draw
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.finding import Finding
@@ -96,7 +96,7 @@ def build_cache(
     jobs = [(work, config, root / f"{work.name}-{_key(work, config)}") for work in todo]
     due = [job for job in jobs if not (job[2] / "meta.json").is_file()]
     done = len(jobs) - len(due)
-    workers = min(cores(), max(len(due), 1))
+    workers = min(usable_cores(), max(len(due), 1))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for count, problem in enumerate(pool.map(_make, due)):
             if problem:
