@@ -42,10 +42,13 @@ def run_all(folder: Path, output: Path, **options: Any) -> list[Outcome]:
     return list(restore_many(tasks_of(folder, output, **options)))
 
 
-def start(*arguments: str, cwd: Path, **options: Any) -> subprocess.Popen[str]:
-    """Start `nitido restore` in a process group of its own, one thread for matrix products."""
+def start(*arguments: str, cwd: Path, before: str = "", **options: Any) -> subprocess.Popen[str]:
+    """Start `nitido restore` in a process group of its own, one thread for matrix products.
+
+    `before` is a program that its process runs first: it may break what lies below.
+    """
     return subprocess.Popen(
-        [*COMMAND, *arguments],
+        [sys.executable, "-c", f"{before}\n{PROGRAM}", "restore", *arguments],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,56 @@ def test_a_limit_on_the_size_of_files_is_one_clear_line(songs: Path, tmp_path: P
     (line,) = errors.splitlines()
     assert "larger than the file system allows" in line or "File too large" in line
     assert contents(tmp_path / "out") == {}
+
+
+def test_a_quota_is_one_clear_line(songs: Path, tmp_path: Path) -> None:
+    full = """
+import errno, os
+def fsync(file):
+    raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+os.fsync = fsync
+"""
+    status, _, errors = run("in/piece0.wav", "-o", "out/", cwd=tmp_path, before=full)
+    assert status == 1
+    (line,) = errors.splitlines()
+    assert "quota" in line.lower()
+    assert contents(tmp_path / "out") == {}
+
+
+def meanwhile(folder: Path, happen: Callable[[Path], object]) -> str:
+    """Let something happen to a long piece or its result in mid-work; return what is said."""
+    (song,) = make_pieces(folder / "in", 1, seconds=60.0)
+    process = start("in", "-o", "out/", cwd=folder)
+    wait_for_work(folder / "out", run=process)
+    happen(song)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 1
+    told = [line for line in errors.splitlines() if line.startswith("Error: ")]
+    assert "Traceback" not in errors
+    assert contents(folder / "out") == {}
+    return told[0]
+
+
+def test_an_input_cut_short_in_mid_work_is_one_clear_line(tmp_path: Path) -> None:
+    assert "piece0.wav" in meanwhile(tmp_path, lambda song: os.truncate(song, 100_000))
+
+
+def test_an_output_folder_that_is_removed_in_mid_work_is_one_clear_line(tmp_path: Path) -> None:
+    def remove(_: Path) -> None:
+        shutil.rmtree(tmp_path / "out")
+
+    assert "was removed while" in meanwhile(tmp_path, remove)
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(songs: Path, tmp_path: Path) -> None:
+    run_all(songs, tmp_path / "alone")
+    backwards = """
+import itertools, time
+times = itertools.count(2_000_000_000, -3600)
+time.time = lambda: float(next(times))
+"""
+    assert run("in", "-o", "out/", cwd=tmp_path, before=backwards)[0::2] == (0, "")
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
 
 
 def test_two_processes_at_once_on_the_same_folder_share_the_work(tmp_path: Path) -> None:

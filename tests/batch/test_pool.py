@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -66,10 +67,23 @@ def test_a_piece_that_kills_every_worker_is_given_up_and_the_others_are_made(
 
 
 def test_workers_end_when_the_run_is_given_up(songs: Path, out: Path) -> None:
-    outcomes = restore_many(tasks_of(songs, out), workers=2)
+    make_pieces(songs, 2, seconds=30.0)  # still at work when the short ones are done
+    outcomes = restore_many(tasks_of(songs, out)[::-1], workers=2)
     next(outcomes)
     process = wait_for_work(out)
     outcomes.close()
     assert process != os.getpid()
     assert not is_running(process)
     assert not any(name.startswith(".") for name in contents(out))
+
+
+def test_a_program_that_nobody_can_run_again_may_use_several_workers(
+    songs: Path, out: Path
+) -> None:
+    program = f"""
+from nitido.batch import Request, make_tasks, restore_many
+tasks = make_tasks([{str(songs)!r}], Request(), output={f"{out}/"!r})
+print(*[outcome.state for outcome in restore_many(tasks, workers=2)])
+"""
+    done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True)
+    assert (done.stdout.split(), done.stderr) == (["done"] * 4, "")

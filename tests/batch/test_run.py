@@ -2,7 +2,6 @@ import itertools
 import json
 import shutil
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -206,21 +205,6 @@ def during(songs: Path, out: Path, happen: Any, **options: Any) -> Outcome:
     return outcome
 
 
-def test_an_input_cut_short_while_it_is_read_is_one_clear_line(songs: Path, out: Path) -> None:
-    (song,) = make_pieces(songs / "below", 1, seconds=8.0)
-    (songs / "below" / "below" / "piece1.wav").unlink(missing_ok=True)
-    (songs / "below" / "piece1.wav").unlink()
-
-    def cut() -> None:
-        with song.open("r+b") as file:
-            file.truncate(100_000)
-
-    outcome = during(songs, out, cut)
-    assert outcome.state == "failed"
-    assert "piece0.wav" in str(outcome.error)
-    assert contents(out) == {}
-
-
 def test_an_input_that_changes_while_it_is_read_gives_no_result(songs: Path, out: Path) -> None:
     song = songs / "below" / "piece1.wav"
 
@@ -231,26 +215,6 @@ def test_an_input_that_changes_while_it_is_read_gives_no_result(songs: Path, out
     outcome = during(songs, out, add)
     assert "changed while it was at work" in str(outcome.error)
     assert contents(out) == {}
-
-
-def test_an_output_folder_that_is_removed_is_one_clear_line(songs: Path, out: Path) -> None:
-    outcome = during(songs, out, lambda: shutil.rmtree(out))
-    assert outcome.state == "failed"
-    assert "was removed while" in str(outcome.error)
-    assert not out.exists()
-
-
-def test_a_clock_that_goes_backwards_is_not_looked_at(
-    songs: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_all(songs, out.with_name("before"))
-    back = itertools.count(2_000_000_000, -3600)
-    monkeypatch.setattr(time, "time", lambda: float(next(back)))
-    outcomes = run_all(songs, out, resume=True)
-    assert states(outcomes) == ["done"] * 3
-    assert all(outcome.wall_seconds >= 0 for outcome in outcomes)
-    assert contents(out) == contents(out.with_name("before"))
-    assert states(run_all(songs, out, resume=True)) == ["unchanged"] * 3
 
 
 def test_an_old_result_is_up_to_date_whatever_its_date_is(songs: Path, out: Path) -> None:

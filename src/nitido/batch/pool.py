@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -47,7 +48,7 @@ class _Worker:
         self.process = context.Process(
             target=serve, args=(end,), kwargs={"crowded": crowded}, daemon=True
         )
-        with _signals_held():
+        with _signals_held(), _caller_not_run_again():
             self.process.start()
         end.close()  # else the pipe would stay open when the process dies
         self.turn: _Turn | None = None
@@ -197,3 +198,20 @@ def _signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _caller_not_run_again() -> Iterator[None]:
+    """Keep `multiprocessing` from running the caller's program in a process that is being started.
+
+    It would do so for functions that are defined there; a worker needs none. So a program needs no
+    `if __name__ == "__main__":`, and one that came over a pipe, which nobody can run again, works.
+    """
+    main = sys.modules["__main__"]
+    before = {name: value for name, value in vars(main).items() if name in ("__file__", "__spec__")}
+    vars(main).pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(before)

@@ -31,9 +31,7 @@ def restore_many(
 
     Args:
         tasks: the pieces; see `make_tasks` and `read_manifest`.
-        workers: processes, each with one thread for matrix products; 1 works in this process. The
-            starting program needs `if __name__ == "__main__":` around its call, as always with
-            `multiprocessing`.
+        workers: processes; 1 works in this process.
         fail_fast: stop at the first piece that fails.
         on_progress: called with a `Progress` now and then; what it raises stops the run.
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import click
 
+from nitido.batch.task import explain, one_line
 from nitido.cli.benchmark import benchmark
 from nitido.cli.compare import compare
 from nitido.cli.demo import demo
 from nitido.cli.diagnose import diagnose
 from nitido.cli.doctor import doctor
-from nitido.cli.each import explain
 from nitido.cli.generate import generate
 from nitido.cli.presets import presets
 from nitido.cli.restore import restore
@@ -31,7 +31,7 @@ class Failure(click.ClickException):
     """An error that ends the command, shown in one line."""
 
     def __init__(self, message: str, status: int) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(one_line(" ".join(message.split())))
         setattr(self, "exit_code", status)  # noqa: B010  declared for the class by click
 
 

@@ -12,8 +12,6 @@ from nitido.batch.task import explain, one_line
 from nitido.cli.output import print_json
 from nitido.errors import ConfigError
 
-__all__ = ["each", "explain"]
-
 Item = TypeVar("Item")
 
 
