@@ -1,5 +1,7 @@
 """The notebook runs from top to bottom, with small random checkpoints in the real formats."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ def test_the_notebook_tells_its_story_to_the_end(
     monkeypatch.setenv("NITIDO_MODEL", str(tmp_path / "musicgen"))
     monkeypatch.setenv("NITIDO_DEMUCS_REPO", str(tmp_path / "demucs"))
     monkeypatch.setenv("NITIDO_SECONDS", "2")
+    commands = str(Path(sys.executable).parent)  # where `nitido` is that belongs to this Python
+    monkeypatch.setenv("PATH", commands + os.pathsep + os.environ["PATH"])
     monkeypatch.chdir(tmp_path)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbclient.NotebookClient(notebook, timeout=110, kernel_name="python3").execute()
