@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from nitido.cores import use_one_core
+
 # Two workers that compile librosa's functions at once spoil each other's cache, which then crashes
 # whoever loads it: each keeps its own. Set before anything imports numba.
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "numba" / _WORKER)
-# Each worker has a core: threads of torch would only wait for each other.
+# Each worker has a core: threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    use_one_core()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from nitido.benchmark.memory import Memory, peak_mib, write_piece
+from nitido.benchmark.faulty import write_piece
+from nitido.benchmark.memory import Memory, peak_mib
 
 
 def test_a_piece_of_any_length_is_written_without_holding_it(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 from click.testing import CliRunner
 
 import nitido
-from nitido.benchmark.speed import SAMPLE_RATE, faulty_piece, floor
+from nitido.benchmark.faulty import SAMPLE_RATE, faulty_piece
+from nitido.benchmark.speed import floor
 from nitido.cli import main
 
 

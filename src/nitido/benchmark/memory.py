@@ -8,18 +8,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nitido.audio import write
-from nitido.benchmark.speed import SAMPLE_RATE, faulty_piece
+from nitido.benchmark.faulty import SAMPLE_RATE, write_piece
 from nitido.benchmark.tables import Table
-from nitido.wav import Wav
 
 MINUTES = (1.0, 10.0)
-LOOP_SECONDS = 30.0  # of the piece that is repeated: it is the length that costs
 PROGRAM = """\
 import resource, sys
 source, target, system = sys.argv[1:]
@@ -125,15 +123,3 @@ def whole(source: str, target: str, system: str) -> None:
     result = rival.restore(Piece(system, wav, rate, mono(wav[:, :1]))).wav
     channels, samples = result.shape
     write(target, [result], sample_rate=SAMPLE_RATE, channels=channels, samples=samples)
-
-
-def write_piece(path: Path, minutes: float) -> None:
-    """Write faulty 48 kHz stereo of that length, without holding it."""
-    samples = round(minutes * 60 * SAMPLE_RATE)
-    loop = faulty_piece(min(LOOP_SECONDS, minutes * 60))
-
-    def blocks() -> Iterator[Wav]:
-        for start in range(0, samples, loop.shape[1]):
-            yield loop[:, : samples - start]
-
-    write(path, blocks(), sample_rate=SAMPLE_RATE, channels=2, samples=samples)

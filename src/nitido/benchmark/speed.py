@@ -21,18 +21,15 @@ import soxr
 from nitido.api import restore
 from nitido.audio import write
 from nitido.benchmark.clips import Piece
+from nitido.benchmark.faulty import SAMPLE_RATE, faulty_piece
+from nitido.benchmark.memory import peak_mib
 from nitido.benchmark.rivals import Rival
 from nitido.cores import usable_cores
-from nitido.degradation import add_comb, lower_ceiling, render
 from nitido.spectral import Frames
 from nitido.wav import Wav
 
-SAMPLE_RATE = 48_000
-CEILING_HZ = 16_000.0
-QUIET_DB = -12.0
 FLOOR_FROM_HZ = 32_000  # the usual way of a MusicGen clip: 32 to 48 kHz
 FRAMES = Frames(2048, 512)
-PIECE_SECONDS = 30.0  # rendered once, then repeated: it is the length that costs, not the music
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class Speed:
         """Return what to show: name and figure."""
         return [
             (f"restore {self.seconds:g} s of 48 kHz stereo", f"{self.restore_seconds:.2f} s"),
-            ("that is, of real time", f"{self.real_time_factor:.0f}×"),
+            ("that is, of real time", times(self.real_time_factor)),
             ("floor: one resampling, one STFT and back", f"{self.floor_seconds:.2f} s"),
             ("restore in floors", f"{self.ratio:.1f}×"),
             ("peak memory", f"{self.memory_mib:.0f} MiB"),
@@ -89,7 +86,7 @@ class Speed:
             ("stages that ran", ", ".join(self.stages)),
             ("runs of each", str(self.runs)),
             *(
-                (f"rival: {name}", f"{took:.2f} s, {self.seconds / took:.0f}×")
+                (f"rival: {name}", f"{took:.2f} s, {times(self.seconds / took)}")
                 for name, took in self.others.items()
             ),
         ]
@@ -102,6 +99,15 @@ class Speed:
             if took < self.restore_seconds
         ]
         return faster + [f"Left out: {name} ({why})." for name, why in self.left_out.items()]
+
+
+def times(factor: float) -> str:
+    """Return how many times real time, slow ones too.
+
+    >>> times(51.7), times(0.034)
+    ('52×', '0.034×')
+    """
+    return f"{factor:.0f}×" if factor >= 10 else f"{factor:.2g}×"
 
 
 def measure(*, seconds: float = 60.0, runs: int = 5, rivals: Sequence[Rival] = ()) -> Speed:
@@ -150,16 +156,6 @@ def measure(*, seconds: float = 60.0, runs: int = 5, rivals: Sequence[Rival] = (
     )
 
 
-def faulty_piece(seconds: float) -> Wav:
-    """Return 48 kHz stereo with the faults that the default stages are for, `[2, T]`."""
-    samples = round(seconds * SAMPLE_RATE)
-    clean = render(seconds=min(seconds, PIECE_SECONDS), sample_rate=SAMPLE_RATE)
-    repeated = np.tile(clean, (1, -(-samples // clean.shape[1]) + 1))
-    cut = repeated[:, clean.shape[1] // 3 :][:, :samples]  # neither starts nor ends by itself
-    narrow = lower_ceiling(cut, sample_rate=SAMPLE_RATE, ceiling_hz=CEILING_HZ)
-    return add_comb(narrow, sample_rate=SAMPLE_RATE) * np.float32(10 ** (QUIET_DB / 20))
-
-
 def floor(piece: Wav) -> Wav:
     """Return the piece after one resampling, and one STFT there and back: the least there is."""
     resampled = soxr.resample(piece.T, FLOOR_FROM_HZ, SAMPLE_RATE, quality="HQ")
@@ -170,8 +166,6 @@ def floor(piece: Wav) -> Wav:
 
 def peak_memory_mib(piece: Wav) -> float:
     """Return the peak resident memory of a fresh process that restores the piece, MiB."""
-    from nitido.benchmark.memory import peak_mib
-
     with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
         path = Path(folder, "piece.wav")
         channels, samples = piece.shape

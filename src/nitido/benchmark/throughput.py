@@ -20,7 +20,7 @@ from typing import Any
 
 from nitido.batch.pool import run_pool
 from nitido.batch.task import Request, Task
-from nitido.benchmark.memory import write_piece
+from nitido.benchmark.faulty import write_piece
 from nitido.benchmark.tables import Table
 
 

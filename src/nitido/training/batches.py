@@ -32,7 +32,7 @@ TOP_HZ = 22_000.0
 CEILINGS_HZ = (3_600.0, 16_600.0)
 MARGIN_HZ = 300.0  # below the end of a file its own coder has taken something already
 CODED_SHARE = 0.5
-MIX_SHARE = 0.3
+MIX_SHARE = 0.5
 SINK_SHARE = 0.2  # more, and the network learns to add what was never missing
 RENDERED_SHARE = 0.3
 HOLE_DB = 8.0  # a band so far below the original was taken out by the coder
@@ -97,13 +97,18 @@ class Batches:
         coded = bool(entry.crossovers) and rng.random() < CODED_SHARE
         version = int(rng.integers(len(entry.crossovers))) if coded else None
         example = crop(entry, version, *_place(entry, frames, rng), frames=frames)
+        if rng.random() < MIX_SHARE:
+            example = _mixed(example, self._second(rng, coded=coded), rng)
         if not coded:
-            if rng.random() < MIX_SHARE:
-                other = self._entry(rng)
-                second = crop(other, None, *_place(other, frames, rng), frames=frames)
-                example = _mixed(example, second, rng)
             example = _under_a_ceiling(example, rng)
         return _varied(example, rng)
+
+    def _second(self, rng: np.random.Generator, *, coded: bool) -> Example:
+        """Return an example to mix with another one, coded as that is if there is such a piece."""
+        entry = self._entry(rng)
+        version = int(rng.integers(len(entry.crossovers))) if coded and entry.crossovers else None
+        frames = self._config.crop_frames
+        return crop(entry, version, *_place(entry, frames, rng), frames=frames)
 
     def _entry(self, rng: np.random.Generator) -> Entry:
         which = int(rng.random() < RENDERED_SHARE) if len(self._groups) == 2 else 0
@@ -164,15 +169,22 @@ def _place(entry: Entry, frames: int, rng: np.random.Generator) -> tuple[int, in
 def _mixed(one: Example, other: Example, rng: np.random.Generator) -> Example:
     """Return the sum of two pieces, in power; the louder one of each band gives its tonality."""
     frames = min(len(one.clean), len(other.clean))
-    down_db = rng.uniform(0, 12)
-    levels = [one.clean[:frames], other.clean[:frames] - np.float32(down_db)]
-    power = [10 ** (level / 10) for level in levels]
-    clean = (10 * np.log10(power[0] + power[1])).clip(FLOOR_DB, TOP_DB).astype(np.float32)
-    wide = [10 ** (envelopes(level) / 10) for level in levels]
-    share = wide[0] / (wide[0] + wide[1])
+    down_db = np.float32(rng.uniform(0, 12))
+
+    def both(first: Levels, second: Levels) -> Levels:
+        power = 10 ** (first[:frames] / 10) + 10 ** ((second[:frames] - down_db) / 10)
+        return np.asarray((10 * np.log10(power)).clip(FLOOR_DB, TOP_DB), np.float32)
+
+    clean = both(one.clean, other.clean)
+    share = 10 ** ((envelopes(one.clean[:frames]) - envelopes(clean)) / 10)
     tonal = share * one.tonal[:frames] + (1 - share) * other.tonal[:frames]
-    end_hz = min(one.end_hz, other.end_hz)
-    return Example(clean, clean, tonal.astype(np.float32), BANDS, end_hz)
+    return Example(
+        both(one.heard, other.heard),
+        clean,
+        tonal.clip(0, 1).astype(np.float32),
+        min(one.crossover, other.crossover),
+        min(one.end_hz, other.end_hz),
+    )
 
 
 def _under_a_ceiling(example: Example, rng: np.random.Generator) -> Example:

@@ -83,7 +83,7 @@ def start(config: TrainConfig, device: torch.device) -> State:
     torch.manual_seed(config.seed)
     network = TrebleNet(config.width, config.blocks).to(device)
     mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.05)
     state = State(network, mean, optimiser)
     config.folder.mkdir(parents=True, exist_ok=True)
     if checkpoint.load(state, config.folder):
