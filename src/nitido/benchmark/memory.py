@@ -85,7 +85,7 @@ def measure(*, minutes: Sequence[float] = MINUTES) -> Memory:
     from nitido.benchmark.rivals import default_rivals
 
     reasons = {rival.name: rival.missing() for rival in default_rivals()}
-    names = [name for name in reasons if name != "nitido-gentle" and reasons[name] is None]
+    names = [name for name in reasons if not name.startswith("nitido-") and not reasons[name]]
     peaks: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
         source, target = Path(folder, "piece.wav"), Path(folder, "result.wav")

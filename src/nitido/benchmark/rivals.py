@@ -57,15 +57,17 @@ class Rival(Protocol):
 
 @dataclass(frozen=True)
 class Nitido:
-    """nitido itself, with one of its presets."""
+    """nitido itself, with one of its presets, and settings if any."""
 
     name: str = "nitido"
     preset: str = "musicgen"
+    settings: tuple[tuple[str, str], ...] = ()
 
     @property
     def what(self) -> str:
         """Return what it is, in words."""
-        return f"nitido, preset {self.preset}"
+        settings = "".join(f", {name}={value}" for name, value in self.settings)
+        return f"nitido, preset {self.preset}{settings}"
 
     def missing(self) -> str | None:
         """Return None: it can always run."""
@@ -75,7 +77,12 @@ class Nitido:
         """Return the piece restored, and the stages that repaired it (loudness is no repair)."""
         from nitido.api import restore
 
-        result = restore(piece.wav, sample_rate=piece.sample_rate, preset=self.preset)
+        result = restore(
+            piece.wav,
+            sample_rate=piece.sample_rate,
+            preset=self.preset,
+            settings=dict(self.settings),
+        )
         stages = [step.stage for step in result.plan.steps if step.on and step.stage != "loudness"]
         return Restored(result.wav, {"stages": stages, "repairs": len(stages)})
 
@@ -239,6 +246,7 @@ def default_rivals() -> list[Rival]:
     return [
         Nitido(),
         Nitido("nitido-gentle", "gentle"),
+        Nitido("nitido-rule", settings=(("bandwidth.model", "rule"),)),
         Resample(),
         Seed(),
         NoiseReduce(),

@@ -216,8 +216,9 @@ def run_speed(
     from nitido.benchmark.tables import Table
 
     # Resampling is part of the floor.
-    idle = ("nitido", "nitido-gentle", "resample")
-    rivals = [rival for rival in default_rivals() if rival.name not in idle]
+    rivals = [
+        rival for rival in default_rivals() if not rival.name.startswith(("nitido", "resample"))
+    ]
     rivals += [SeedStandIn()] if random_weights else []
     result = measure(seconds=seconds, runs=runs, rivals=rivals)
     chapter = save_chapter(
