@@ -15,7 +15,9 @@ from nitido.restoration.treble.levels import (
     BANDS,
     ENVELOPE_HZ,
     ENVELOPES,
+    FLOOR_DB,
     PER_ENVELOPE,
+    SLOPE_DB_PER_KHZ,
     Levels,
     band_levels,
     crossover_band,
@@ -34,6 +36,7 @@ TOP_HZ = 22_000.0
 # of the way is too far on music unlike what it was trained on. For the same reason the rule's gate,
 # not the network's presence, decides when there is treble at all (weights/bandwidth.md).
 TRUST = 0.5
+STEEPEST_DB_PER_KHZ = -6.0  # that is carried on: what falls faster comes to rest further up
 REFERENCE = (0.6, 1.0)  # of the crossover: the band that the noise beats with
 FADE_SECONDS = 0.005
 RISE_BINS = 2  # over which the treble sets in above the crossover: more leaves a hole
@@ -81,6 +84,11 @@ class LearnedTreble:
         top = min(TOP_HZ, 0.46 * sample_rate)
         low = (self._crossover + GUARD_BINS + 1) * self._bin_hz
         self._added = band(low, top, n_fft=self._frames.n_fft, sample_rate=sample_rate)
+        # Music that falls steeply already below the ceiling had little above it. The network was
+        # not told of the slope that the stage found: the rule that it is held against is.
+        above_khz = np.maximum((np.arange(ENVELOPES) + 0.5) * ENVELOPE_HZ - crossover_hz, 0) / 1000
+        slope = max(settings["slope_db_per_khz"], STEEPEST_DB_PER_KHZ)
+        self._steeper = (slope - SLOPE_DB_PER_KHZ) * above_khz
         self._fills = settings["holes"]
         bottom = min(HOLES_FROM_HZ, crossover_hz) / self._bin_hz
         self._inside = slice(int(bottom), self._crossover - GUARD_BINS)
@@ -123,32 +131,37 @@ class LearnedTreble:
         seen = network_input(levels, crossover)
         out = self._session.run(None, {"seen": seen.transpose(0, 2, 1).astype(np.float32)})[0]
         said, presence, tonality = np.split(out.transpose(0, 2, 1), 3, axis=2)
-        rule = seen[:, :, 2 * BANDS :]
+        rule = np.maximum(seen[:, :, 2 * BANDS :] + self._steeper / 20, FLOOR_DB / 20)
         there = _sigmoid(presence)
         reference = self._reference(levels, crossover)
-        empty = self._emptied(reference, there, crossover)[:, :, None]
+        expected, sure = self._expected(said, there, crossover)
+        # Where the band below the ceiling is itself a hole it says nothing about what was above:
+        # the network's word for it goes through the same gate, so faint sound stays out.
+        empty = self._fills & (reference < HOLE_DB) & sure
         below = np.arange(ENVELOPES) < crossover // PER_ENVELOPE
-        trust = np.where(below, 1.0, np.where(empty, 1.0, TRUST) * there)
+        trust = np.where(below, 1.0, np.where(empty[:, :, None], 1.0, TRUST) * there)
         level = np.asarray(20 * (rule + trust * (said - rule)), np.float32)
-        by_rule = opened(reference, self._gate_db)[:, :, None]
-        gate = np.asarray(np.where(empty, _filled(there), by_rule), np.float32)
+        heard = opened(np.where(empty, expected, reference), self._gate_db)[:, :, None]
+        gate = np.asarray(heard * np.where(empty[:, :, None], _filled(there), 1), np.float32)
         return Prediction(level, there, _sigmoid(tonality), gate)
 
-    def _emptied(self, reference: Levels, there: Levels, crossover: int) -> NDArray[np.bool_]:
-        """Return whether the band below the ceiling is itself a hole, `[C, N]`.
+    def _expected(
+        self, said: Levels, there: Levels, crossover: int
+    ) -> tuple[Levels, NDArray[np.bool_]]:
+        """Return the network's level just below the ceiling, dB, and whether it is sure of sound.
 
-        Then it says nothing about what was above, and the network alone decides.
+        Both `[C, N]`; the level over 32 ms, as the one that is heard there.
         """
         first, last = reference_band(crossover) // PER_ENVELOPE, crossover // PER_ENVELOPE
-        sure = there[:, :, first : max(last, first + 1)].mean(axis=2) > 0.5
-        return np.asarray(self._fills & (reference < HOLE_DB) & sure)
+        bands = slice(first, max(last, first + 1))
+        power = (10 ** (2 * said[:, :, bands])).mean(axis=2)
+        return _smooth_db(power), there[:, :, bands].mean(axis=2) > 0.5
 
     def _reference(self, levels: Levels, crossover: int) -> Levels:
         """Return the level just below the ceiling, `[C, N]`, over 32 ms, dB."""
         low = reference_band(crossover)
         power = (10 ** (levels[:, :, low:crossover] / 10)).mean(axis=2)
-        smooth = uniform_filter1d(power, GATE_FRAMES, axis=1, mode="nearest")
-        return np.asarray(10 * np.log10(np.maximum(smooth, 1e-10)), np.float32)
+        return _smooth_db(power)
 
     def _above(self, spec: Spec, predicted: Prediction) -> Levels:
         """Return the magnitude that belongs above the crossover, `[C, N, K]`."""
@@ -195,6 +208,12 @@ class LearnedTreble:
         low = np.minimum(at.astype(int), ENVELOPES - 2)
         part = (at - low).astype(np.float32)
         return np.asarray(bands[:, :, low] * (1 - part) + bands[:, :, low + 1] * part, np.float32)
+
+
+def _smooth_db(power: NDArray[np.floating[Any]]) -> Levels:
+    """Return levels over a few frames, dB, of powers `[C, N]`."""
+    smooth = uniform_filter1d(power, GATE_FRAMES, axis=1, mode="nearest")
+    return np.asarray(10 * np.log10(np.maximum(smooth, 1e-10)), np.float32)
 
 
 def _filled(presence: Levels) -> Levels:
