@@ -54,6 +54,7 @@ def train(
     while not finished(state, config):
         began = perf_counter()
         batch = batches.draw(state.step)
+        torch.manual_seed(config.seed + state.step)  # of dropout: the same after a resume
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(state, config)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
