@@ -1,4 +1,6 @@
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +26,17 @@ def test_a_second_look_at_the_cache_makes_nothing_anew(
     before = {entry.folder: (entry.folder / "clean.npy").stat().st_mtime_ns for entry in entries}
     again = build_cache(tiny)
     assert {e.folder: (e.folder / "clean.npy").stat().st_mtime_ns for e in again} == before
+
+
+def test_a_piece_that_could_not_be_read_is_tried_again(tiny: TrainConfig, tmp_path: Path) -> None:
+    music = tmp_path / "music"
+    shutil.copytree(tiny.audio[0], music)
+    whole = (music / "one.wav").read_bytes()
+    (music / "one.wav").write_bytes(b"words")
+    config = replace(tiny, audio=(str(music),), out=str(tmp_path / "out"))
+    assert [entry.split for entry in build_cache(config)] == ["validation"]
+    (music / "one.wav").write_bytes(whole)
+    assert [entry.split for entry in build_cache(config)] == ["train", "validation"]
 
 
 def test_the_same_step_gives_the_same_batch(tiny: TrainConfig, entries: list[Entry]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -108,7 +109,10 @@ def build_cache(
 
 def read_entry(folder: Path) -> Entry | None:
     """Return the entry of a folder; None if the piece was of no use."""
-    meta = json.loads((folder / "meta.json").read_text("utf-8"))
+    path = folder / "meta.json"
+    if not path.is_file():
+        return None
+    meta = json.loads(path.read_text("utf-8"))
     if meta.get("unusable"):
         return None
     names = ("split", "frames", "channels", "end_hz", "rendered", "licence", "credit")
@@ -134,26 +138,23 @@ def _key(work: Work, config: TrainConfig) -> str:
 
 
 def _make(job: tuple[Work, TrainConfig, Path]) -> str | None:
-    """Make one entry; return what went wrong, if the piece cannot be used."""
+    """Make one entry; return what went wrong, if the piece cannot be used.
+
+    What a piece is like is written down; what merely failed is tried again by the next run.
+    """
     work, config, folder = job
     folder.mkdir(parents=True, exist_ok=True)
     try:
         meta = _fill(work, config, folder)
     except Exception as error:  # one bad file does not stop the others
-        meta = {"unusable": f"{work.path.name}: {type(error).__name__}: {error}"}
+        return f"{work.path.name}: {type(error).__name__}: {error}"
     write_text(folder / "meta.json", json.dumps(meta, indent=1) + "\n", overwrite=True)
     problem = meta.get("unusable")
     return str(problem) if problem else None
 
 
 def _fill(work: Work, config: TrainConfig, folder: Path) -> dict[str, Any]:
-    path = work.path
-    if work.is_midi:
-        path = folder / "rendered.wav"
-        soundfont = Path(config.soundfont)
-        render_midi(work.path, path, soundfont=soundfont, seconds=config.midi_seconds)
-    wav, _ = read(path, seconds=config.clip_seconds, sample_rate=RATE)
-    wav = wav[:2]
+    wav = _heard(work, config)
     finding = _bandwidth(wav)
     if finding.value is None:
         return {"unusable": f"{work.path.name}: silence"}
@@ -174,8 +175,6 @@ def _fill(work: Work, config: TrainConfig, folder: Path) -> dict[str, Any]:
         np.save(folder / f"spoilt-{number}.npy", _analyse(spoilt, rms_db)[0])
         crossovers.append(_crossover(_bandwidth(spoilt)))
         drawn.append(steps)
-    if work.is_midi:
-        path.unlink()
     return {
         "name": work.name,
         "licence": work.licence,
@@ -190,6 +189,17 @@ def _fill(work: Work, config: TrainConfig, folder: Path) -> dict[str, Any]:
         "crossovers": crossovers,
         "drawn": drawn,
     }
+
+
+def _heard(work: Work, config: TrainConfig) -> Wav:
+    """Return the piece as it is read, or rendered: at most two channels."""
+    if not work.is_midi:
+        return read(work.path, seconds=config.clip_seconds, sample_rate=RATE)[0][:2]
+    # Apart: processes of a run that was killed may still be at the same entry.
+    with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
+        path, soundfont = Path(folder, "rendered.wav"), Path(config.soundfont)
+        render_midi(work.path, path, soundfont=soundfont, seconds=config.midi_seconds)
+        return read(path, seconds=config.clip_seconds, sample_rate=RATE)[0][:2]
 
 
 def _bandwidth(wav: Wav) -> Finding:

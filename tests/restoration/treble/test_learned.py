@@ -82,6 +82,17 @@ def test_the_level_lies_between_the_rules_and_the_networks(dull: Wav, tonal: flo
         assert level_db(added, low, low + 2_000) == pytest.approx(said, abs=1.0)
 
 
+def test_where_the_music_falls_steeply_less_is_added_however_steeply_it_falls(dull: Wav) -> None:
+    gentle, steep, steepest = (
+        level_db(treble(dull, Says(-12.0), slope_db_per_khz=slope), 13_000, 15_000)
+        for slope in (-2.5, -6.0, -20.0)
+    )
+    assert gentle - steep == pytest.approx(
+        (1 - TRUST) * 3.5 * (14_000 - CROSSOVER_HZ) / 1000, abs=1
+    )
+    assert steepest == pytest.approx(steep, abs=0.1)
+
+
 def test_below_the_crossover_nothing_is_added(dull: Wav) -> None:
     added = treble(dull, Says(-5.0))
     assert level_db(added, 100, CROSSOVER_HZ - 100) < level_db(dull, 100, CROSSOVER_HZ) - 80
@@ -145,9 +156,13 @@ def test_other_sample_rates_get_the_same_level(rate: int) -> None:
     assert level == pytest.approx(RMS_DB - 12, abs=1.2)
 
 
-def test_where_the_band_below_the_ceiling_is_a_hole_the_network_alone_decides() -> None:
+def test_where_the_band_below_the_ceiling_is_a_hole_the_network_says_whether_there_is_treble() -> (
+    None
+):
     faded = noise(seconds=2) * np.hanning(2 * RATE).astype(np.float32)
     low = lower_ceiling(faded, sample_rate=RATE, ceiling_hz=4_000)  # a coder kept half of it
     added = treble(low, Says(-6.0))
     assert level_db(added, 10_000, 14_000) == pytest.approx(RMS_DB - 6, abs=1.5)
     assert not treble(low, Says(-6.0, presence=-9.0)).any()
+    # Sound so faint stays out, whoever tells of it.
+    assert np.abs(treble(low, Says(-50.0))).max() < 1e-6
