@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from nitido.restoration.treble.levels import BANDS, ENVELOPES, PER_ENVELOPE
-from nitido.training.batches import Batches, crop, stack, under
+from nitido.training.batches import Batches, _tuned, crop, stack, under
 from nitido.training.cache import Entry, build_cache
 from nitido.training.config import TrainConfig
 
@@ -75,3 +75,30 @@ def test_what_a_coder_took_out_below_the_ceiling_counts_too(entries: list[Entry]
     kept = stack([replace(example, heard=example.clean)]).weight[0, 6]
     hole = stack([replace(example, heard=holed)]).weight[0, 6]
     assert hole.mean() > 5 * kept.mean()
+
+
+def test_a_tone_of_a_piece_tuned_higher_lies_higher_and_so_does_its_end(
+    entries: list[Entry],
+) -> None:
+    example = crop(replace(entries[0], end_hz=16_000.0), None, 0, 0, frames=8)
+    peak = np.full_like(example.clean, -80.0)
+    peak[:, 100] = 0.0
+    factors = []
+    for seed in range(20):
+        tuned = _tuned(replace(example, clean=peak), np.random.default_rng(seed))
+        factors.append(tuned.end_hz / 16_000)
+        assert abs(int(tuned.clean[0].argmax()) - (100.5 * factors[-1] - 0.5)) <= 1
+    assert min(factors) < 0.95
+    assert max(factors) > 1.05
+    assert 1.0 in factors
+
+
+def test_what_comes_down_from_above_the_top_is_not_asked_for(entries: list[Entry]) -> None:
+    example = crop(replace(entries[0], end_hz=24_000.0), None, 0, 0, frames=8)
+    tuned = (_tuned(example, np.random.default_rng(seed)) for seed in range(20))
+    lower = next(piece for piece in tuned if piece.end_hz < 22_000)
+    batch = stack([under(lower, 8_000)])
+    last = int((lower.end_hz - 300) / 375)
+    assert np.all(batch.weight[0, last:] == 0)
+    assert np.all(batch.share[0, last:] == 0)
+    assert np.all(batch.share[0, 30 : last - 1] == 1)

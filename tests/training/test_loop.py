@@ -34,7 +34,7 @@ def test_training_brings_the_error_down(
 ) -> None:
     config = replace(beside(tiny, tmp_path), steps=60, learning_rate=3e-3)
     history = train(config, entries).history
-    parts = ("level", "presence", "tonality")
+    parts = ("level", "presence", "tonality", "hearing")
     first, last = (sum(line[part] for part in parts) for line in (history[0], history[-1]))
     assert last < 0.9 * first
 

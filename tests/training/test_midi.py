@@ -21,12 +21,27 @@ def test_random_pieces_differ_by_seed_and_repeat_by_seed(tmp_path: Path) -> None
     assert one != other
 
 
-def test_a_random_piece_has_several_instruments_and_the_wanted_length(tmp_path: Path) -> None:
-    random_piece(tmp_path / "p.mid", seed=5, seconds=20)
-    song = mido.MidiFile(tmp_path / "p.mid")
-    channels = {m.channel for m in song if m.type == "note_on" and m.velocity}
-    assert len(channels) >= 3
-    assert 10 < song.length < 25
+def test_random_pieces_are_for_a_band_or_for_one_instrument_and_as_long_as_wanted(
+    tmp_path: Path,
+) -> None:
+    played = []
+    for seed in range(12):
+        random_piece(tmp_path / "p.mid", seed=seed, seconds=20)
+        song = mido.MidiFile(tmp_path / "p.mid")
+        assert 10 < song.length < 25
+        played.append(len({m.channel for m in song if m.type == "note_on" and m.velocity}))
+    assert min(played) == 1
+    assert max(played) >= 3
+
+
+def test_random_pieces_are_soft_and_loud(tmp_path: Path) -> None:
+    loud = []
+    for seed in range(12):
+        random_piece(tmp_path / "p.mid", seed=seed, seconds=10)
+        notes = [m for m in mido.MidiFile(tmp_path / "p.mid") if m.type == "note_on" and m.velocity]
+        loud.append(np.mean([note.velocity for note in notes]))
+    assert min(loud) < 60
+    assert max(loud) > 90
 
 
 @pytest.mark.skipif(

@@ -20,7 +20,12 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.argument("config", metavar="CONFIG.toml")
 @click.option("--minutes", type=click.FloatRange(0.0), help="Train at most so long, all runs.")
-@click.option("--audio", multiple=True, metavar="FOLDER", help="Clean music; repeatable.")
+@click.option(
+    "--audio",
+    multiple=True,
+    metavar="FOLDER",
+    help="Music of your own instead of CONFIG's, whatever its licence; repeatable.",
+)
 @click.option("--out", metavar="FOLDER", help="Where cache, checkpoints and network go.")
 @as_json
 @verbose
@@ -35,7 +40,8 @@ def train(
     from nitido.training.build import build
     from nitido.training.config import read_config
 
-    read = read_config(Path(config), minutes=minutes, audio=audio or None, out=out)
+    own = {"audio": audio, "licences": ()} if audio else {}
+    read = read_config(Path(config), minutes=minutes, out=out, **own)
     built = build(read, on_line=None if as_json else click.echo)
     if as_json:
         print_json(built.to_dict())

@@ -1,7 +1,8 @@
 """Training examples, drawn from the cache: the same seed and step give the same batch.
 
 Half of them are clean pieces under a ceiling made by masking, half are pieces that a real coder
-has spoilt. Two pieces are sometimes mixed, levels and tone colour vary a little.
+has spoilt. Some are tuned higher or lower, two pieces are sometimes mixed, levels and tone colour
+vary a little.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ from nitido.restoration.treble.levels import (
 )
 from nitido.training.cache import Entry
 from nitido.training.config import TrainConfig
+from nitido.training.hearing import heard_power
 
 TOP_HZ = 22_000.0
 CEILINGS_HZ = (3_600.0, 16_600.0)
 MARGIN_HZ = 300.0  # below the end of a file its own coder has taken something already
 CODED_SHARE = 0.5
 MIX_SHARE = 0.5
+TUNED_SHARE = 0.5
+TUNED = 0.18  # up or down by at most so much, on a logarithmic scale: three semitones
 SINK_SHARE = 0.2  # more, and the network learns to add what was never missing
 RENDERED_SHARE = 0.3
 HOLE_DB = 8.0  # a band so far below the original was taken out by the coder
@@ -49,12 +53,18 @@ class Batch:
         level: `[B, 64, N]`, units of 20 dB.
         tonality: `[B, 64, N]`.
         weight: `[B, 64, N]`.
+        share: `[B, 64, N]`, of each band that lies above the ceiling and is known.
+        below: `[B, 32, N]`, power in the bands of the ear that is there already.
+        whole: `[B, 32, N]`, and that should be there.
     """
 
     seen: Levels
     level: Levels
     tonality: Levels
     weight: Levels
+    share: Levels
+    below: Levels
+    whole: Levels
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ class Batches:
         frames = self._config.crop_frames
         coded = bool(entry.crossovers) and rng.random() < CODED_SHARE
         version = int(rng.integers(len(entry.crossovers))) if coded else None
-        example = crop(entry, version, *_place(entry, frames, rng), frames=frames)
+        example = _tuned(crop(entry, version, *_place(entry, frames, rng), frames=frames), rng)
         if rng.random() < MIX_SHARE:
             example = _mixed(example, self._second(rng, coded=coded), rng)
         if not coded:
@@ -108,7 +118,7 @@ class Batches:
         entry = self._entry(rng)
         version = int(rng.integers(len(entry.crossovers))) if coded and entry.crossovers else None
         frames = self._config.crop_frames
-        return crop(entry, version, *_place(entry, frames, rng), frames=frames)
+        return _tuned(crop(entry, version, *_place(entry, frames, rng), frames=frames), rng)
 
     def _entry(self, rng: np.random.Generator) -> Entry:
         which = int(rng.random() < RENDERED_SHARE) if len(self._groups) == 2 else 0
@@ -137,15 +147,16 @@ def stack(examples: Sequence[Example]) -> Batch:
     """Return examples as a batch; short ones are padded with silence that does not count."""
     frames = max(len(example.clean) for example in examples)
     parts = [_arrays(example, frames) for example in examples]
-    seen, level, tonality, weight = (np.stack(arrays) for arrays in zip(*parts, strict=True))
-    return Batch(seen, level, tonality, weight)
+    return Batch(*(np.stack(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def _arrays(example: Example, frames: int) -> tuple[Levels, Levels, Levels, Levels]:
+def _arrays(example: Example, frames: int) -> list[Levels]:
     clean = envelopes(example.clean)
     heard = envelopes(example.heard)
     low_hz = np.arange(ENVELOPES) * ENVELOPE_HZ
-    above = (np.arange(1, ENVELOPES + 1) * PER_ENVELOPE > example.crossover).astype(np.float32)
+    last = np.arange(1, ENVELOPES + 1) * PER_ENVELOPE
+    share = np.clip((last - example.crossover) / PER_ENVELOPE, 0, 1)
+    above = (share > 0).astype(np.float32)
     hole = np.clip((clean - heard) / HOLE_DB, 0, 1) ** 2
     weight = np.maximum(above, KEPT_WEIGHT + (HOLE_WEIGHT - KEPT_WEIGHT) * hole)
     known = low_hz + ENVELOPE_HZ <= min(example.end_hz - MARGIN_HZ, TOP_HZ + ENVELOPE_HZ)
@@ -154,16 +165,43 @@ def _arrays(example: Example, frames: int) -> tuple[Levels, Levels, Levels, Leve
         clean / 20,
         example.tonal,
         weight * known,
+        np.broadcast_to(share * known, clean.shape),
+        heard_power(example.heard, below=example.crossover),
+        heard_power(example.clean),
     )
     short = frames - len(clean)
     padded = [np.pad(array, ((0, short), (0, 0))) for array in arrays]
-    seen, level, tonality, weight = (np.ascontiguousarray(array.T, np.float32) for array in padded)
-    return seen, level, tonality, weight
+    return [np.ascontiguousarray(array.T, np.float32) for array in padded]
 
 
 def _place(entry: Entry, frames: int, rng: np.random.Generator) -> tuple[int, int]:
     """Return a channel and a first frame."""
     return int(rng.integers(entry.channels)), int(rng.integers(max(1, entry.frames - frames)))
+
+
+def _tuned(example: Example, rng: np.random.Generator) -> Example:
+    """Return the example as if it had been played faster or slower, half of the time."""
+    if rng.random() >= TUNED_SHARE:
+        return example
+    factor = float(np.exp(rng.uniform(-TUNED, TUNED)))
+    return Example(
+        _moved(example.heard, factor, FLOOR_DB),
+        _moved(example.clean, factor, FLOOR_DB),
+        _moved(example.tonal, factor, 0.0),
+        min(round(example.crossover * factor), BANDS) if example.crossover < BANDS else BANDS,
+        min(factor * example.end_hz, BANDS * BAND_HZ),
+    )
+
+
+def _moved(bands: Levels, factor: float, empty: float) -> Levels:
+    """Return `[N, K]` with every band at `factor` times its frequency, and `empty` from the top."""
+    count = bands.shape[1]
+    at = (np.arange(count) + 0.5) / factor - 0.5
+    low = np.clip(at.astype(int), 0, count - 2)
+    part = np.clip(at - low, 0, 1).astype(np.float32)
+    moved = bands[:, low] * (1 - part) + bands[:, low + 1] * part
+    moved[:, at > count - 1] = empty
+    return np.asarray(moved, np.float32)
 
 
 def _mixed(one: Example, other: Example, rng: np.random.Generator) -> Example:

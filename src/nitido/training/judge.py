@@ -12,6 +12,8 @@ from nitido.restoration.treble.levels import BANDS, ENVELOPES, PER_ENVELOPE, Lev
 from nitido.training.batches import Batch, Example, crop, stack, under
 from nitido.training.cache import Entry
 from nitido.training.config import TrainConfig
+from nitido.training.hearing import dissimilarity
+from nitido.training.losses import gated_db
 from nitido.training.network import GATE_DB
 
 CEILINGS_HZ = (4_000, 8_000, 11_000, 16_000)
@@ -48,10 +50,11 @@ def validation_batches(entries: Sequence[Entry], config: TrainConfig) -> dict[st
 def validate(
     network: nn.Module, batches: dict[str, Batch], *, device: torch.device
 ) -> dict[str, float]:
-    """Return the mean error of the level above the ceiling, dB, per batch: `NAME` and `NAME-rule`.
+    """Return how far from the music it is above the ceiling, per batch, and how far the rule is.
 
-    What is below the gate, in the music or in the prediction, counts as −60 dB, so treble that was
-    never there and treble that is missed both cost.
+    `NAME` and `NAME-rule`: mean error of the level, dB; what is below the gate, in the music or in
+    the prediction, counts as −60 dB, so treble that was never there and treble that is missed both
+    cost. `NAME-unlike` and `NAME-rule-unlike`: how unlike it sounds, see `training.hearing`.
     """
     figures: dict[str, float] = {}
     network.eval()
@@ -63,13 +66,15 @@ def validate(
         rule = 20 * batch.seen[:, 2 * BANDS :]
         figures[name] = _error_db(np.where(presence > 0, level, NOTHING_DB), batch)
         figures[f"{name}-rule"] = _error_db(rule, batch)
+        figures[f"{name}-unlike"] = _unlike(gated_db(torch.from_numpy(out)), batch)
+        figures[f"{name}-rule-unlike"] = _unlike(torch.from_numpy(rule), batch)
     network.train()
     return figures
 
 
 def score(figures: dict[str, float]) -> float:
     """Return one number of the figures, lower is better: the mean over the batches, dB."""
-    own = [value for name, value in figures.items() if not name.endswith("-rule")]
+    own = [value for name, value in figures.items() if not name.endswith(("-rule", "-unlike"))]
     return float(np.mean(own)) if own else float("nan")
 
 
@@ -81,3 +86,8 @@ def _error_db(level: Levels, batch: Batch) -> float:
     asked = masked.any(axis=2) & (batch.weight > 0)
     error = np.abs(heard(level) - heard(20 * batch.level))[asked]
     return round(float(error.mean()), 3) if error.size else 0.0
+
+
+def _unlike(level_db: torch.Tensor, batch: Batch) -> float:
+    known = (torch.from_numpy(array) for array in (batch.share, batch.below, batch.whole))
+    return round(float(dissimilarity(level_db, *known)), 4)

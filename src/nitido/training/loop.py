@@ -125,7 +125,7 @@ def _save_sometimes(state: State, config: TrainConfig, saved_seconds: float) -> 
 
 
 def _targets(batch: Batch, device: torch.device) -> Targets:
-    arrays = (batch.level, batch.tonality, batch.weight)
+    arrays = (batch.level, batch.tonality, batch.weight, batch.share, batch.below, batch.whole)
     return Targets(*(torch.from_numpy(array).to(device) for array in arrays))
 
 

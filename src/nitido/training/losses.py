@@ -1,7 +1,8 @@
-"""What the network is asked for: the median level where there is sound, and where there is any."""
+"""What the network is asked for: median levels, where there is sound at all, and to sound alike."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,10 +10,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from nitido.restoration.treble.levels import ENVELOPES
+from nitido.training.hearing import dissimilarity
 from nitido.training.network import GATE_DB
 
-TONALITY_WEIGHT = 0.5
+TONALITY_WEIGHT = 0.2
 PRESENCE_WEIGHT = 0.3
+HEARING_WEIGHT = 1.0
+GATE_DB_PER_NEPER = 20 / math.log(10)  # presence is a gain of the amplitude
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,15 @@ class Targets:
         level: `[B, 64, N]`, units of 20 dB.
         tonality: `[B, 64, N]`, 0 to 1.
         weight: `[B, 64, N]`, 0 where nothing is known or nothing is asked.
+        share, below, whole: see `nitido.training.hearing.dissimilarity`.
     """
 
     level: Tensor
     tonality: Tensor
     weight: Tensor
+    share: Tensor
+    below: Tensor
+    whole: Tensor
 
 
 def losses(out: Tensor, targets: Targets) -> dict[str, Tensor]:
@@ -36,6 +44,7 @@ def losses(out: Tensor, targets: Targets) -> dict[str, Tensor]:
     `level`: mean absolute error where the sound is above the gate, in units of 20 dB: its best
     answer is the median, and faint sound that is missed or added counts in `presence` instead.
     `presence`: cross-entropy of there being sound above the gate. `tonality`: mean absolute error.
+    `hearing`: how unlike the music it sounds, at the level with presence as its gate.
     """
     level, presence, tonality = out.float().split(ENVELOPES, dim=1)
     there = (targets.level > GATE_DB / 20).float()
@@ -48,4 +57,13 @@ def losses(out: Tensor, targets: Targets) -> dict[str, Tensor]:
         "tonality": TONALITY_WEIGHT
         * (sounding * (torch.sigmoid(tonality) - targets.tonality).abs()).sum()
         / sounding.sum().clamp_min(1.0),
+        "hearing": HEARING_WEIGHT
+        * dissimilarity(gated_db(out.float()), targets.share, targets.below, targets.whole),
     }
+
+
+def gated_db(out: Tensor) -> Tensor:
+    """Return the level of an output `[B, 192, N]` with presence as its gate, `[B, 64, N]`, dB."""
+    level, presence, _ = out.split(ENVELOPES, dim=1)
+    gain_db: Tensor = GATE_DB_PER_NEPER * functional.logsigmoid(presence)
+    return 20 * level + gain_db

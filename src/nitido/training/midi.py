@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ RATE = 48_000
 CHORDS = (0, 4, 5, 16, 24, 25, 27, 29, 30, 48, 50, 61, 80, 88, 90)
 BASSES = (32, 33, 34, 36, 38, 39)
 LEADS = (0, 11, 24, 40, 56, 60, 65, 68, 73, 79, 80, 81, 84)
+# Instruments that are heard alone: pianos, mallets, organs, guitars, strings, voices, brass, reeds,
+# pipes, plucked ones of the world.
+SOLOS = (*range(32), *range(40, 80), *range(104, 112))
+SOLO_SHARE = 0.5
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10))
 KICK, SNARE, HAT, OPEN_HAT, CRASH, RIDE, SHAKER = 36, 38, 42, 46, 49, 51, 82
 TICKS = 480
@@ -75,22 +81,68 @@ def _ticks(seconds: float) -> int:
 
 
 def random_piece(path: Path, *, seed: int, seconds: float) -> None:
-    """Write a MIDI file with a random piece: chords, bass, lead and drums, some of them silent.
+    """Write a MIDI file with a random piece: a band, some of it silent, or one instrument alone.
 
-    No composer's work: it only has to have instruments, chords and rhythm together.
+    No composer's work: it only has to have instruments, chords, rhythm and dynamics together.
     """
     mido = load("mido", need="Writing MIDI", remedy="pip install 'nitido[train]'")
     rng = np.random.default_rng(seed)
     beat_seconds = 60 / rng.uniform(70, 170)
     bars = max(1, int(seconds / beat_seconds / 4))
-    notes: list[tuple[float, float, int, int, int]] = []  # beat, beats, channel, key, velocity
-    scale, key = SCALES[rng.integers(len(SCALES))], int(rng.integers(12))
+    if rng.random() < SOLO_SHARE:
+        notes, programs = _solo(rng, bars), [int(rng.choice(SOLOS))]
+    else:
+        notes = _band(rng, bars)
+        programs = [int(rng.choice(group)) for group in (CHORDS, BASSES, LEADS)]
+    _save(mido, path, notes, programs, beat_seconds)
+
+
+@dataclass(frozen=True)
+class _Note:
+    """One note; times in beats from the start."""
+
+    start: float
+    beats: float
+    channel: int
+    key: int
+    velocity: int
+
+
+def _scale(rng: np.random.Generator) -> Callable[[int, int], int]:
+    """Return what turns a degree and an octave into a key, in a random scale."""
+    scale, tonic = SCALES[rng.integers(len(SCALES))], int(rng.integers(12))
 
     def pitch(degree: int, octave: int) -> int:
-        return 12 * (octave + degree // 7) + key + scale[degree % 7]
+        return 12 * (octave + degree // 7) + tonic + scale[degree % 7]
 
+    return pitch
+
+
+def _solo(rng: np.random.Generator, bars: int) -> list[_Note]:
+    """Return a piece for one instrument, in one to three voices, soft or loud as it comes."""
+    pitch, octave = _scale(rng), int(rng.integers(3, 7))
+    voices, loud = int(rng.integers(1, 4)), float(rng.uniform(30, 115))
+    notes = []
+    beat, degree = 0.0, int(rng.integers(7))
+    while beat < 4 * bars:
+        beats = float(rng.choice([0.25, 0.5, 1, 2, 4], p=[0.15, 0.3, 0.3, 0.15, 0.1]))
+        degree = int(np.clip(degree + rng.integers(-4, 5), -4, 11))
+        if rng.random() < 0.9:
+            for third in range(voices):
+                velocity = int(np.clip(loud + rng.normal(0, 12), 10, 127))
+                held = beats * rng.uniform(0.6, 1.1)
+                notes.append(_Note(beat, held, 0, pitch(degree + 2 * third, octave), velocity))
+        beat += beats
+    return notes
+
+
+def _band(rng: np.random.Generator, bars: int) -> list[_Note]:
+    """Return a piece for chords, bass, lead and drums; not all of them always play."""
+    pitch = _scale(rng)
+    notes = []
     pattern = rng.random((4, 16)) < np.array([[0.2], [0.12], [0.55], [0.1]])
     parts = rng.random(4) < 0.85  # chords, bass, lead, drums
+    loud = rng.integers(50, 115, 4)
     for bar in range(bars):
         root = int(rng.integers(7))
         start = 4.0 * bar
@@ -98,30 +150,30 @@ def random_piece(path: Path, *, seed: int, seconds: float) -> None:
             cuts = int(rng.choice([1, 2, 4, 8]))
             for cut in range(cuts):
                 for third in (0, 2, 4, 6)[: int(rng.integers(3, 5))]:
-                    length = 4 / cuts * rng.uniform(0.5, 1)
-                    notes.append((start + 4 * cut / cuts, length, 0, pitch(root + third, 5), 80))
+                    beats, key = 4 / cuts * rng.uniform(0.5, 1), pitch(root + third, 5)
+                    notes.append(_Note(start + 4 * cut / cuts, beats, 0, key, int(loud[0])))
         if parts[1]:
             for eighth in np.flatnonzero(rng.random(8) < 0.6):
-                notes.append((start + eighth / 2, 0.45, 1, pitch(root, 3), 100))
+                notes.append(_Note(start + eighth / 2, 0.45, 1, pitch(root, 3), int(loud[1])))
         if parts[2]:
             for eighth in np.flatnonzero(rng.random(8) < 0.5):
-                degree = root + int(rng.integers(-3, 8))
-                notes.append((start + eighth / 2, rng.uniform(0.3, 1.5), 2, pitch(degree, 6), 95))
+                key, beats = pitch(root + int(rng.integers(-3, 8)), 6), rng.uniform(0.3, 1.5)
+                notes.append(_Note(start + eighth / 2, beats, 2, key, int(loud[2])))
         if parts[3]:
             for drum, row in zip((KICK, SNARE, HAT, OPEN_HAT), pattern, strict=True):
                 for step in np.flatnonzero(row):
-                    velocity = int(rng.integers(50, 120))
-                    notes.append((start + step / 4, 0.2, 9, drum, velocity))
+                    velocity = int(np.clip(loud[3] + rng.normal(0, 15), 10, 127))
+                    notes.append(_Note(start + step / 4, 0.2, 9, drum, velocity))
             if bar % 4 == 0:
-                notes.append((start, 1.0, 9, int(rng.choice([CRASH, RIDE, SHAKER])), 100))
-    programs = [int(rng.choice(group)) for group in (CHORDS, BASSES, LEADS)]
-    _save(mido, path, notes, programs, beat_seconds)
+                crash = int(rng.choice([CRASH, RIDE, SHAKER]))
+                notes.append(_Note(start, 1.0, 9, crash, int(loud[3])))
+    return notes
 
 
 def _save(
     mido: Any,
     path: Path,
-    notes: list[tuple[float, float, int, int, int]],
+    notes: list[_Note],
     programs: list[int],
     beat_seconds: float,
 ) -> None:
@@ -130,13 +182,14 @@ def _save(
     for channel, program in enumerate(programs):
         track.append(mido.Message("program_change", channel=channel, program=program))
     events = []
-    for beat, beats, channel, key, velocity in notes:
-        events.append((round(beat * TICKS), 1, channel, key, velocity))
-        events.append((round((beat + beats) * TICKS), 0, channel, key, 0))
+    for note in notes:
+        end = note.start + note.beats
+        events.append((round(note.start * TICKS), 1, note.channel, note.key, note.velocity))
+        events.append((round(end * TICKS), 0, note.channel, note.key, 0))
     now = 0
     for tick, _, channel, key, velocity in sorted(events):
-        note = min(max(key, 0), 127)
-        kind = {"type": "note_on", "channel": channel, "note": note, "velocity": velocity}
+        kind = {"type": "note_on", "channel": channel, "velocity": velocity}
+        kind["note"] = min(max(key, 0), 127)
         track.append(mido.Message(**kind, time=tick - now))
         now = tick
     path.parent.mkdir(parents=True, exist_ok=True)

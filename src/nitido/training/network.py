@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nitido.restoration.treble.levels import BANDS, ENVELOPES, INPUTS
 
 KERNEL = 5
-DILATIONS = (1, 2, 4, 8)
+DILATIONS = (1, 2, 4, 8, 16, 32)
 DROPOUT = 0.1  # without it the validation error rises again after a few thousand steps
 GATE_DB = -46.0  # what is fainter was not there: dB re white noise of the piece's RMS
 GATE_SLOPE = 5.0  # logits per 20 dB that the gate starts with

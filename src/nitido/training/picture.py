@@ -18,14 +18,15 @@ def draw_history(history: Sequence[dict[str, float]], path: Path) -> None:
     axes = figure.add_subplot()
     steps = [line["step"] for line in history]
     names = [f"{hz / 1000:g}-khz" for hz in CEILINGS_HZ] + [CODED]
-    for number, name in enumerate(names):
-        if name in history[-1]:
-            colour = f"C{number}"
-            axes.plot(steps, [line[name] for line in history], color=colour, label=name)
-            axes.axhline(history[-1][f"{name}-rule"], color=colour, linestyle="--", linewidth=0.8)
+    measured = [name for name in names if name in history[-1]]  # none without validation pieces
+    for name in measured:
+        colour = f"C{names.index(name)}"
+        axes.plot(steps, [line[name] for line in history], color=colour, label=name)
+        axes.axhline(history[-1][f"{name}-rule"], color=colour, linestyle="--", linewidth=0.8)
     axes.set_xlabel("step")
     axes.set_ylabel("error above the ceiling, dB (dashed: the rule)")
-    axes.legend()
+    if measured:
+        axes.legend()
     axes.grid(alpha=0.3)
     part = path.with_name(f".{path.name}")
     figure.savefig(part, format="png", dpi=100)
