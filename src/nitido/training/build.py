@@ -73,5 +73,5 @@ def in_words(line: dict[str, float]) -> str:
     parts = [
         f"{name} {line[name]:.2f} ({line[f'{name}-rule']:.2f})" for name in names if name in line
     ]
-    minutes = line["seconds"] / 60
-    return f"step {line['step']:.0f}, {minutes:.1f} min: " + ", ".join(parts) + " dB"
+    figures = ", ".join(parts) + " dB" if parts else "no piece is kept for validation"
+    return f"step {line['step']:.0f}, {line['seconds'] / 60:.1f} min: {figures}"

@@ -30,7 +30,6 @@ class State:
         optimiser: with its moments.
         step: done so far.
         seconds: spent so far, in all runs together.
-        best: lowest validation error so far.
         history: what was logged, a dict per line.
     """
 
@@ -39,7 +38,6 @@ class State:
     optimiser: torch.optim.AdamW
     step: int = 0
     seconds: float = 0.0
-    best: float = float("inf")
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -49,7 +47,7 @@ def save(state: State, folder: Path, *, name: str = NAME) -> None:
     tensors |= {f"mean.{key}": value for key, value in state.mean.items()}
     for number, moments in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{key}": value for key, value in moments.items()}
-    numbers: dict[str, Any] = {"step": state.step, "seconds": state.seconds, "best": state.best}
+    numbers: dict[str, Any] = {"step": state.step, "seconds": state.seconds}
     numbers["history"] = state.history
     part = folder / f".{name}.part"
     contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
@@ -77,7 +75,7 @@ def load(state: State, folder: Path, *, name: str = NAME) -> bool:
     groups = state.optimiser.state_dict()["param_groups"]
     state.optimiser.load_state_dict({"state": moments, "param_groups": groups})
     state.step, state.seconds = numbers["step"], numbers["seconds"]
-    state.best, state.history = numbers["best"], numbers["history"]
+    state.history = numbers["history"]
     return True
 
 

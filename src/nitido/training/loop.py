@@ -147,7 +147,8 @@ def _look(
     device = next(network.parameters()).device
     figures = validate(network, kept, device=device)
     head = {"step": state.step, "seconds": round(state.seconds, 1)}
-    state.history.append({**head, **line, "validation": round(score(figures), 4), **figures})
+    whole = {"validation": round(score(figures), 4)} if figures else {}
+    state.history.append({**head, **line, **whole, **figures})
     checkpoint.save(state, config.folder)
     _write_log(state, config.folder)
     (config.folder / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n")
