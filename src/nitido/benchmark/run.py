@@ -25,6 +25,7 @@ from nitido.cores import usable_cores, use_one_core
 from nitido.errors import AudioWriteError, ConfigError, NitidoError
 from nitido.wav import Wav
 
+NOT_CODE = {".md", ".pyc"}  # model cards tell the figures: they must not change them
 NOT_MEASURED = {"batch", "cli", "report", "training", "web"}  # packages on which no figure depends
 
 
@@ -271,6 +272,7 @@ def code() -> str:
     total = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root)
-        if path.is_file() and path.suffix != ".pyc" and inside.parts[0] not in NOT_MEASURED:
+        counts = path.suffix not in NOT_CODE and inside.parts[0] not in NOT_MEASURED
+        if path.is_file() and counts:
             total.update(inside.as_posix().encode() + b"\0" + path.read_bytes())
     return total.hexdigest()

@@ -12,6 +12,7 @@ import torch
 from nitido.training.cache import build_cache
 from nitido.training.config import TrainConfig
 from nitido.training.export import export
+from nitido.training.inherit import keep
 from nitido.training.judge import CEILINGS_HZ, CODED
 from nitido.training.loop import averaged, train
 
@@ -62,6 +63,8 @@ def build(config: TrainConfig, *, on_line: Callable[[str], None] | None = None) 
     entries = build_cache(config, on_progress=cached)
     state = train(config, entries, on_progress=lambda line: say(in_words(line)))
     network = averaged(state, config, torch.device("cpu"))
+    if config.start and config.keep:
+        keep(network, Path(config.start), config.keep)
     path = config.folder / f"{config.name}.onnx"
     figures = state.history[-1] if state.history else {}
     return Built(path, export(network, path), state.step, round(state.seconds, 1), figures)

@@ -30,6 +30,8 @@ class TrainConfig:
         recipes: degradations, see `nitido.degradation.recipe`; each file is spoilt so many times.
         spoilt: how many spoilt versions of each file.
         width, blocks: size of the network.
+        start: an exported network to start from; empty: start as the rule does.
+        keep: share of its weights, 0 to 1, that is in what is exported.
         crop_frames: length of a training example; 94 frames are one second.
         batch: examples per step.
         steps: at most so many.
@@ -57,6 +59,8 @@ class TrainConfig:
     spoilt: int = 3
     width: int = 128
     blocks: int = 4
+    start: str = ""
+    keep: float = 0.0
     crop_frames: int = 160
     batch: int = 8
     steps: int = 100_000

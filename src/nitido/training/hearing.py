@@ -23,7 +23,7 @@ EARS = 32  # bands
 LOWEST_HZ, HIGHEST_HZ = 50.0, 24_000.0
 EAR_Q, EAR_MIN_HZ = 9.26449, 24.7
 FINER = 8  # points in each of the 256 bands: the lowest bands of the ear are narrower
-FLOOR_DB = 45.0  # below the loudest band of the frame nothing is heard
+FLOOR_DB = 60.0  # below the loudest band of the frame hardly anything is heard
 DEEPEST_DB = 30.0  # so much the floor sinks with the music
 # A frame is 43 ms long, the ear's is taken as 80: five frames, every second one.
 TIME_WINDOW = (0.08, 0.24, 0.36, 0.24, 0.08)

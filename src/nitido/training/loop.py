@@ -18,6 +18,7 @@ from nitido.training.batches import Batch, Batches
 from nitido.training.cache import Entry
 from nitido.training.checkpoint import State
 from nitido.training.config import TrainConfig
+from nitido.training.inherit import inherit
 from nitido.training.judge import score, validate, validation_batches
 from nitido.training.losses import Targets, losses
 from nitido.training.network import TrebleNet
@@ -82,7 +83,10 @@ def train(
 def start(config: TrainConfig, device: torch.device) -> State:
     """Return a new state, or the one of the last checkpoint."""
     torch.manual_seed(config.seed)
-    network = TrebleNet(config.width, config.blocks).to(device)
+    network = TrebleNet(config.width, config.blocks)
+    if config.start:
+        inherit(network, Path(config.start))
+    network.to(device)
     mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.05)
     state = State(network, mean, optimiser)

@@ -15,7 +15,7 @@ from nitido.training.network import GATE_DB
 
 TONALITY_WEIGHT = 0.2
 PRESENCE_WEIGHT = 0.3
-HEARING_WEIGHT = 1.0
+HEARING_WEIGHT = 2.0
 GATE_DB_PER_NEPER = 20 / math.log(10)  # presence is a gain of the amplitude
 
 

@@ -35,7 +35,7 @@ TOP_HZ = 22_000.0
 # How far to go from the rule's level to the network's, where it is sure that there was sound. All
 # of the way is too far on music unlike what it was trained on. For the same reason the rule's gate,
 # not the network's presence, decides when there is treble at all (weights/bandwidth.md).
-TRUST = 0.5
+TRUST = 0.6
 STEEPEST_DB_PER_KHZ = -6.0  # that is carried on: what falls faster comes to rest further up
 REFERENCE = (0.6, 1.0)  # of the crossover: the band that the noise beats with
 FADE_SECONDS = 0.005
@@ -86,9 +86,10 @@ class LearnedTreble:
         self._added = band(low, top, n_fft=self._frames.n_fft, sample_rate=sample_rate)
         # Music that falls steeply already below the ceiling had little above it. The network was
         # not told of the slope that the stage found: the rule that it is held against is.
-        above_khz = np.maximum((np.arange(ENVELOPES) + 0.5) * ENVELOPE_HZ - crossover_hz, 0) / 1000
-        slope = max(settings["slope_db_per_khz"], STEEPEST_DB_PER_KHZ)
-        self._steeper = (slope - SLOPE_DB_PER_KHZ) * above_khz
+        # Music falls by so much per octave, not per kHz, and the slope is that at the ceiling.
+        hz = (np.arange(ENVELOPES) + 0.5) * ENVELOPE_HZ
+        slope = max(settings["slope_db_per_khz"], STEEPEST_DB_PER_KHZ) - SLOPE_DB_PER_KHZ
+        self._steeper = slope * crossover_hz / 1000 * np.log(np.maximum(hz / crossover_hz, 1))
         self._fills = settings["holes"]
         bottom = min(HOLES_FROM_HZ, crossover_hz) / self._bin_hz
         self._inside = slice(int(bottom), self._crossover - GUARD_BINS)
