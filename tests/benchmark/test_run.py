@@ -143,3 +143,19 @@ def test_the_sounds_can_be_kept(folder: Path, tmp_path: Path) -> None:
 def test_there_are_only_so_many_tasks(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="bandwidth"):
         run_task("bandwith", folder=tmp_path, rivals=[], out=tmp_path)
+
+
+def test_a_result_counts_as_long_as_the_code_is_the_same_whatever_a_card_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "nitido"
+    for name in ("benchmark/run.py", "weights/net.md", "report/page.py", "spectral.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("first")
+    monkeypatch.setattr(runner, "__file__", str(root / "benchmark" / "run.py"))
+    before = runner.code.__wrapped__()
+    (root / "weights" / "net.md").write_text("other figures")
+    (root / "report" / "page.py").write_text("another page")
+    assert runner.code.__wrapped__() == before
+    (root / "spectral.py").write_text("other sound")
+    assert runner.code.__wrapped__() != before
