@@ -65,6 +65,11 @@ class Prediction:
     tonality: Levels
     gate: Levels
 
+    def between(self, frames: slice) -> Prediction:
+        """Return what it says of some of the frames."""
+        fields = (self.level, self.presence, self.tonality, self.gate)
+        return Prediction(*(values[:, frames] for values in fields))
+
 
 class LearnedTreble:
     """Adds treble above a crossover as a network predicts it."""
@@ -85,8 +90,8 @@ class LearnedTreble:
         low = (self._crossover + GUARD_BINS + 1) * self._bin_hz
         self._added = band(low, top, n_fft=self._frames.n_fft, sample_rate=sample_rate)
         # Music that falls steeply already below the ceiling had little above it. The network was
-        # not told of the slope that the stage found: the rule that it is held against is.
-        # Music falls by so much per octave, not per kHz, and the slope is that at the ceiling.
+        # not told of the slope that the stage found: the rule that it is held against is. Music
+        # falls by so much per octave, not per kHz, and the slope is that at the ceiling.
         hz = (np.arange(ENVELOPES) + 0.5) * ENVELOPE_HZ
         slope = max(settings["slope_db_per_khz"], STEEPEST_DB_PER_KHZ) - SLOPE_DB_PER_KHZ
         self._steeper = slope * crossover_hz / 1000 * np.log(np.maximum(hz / crossover_hz, 1))
@@ -102,13 +107,32 @@ class LearnedTreble:
         return (self._reach_frames + 10) * self._frames.hop_length + 2 * self._frames.n_fft
 
     def treble(self, window: Wav, *, first: int) -> Wav:
-        """Return what to add to a window `[C, T]` whose first sample is `first` of the piece."""
+        """Return what to add to a window `[C, T]` whose first sample is `first` of the piece.
+
+        The network's reach at both ends of the window is heard, and gets nothing added.
+        """
         spec = self._frames.analyse(window, first=first)
-        if not spec.shape[1] or self._added.stop <= self._added.start:
-            return np.zeros_like(window)
-        index = self._frames.indices(first, window.shape[1]).start
+        side = self._reach_frames * self._frames.hop_length
+        length = window.shape[1] - 2 * side
+        out = np.zeros_like(window)
+        if length < self._frames.n_fft or self._added.stop <= self._added.start:
+            return out
         levels = band_levels(spec, sample_rate=self._rate, rms_db=self._rms_db)
-        predicted = self.predict(levels)
+        start = self._frames.indices(first, window.shape[1]).start
+        inner = self._frames.indices(first + side, length)
+        chosen = slice(inner.start - start, inner.stop - start)
+        predicted = self.predict(levels).between(chosen)
+        inside = slice(side, side + length)
+        out[:, inside] = self._sound(
+            window[:, inside], spec[:, chosen], levels[:, chosen], predicted, first + side
+        )
+        return out
+
+    def _sound(
+        self, window: Wav, spec: Spec, levels: Levels, predicted: Prediction, first: int
+    ) -> Wav:
+        """Return the treble of a window `[C, T]`, as it was predicted for its frames."""
+        index = self._frames.indices(first, window.shape[1]).start
         hiss = self._hiss(spec, window, first)
         tones = moved_up(spec, self._added, self._crossover, self._frames, index=index)
         share = self._over_bins(predicted.tonality, self._added)
