@@ -34,8 +34,9 @@ def train(
 ) -> None:
     """Train a network as CONFIG.toml says, and export it.
 
-    Run it again and it goes on where it was, also after a kill. The validation error is that of
-    the levels above the ceiling, in dB; 'rule' is what the rule reaches on the same pieces.
+    Run it again and it goes on where it was, also after a kill. The figures say how unlike the
+    music it sounds above each ceiling, 0 for alike; in brackets what the rule reaches on the same
+    pieces.
     """
     from nitido.training.build import build
     from nitido.training.config import read_config

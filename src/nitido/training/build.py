@@ -26,7 +26,7 @@ class Built:
         sha256: of that file.
         steps: done.
         seconds: spent training, without the cache.
-        figures: of the validation part, dB.
+        figures: of the validation part, see `nitido.training.judge.validate`.
     """
 
     path: Path
@@ -71,10 +71,12 @@ def build(config: TrainConfig, *, on_line: Callable[[str], None] | None = None) 
 
 
 def in_words(line: dict[str, float]) -> str:
-    """Return a line of the log for people: the error at each ceiling, the rule's in brackets."""
+    """Return a line of the log for people: how unlike the music it sounds, the rule in brackets."""
     names = [f"{hz / 1000:g}-khz" for hz in CEILINGS_HZ] + [CODED]
     parts = [
-        f"{name} {line[name]:.2f} ({line[f'{name}-rule']:.2f})" for name in names if name in line
+        f"{name} {line[f'{name}-unlike']:.3f} ({line[f'{name}-rule-unlike']:.3f})"
+        for name in names
+        if name in line
     ]
-    figures = ", ".join(parts) + " dB" if parts else "no piece is kept for validation"
+    figures = ", ".join(parts) or "no piece is kept for validation"
     return f"step {line['step']:.0f}, {line['seconds'] / 60:.1f} min: {figures}"

@@ -9,7 +9,7 @@ from nitido.training.judge import CEILINGS_HZ, CODED
 
 
 def draw_history(history: Sequence[dict[str, float]], path: Path) -> None:
-    """Write a picture of the validation errors over the steps, the rule's dashed beside them."""
+    """Draw how unlike the music it sounds over the steps, the rule dashed beside it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -21,10 +21,12 @@ def draw_history(history: Sequence[dict[str, float]], path: Path) -> None:
     measured = [name for name in names if name in history[-1]]  # none without validation pieces
     for name in measured:
         colour = f"C{names.index(name)}"
-        axes.plot(steps, [line[name] for line in history], color=colour, label=name)
-        axes.axhline(history[-1][f"{name}-rule"], color=colour, linestyle="--", linewidth=0.8)
+        axes.plot(steps, [line[f"{name}-unlike"] for line in history], color=colour, label=name)
+        axes.axhline(
+            history[-1][f"{name}-rule-unlike"], color=colour, linestyle="--", linewidth=0.8
+        )
     axes.set_xlabel("step")
-    axes.set_ylabel("error above the ceiling, dB (dashed: the rule)")
+    axes.set_ylabel("how unlike the music it sounds (dashed: the rule)")
     if measured:
         axes.legend()
     axes.grid(alpha=0.3)
