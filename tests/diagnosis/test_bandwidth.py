@@ -27,6 +27,21 @@ def test_a_wall_is_found_where_it_stands(ceiling_hz: int) -> None:
     assert finding.value == pytest.approx(ceiling_hz, abs=450)
 
 
+@pytest.mark.parametrize("block", [None, 1_000])
+def test_a_piece_that_sets_in_at_once_hides_no_wall(block: int | None) -> None:
+    wav = lower_ceiling(pink_noise(seconds=4), sample_rate=48_000, ceiling_hz=8_000)
+    begins = 500 + int(np.argmax(np.abs(wav[0, 500:4_000])))  # cut where it is loud: a step
+    finding = examine(wav[:, begins:], block=block)
+    assert finding.found
+    assert finding.details["wall_db"] > 40
+
+
+def test_a_very_short_sound_has_a_ceiling_too() -> None:
+    wav = lower_ceiling(pink_noise(seconds=1), sample_rate=48_000, ceiling_hz=8_000)
+    hz = examine(wav[:, 20_000:24_000]).value
+    assert hz is not None
+
+
 def test_a_low_sample_rate_is_a_ceiling() -> None:
     finding = examine(pink_noise(seconds=3, sample_rate=32_000), sample_rate=32_000)
     assert finding.found

@@ -45,6 +45,9 @@ class BandwidthAnalyser:
         self._band_sizes = np.diff([*self._band_starts, self._n_fft // 2 + 1])
         self._histogram = np.zeros((len(self._band_starts), _LEVELS), int)
         self._square, self._count = 0.0, 0
+        # Half of the first frame lies before the piece. A piece that sets in at once has a step
+        # there, whose spectrum hides the ceiling: this frame counts only if there is no other.
+        self._edge = np.zeros((0, self._n_fft // 2 + 1), np.float32)
         self._held: Wav = np.zeros((channels, self._n_fft // 2), np.float32)
         self._first = -self._n_fft // 2
 
@@ -54,7 +57,10 @@ class BandwidthAnalyser:
         indices = self._frames.indices(self._first, held.shape[1])
         if len(indices):
             spec = self._frames.analyse(held, first=self._first)
-            self._add((spec.real**2 + spec.imag**2).mean(axis=0))
+            power = (spec.real**2 + spec.imag**2).mean(axis=0)
+            if indices.start == 0:
+                self._edge, power = power[:1], power[1:]
+            self._add(power)
             following = indices.stop * self._n_fft - self._n_fft // 2
             held = held[:, following - self._first :]
             self._first = following
@@ -82,6 +88,9 @@ class BandwidthAnalyser:
         ceiling in its loudest twentieth, re white noise of the piece's RMS); `fall_db_per_khz`
         (from the band below that one to it).
         """
+        if not self._count:
+            self._add(self._edge)
+            self._edge = self._edge[:0]
         if not self._count:
             return Finding("bandwidth", None, "Hz", "none", "No sound to measure the bandwidth of.")
         rms_db = 10 * float(np.log10(self._square / self._count))
