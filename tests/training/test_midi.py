@@ -6,7 +6,7 @@ import pytest
 import soundfile as sf
 
 from nitido.errors import ConfigError, MissingExtraError
-from nitido.training.midi import random_piece, render_midi
+from nitido.training.midi import random_piece, render_midi, soundfont_of
 
 mido = pytest.importorskip("mido")
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
@@ -61,8 +61,19 @@ def test_a_note_that_never_ends_does_not_ring_for_ever(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises((ConfigError, MissingExtraError), match="apt install"):
-        render_midi(tmp_path / "a.mid", tmp_path / "a.wav", soundfont=tmp_path / "x", seconds=1)
+    for missing in ("FluidR3_GM.sf2", "x.sf2"):
+        wanted = tmp_path / missing
+        with pytest.raises((ConfigError, MissingExtraError), match=r"apt install|in soundfonts"):
+            render_midi(tmp_path / "a.mid", tmp_path / "a.wav", soundfont=wanted, seconds=1)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(MissingExtraError, match="apt install fluidsynth"):
         render_midi(tmp_path / "a.mid", tmp_path / "a.wav", soundfont=SOUNDFONT, seconds=1)
+
+
+def test_every_soundfont_plays_its_part_and_a_piece_keeps_its_own() -> None:
+    orchestras = ("one.sf2", "two.sf2", "three.sf2")
+    chosen = [soundfont_of(f"random-{number}", orchestras).name for number in range(60)]
+    assert min(chosen.count(name) for name in orchestras) >= 10
+    assert chosen == [soundfont_of(f"random-{number}", orchestras).name for number in range(60)]
+    with pytest.raises(ConfigError, match="at least one in soundfonts"):
+        soundfont_of("random-1", ())

@@ -39,6 +39,8 @@ TUNED_SHARE = 0.5
 TUNED = 0.18  # up or down by at most so much, on a logarithmic scale: three semitones
 SINK_SHARE = 0.2  # more, and the network learns to add what was never missing
 RENDERED_SHARE = 0.3
+# Spread of the tone colour: two mixes of one song differ by so much.
+TILT_DB, WAVE_DB = 4.0, 2.0
 HOLE_DB = 8.0  # a band so far below the original was taken out by the coder
 HOLE_WEIGHT = 0.5
 KEPT_WEIGHT = 0.05  # bands that the coder kept: what goes in is a good answer already
@@ -240,9 +242,9 @@ def _under_a_ceiling(example: Example, rng: np.random.Generator) -> Example:
 def _varied(example: Example, rng: np.random.Generator) -> Example:
     """Return the example at another level and tone colour, and heard with small errors."""
     hz = np.arange(BANDS) / BANDS
-    colour = rng.normal(0, 1.5) + rng.normal(0, 2.0) * (hz - 0.5)
+    colour = rng.normal(0, 1.5) + rng.normal(0, TILT_DB) * (hz - 0.5)
     wave = np.cos(np.pi * hz * rng.uniform(1, 4) + rng.uniform(0, 6))
-    colour = colour + rng.normal(0, 1.0) * wave
+    colour = colour + rng.normal(0, WAVE_DB) * wave
     knots: NDArray[np.float64] = rng.normal(0, rng.uniform(0, 1.5), 17)
     error = np.interp(np.linspace(0, 16, BANDS), np.arange(17), knots)
     heard = example.heard + (colour + error).astype(np.float32)

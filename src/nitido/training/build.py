@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from nitido.errors import ConfigError
 from nitido.training.cache import build_cache
 from nitido.training.config import TrainConfig
 from nitido.training.export import export
-from nitido.training.inherit import keep
-from nitido.training.judge import CEILINGS_HZ, CODED
+from nitido.training.inherit import keep, mean
+from nitido.training.judge import CEILINGS_HZ, CODED, validate, validation_batches
 from nitido.training.loop import averaged, train
 
 
@@ -61,22 +62,57 @@ def build(config: TrainConfig, *, on_line: Callable[[str], None] | None = None) 
             say(f"cache: {done} of {total} pieces")
 
     entries = build_cache(config, on_progress=cached)
-    state = train(config, entries, on_progress=lambda line: say(in_words(line)))
-    network = averaged(state, config, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    networks, steps, seconds = [], 0, 0.0
+    for member in members(config):
+        if config.members > 1:
+            say(f"{member.name}: one of {config.members} whose mean is kept")
+        state = train(member, entries, on_progress=lambda line: say(in_words(line)))
+        networks.append(averaged(state, member, cpu))
+        steps, seconds = steps + state.step, seconds + state.seconds
+    network = mean(networks)
     if config.start and config.keep:
         keep(network, Path(config.start), config.keep)
+    figures = validate(network, validation_batches(entries, config), device=cpu)
+    say("exported: " + _figures_in_words(figures))
     path = config.folder / f"{config.name}.onnx"
-    figures = state.history[-1] if state.history else {}
-    return Built(path, export(network, path), state.step, round(state.seconds, 1), figures)
+    return Built(path, export(network, path), steps, round(seconds, 1), figures)
+
+
+def members(config: TrainConfig) -> list[TrainConfig]:
+    """Return the training of each member, with a seed and a folder of its own.
+
+    Raises:
+        ConfigError: members without a common start, whose mean would be nothing.
+    """
+    if config.members < 2:
+        return [config]
+    if not config.start:
+        raise ConfigError(
+            "The mean of networks is a network only if they start from the same one; "
+            "name it in start, or set members to 1."
+        )
+    return [
+        replace(
+            config,
+            name=f"{config.name}/member-{number}",
+            seed=config.seed + number,
+            minutes=config.minutes / config.members,
+        )
+        for number in range(config.members)
+    ]
 
 
 def in_words(line: dict[str, float]) -> str:
     """Return a line of the log for people: how unlike the music it sounds, the rule in brackets."""
+    return f"step {line['step']:.0f}, {line['seconds'] / 60:.1f} min: {_figures_in_words(line)}"
+
+
+def _figures_in_words(figures: dict[str, float]) -> str:
     names = [f"{hz / 1000:g}-khz" for hz in CEILINGS_HZ] + [CODED]
     parts = [
-        f"{name} {line[f'{name}-unlike']:.3f} ({line[f'{name}-rule-unlike']:.3f})"
+        f"{name} {figures[f'{name}-unlike']:.3f} ({figures[f'{name}-rule-unlike']:.3f})"
         for name in names
-        if name in line
+        if name in figures
     ]
-    figures = ", ".join(parts) or "no piece is kept for validation"
-    return f"step {line['step']:.0f}, {line['seconds'] / 60:.1f} min: {figures}"
+    return ", ".join(parts) or "no piece is kept for validation"

@@ -42,7 +42,7 @@ from nitido.restoration.treble.levels import (
 )
 from nitido.training.config import TrainConfig
 from nitido.training.corpus import FULL_BAND_HZ, Work, works
-from nitido.training.midi import random_piece, render_midi
+from nitido.training.midi import random_piece, render_midi, soundfont_of
 from nitido.wav import Wav
 
 END_LOWEST_HZ = 15_000.0  # files that end lower teach too little about the top
@@ -133,6 +133,8 @@ def _random_works(config: TrainConfig, root: Path) -> list[Work]:
 
 def _key(work: Work, config: TrainConfig) -> str:
     settings = [FORMAT, config.recipes, config.spoilt, config.clip_seconds, config.midi_seconds]
+    if work.is_midi:
+        settings.append(str(soundfont_of(work.name, config.soundfonts)))
     text = json.dumps([*settings, str(work.path), work.split, config.seed])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -197,7 +199,8 @@ def _heard(work: Work, config: TrainConfig) -> Wav:
         return read(work.path, seconds=config.clip_seconds, sample_rate=RATE)[0][:2]
     # Apart: processes of a run that was killed may still be at the same entry.
     with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
-        path, soundfont = Path(folder, "rendered.wav"), Path(config.soundfont)
+        path = Path(folder, "rendered.wav")
+        soundfont = soundfont_of(work.name, config.soundfonts)
         render_midi(work.path, path, soundfont=soundfont, seconds=config.midi_seconds)
         return read(path, seconds=config.clip_seconds, sample_rate=RATE)[0][:2]
 

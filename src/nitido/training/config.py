@@ -18,11 +18,11 @@ class TrainConfig:
     Attributes:
         name: of the network and of its folder.
         audio: folders of clean music; an `index.csv` in or above one tells licence and bandwidth.
-        midi: folders of MIDI files, rendered with `soundfont`.
+        midi: folders of MIDI files, rendered with `soundfonts`.
         licences: beginnings of the licences that are let in; files with another one, or that the
             index does not name, are left out. Empty: whatever is there.
         validation: patterns of file names that are kept for validation, whole works.
-        soundfont: file that MIDI is rendered with.
+        soundfonts: files that MIDI is rendered with, each piece with one of them.
         midi_files: at most so many MIDI files.
         random_pieces: how many random pieces are rendered beside them.
         midi_seconds: of each rendered piece.
@@ -36,6 +36,8 @@ class TrainConfig:
         batch: examples per step.
         steps: at most so many.
         minutes: at most so long, with what earlier runs took; 0 for no limit.
+        members: so many networks are trained from `start`, each on examples of its own, one after
+            the other in equal shares of `minutes`; what is exported is the mean of their weights.
         learning_rate: at its highest.
         warmup: steps to get there.
         ema: share of the running mean of the weights that is kept per step.
@@ -50,7 +52,7 @@ class TrainConfig:
     midi: tuple[str, ...] = ()
     licences: tuple[str, ...] = ("CC0", "CC-BY-3", "CC-BY-4", "Public domain", "BSD", "MIT")
     validation: tuple[str, ...] = ()
-    soundfont: str = "/usr/share/sounds/sf2/FluidR3_GM.sf2"
+    soundfonts: tuple[str, ...] = ("/usr/share/sounds/sf2/FluidR3_GM.sf2",)
     midi_files: int = 60
     random_pieces: int = 24
     midi_seconds: float = 45.0
@@ -65,6 +67,7 @@ class TrainConfig:
     batch: int = 8
     steps: int = 100_000
     minutes: float = 0.0
+    members: int = 1
     learning_rate: float = 1e-3
     warmup: int = 200
     ema: float = 0.999

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from nitido.errors import ConfigError, MissingExtraError
 from nitido.optional import load
 
 RATE = 48_000
+PACKAGES = {
+    "FluidR3_GM.sf2": "fluid-soundfont-gm",
+    "MuseScore_General_Full.sf2": "musescore-general-soundfont-lossless",
+}
 # General MIDI programs by what they do in a piece.
 CHORDS = (0, 4, 5, 16, 24, 25, 27, 29, 30, 48, 50, 61, 80, 88, 90)
 BASSES = (32, 33, 34, 36, 38, 39)
@@ -30,6 +35,18 @@ ALL_SOUND_OFF = 120
 LIMIT_SECONDS = 300  # FluidSynth takes a tenth of a piece's length
 
 
+def soundfont_of(name: str, soundfonts: Sequence[str]) -> Path:
+    """Return the SoundFont that a piece is rendered with: always the same one of those there are.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if not soundfonts:
+        raise ConfigError("MIDI is rendered with SoundFonts; name at least one in soundfonts.")
+    number = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
+    return Path(soundfonts[number % len(soundfonts)])
+
+
 def render_midi(midi: Path, wav: Path, *, soundfont: Path, seconds: float) -> None:
     """Write a WAV file of 48 kHz with the first `seconds` of a MIDI file.
 
@@ -41,7 +58,9 @@ def render_midi(midi: Path, wav: Path, *, soundfont: Path, seconds: float) -> No
     if program is None:
         raise MissingExtraError("Rendering MIDI needs FluidSynth: apt install fluidsynth.")
     if not soundfont.is_file():
-        raise ConfigError(f"There is no SoundFont {soundfont}; apt install fluid-soundfont-gm.")
+        package = PACKAGES.get(soundfont.name)
+        remedy = f"apt install {package}" if package else "name one that is there in soundfonts"
+        raise ConfigError(f"There is no SoundFont {soundfont}; {remedy}.")
     wav.parent.mkdir(parents=True, exist_ok=True)
     short, part = wav.with_suffix(".mid"), wav.with_suffix(".part.wav")
     _shortened(midi, seconds).save(short)

@@ -1,0 +1,58 @@
+"""The whole way, and networks that are trained side by side from one start."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from nitido.errors import ConfigError  # noqa: E402
+from nitido.restoration.treble.levels import INPUTS  # noqa: E402
+from nitido.training.build import build, members  # noqa: E402
+from nitido.training.cache import Entry  # noqa: E402
+from nitido.training.config import TrainConfig  # noqa: E402
+from nitido.training.export import export  # noqa: E402
+from nitido.training.inherit import inherit  # noqa: E402
+from nitido.training.loop import averaged, start  # noqa: E402
+from nitido.training.network import TrebleNet  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def pair(tiny: TrainConfig, entries: list[Entry], tmp_path: Path) -> TrainConfig:
+    """Two members that start from a network which is there."""
+    assert entries  # the cache that `build` finds
+    torch.manual_seed(3)
+    path = tmp_path / "first.onnx"
+    export(TrebleNet(tiny.width, tiny.blocks), path)
+    return replace(tiny, members=2, start=str(path), steps=12, learning_rate=3e-3)
+
+
+def test_members_learn_from_other_examples_and_their_mean_is_exported(pair: TrainConfig) -> None:
+    lines: list[str] = []
+    built = build(pair, on_line=lines.append)
+    one, two = (averaged(start(member, CPU), member, CPU) for member in members(pair))
+    seen = torch.randn(1, INPUTS, 30)
+    assert not torch.allclose(one(seen), two(seen), atol=1e-3)
+    exported = TrebleNet(pair.width, pair.blocks)
+    inherit(exported, built.path)
+    for name, value in exported.state_dict().items():
+        halfway = (one.state_dict()[name] + two.state_dict()[name]) / 2
+        assert torch.allclose(value, halfway, atol=1e-5)
+    assert built.steps == 24
+    assert set(built.figures) >= {"4-khz-unlike", "coded-unlike"}
+    assert any("member-1" in line for line in lines)
+
+
+def test_members_share_the_minutes(pair: TrainConfig) -> None:
+    trainings = members(replace(pair, minutes=30.0))
+    assert [each.minutes for each in trainings] == [15.0, 15.0]
+    assert len({each.seed for each in trainings}) == len({each.folder for each in trainings}) == 2
+    assert members(replace(pair, members=1, start="")) == [replace(pair, members=1, start="")]
+
+
+def test_members_without_a_common_start_are_refused(pair: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match="start from the same one"):
+        members(replace(pair, start=""))
