@@ -1,5 +1,6 @@
 """The whole way, and networks that are trained side by side from one start."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from nitido.errors import ConfigError  # noqa: E402
+from nitido.lock import held  # noqa: E402
 from nitido.restoration.treble.levels import INPUTS  # noqa: E402
 from nitido.training.build import build, members  # noqa: E402
 from nitido.training.cache import Entry  # noqa: E402
@@ -56,3 +58,19 @@ def test_members_share_the_minutes(pair: TrainConfig) -> None:
 def test_members_without_a_common_start_are_refused(pair: TrainConfig) -> None:
     with pytest.raises(ConfigError, match="start from the same one"):
         members(replace(pair, start=""))
+
+
+def test_two_trainings_do_not_work_in_one_folder(pair: TrainConfig, tmp_path: Path) -> None:
+    elsewhere = replace(pair, out=str(tmp_path))
+    elsewhere.folder.mkdir(parents=True)
+    with held(elsewhere.folder / "lock"), pytest.raises(ConfigError, match="Another training"):
+        build(elsewhere)
+
+
+def test_a_finished_training_run_again_gives_the_same_network_though_its_start_was_replaced(
+    pair: TrainConfig,
+) -> None:
+    kept = replace(pair, keep=0.5)
+    first = build(kept)
+    shutil.copyfile(first.path, kept.start)  # it ships now
+    assert build(kept).sha256 == first.sha256

@@ -14,25 +14,21 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import logging
 import os
 import shutil
 import socket
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 from nitido.errors import AudioWriteError
 from nitido.jobs import check_free
-
-logger = logging.getLogger(__name__)
+from nitido.lock import try_lock
 
 LOCK = "lock"
 SUFFIX = ".nitido"
 SIDECAR = ".nitido.json"
 _MOVE, _REPLACE = "move", "replace"  # the word: all is ready, existing files stay or are replaced
 _NAME_KEPT = 40  # characters of the result's name in that of the folder: names end at 255 bytes
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 class Claim:
@@ -172,7 +168,7 @@ def _locked(folder: Path) -> int | None:
         except FileNotFoundError:  # its holder has just ended and removed the folder
             continue
         try:
-            locked = _lock(file)
+            locked = try_lock(file)
             if locked and _is_still(file, folder / LOCK):
                 return file
         except BaseException:
@@ -181,29 +177,6 @@ def _locked(folder: Path) -> int | None:
         os.close(file)
         if not locked:
             return None
-
-
-def _lock(file: int) -> bool:
-    """Lock an open file for this process, or return False if it is locked already."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        logger.warning("This file system has no locks; let no two runs write here at once.")
-    return True
 
 
 def _is_still(file: int, path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,13 +10,17 @@ from typing import Any
 
 import torch
 
-from nitido.errors import ConfigError
+from nitido.errors import ConfigError, WeightsError
+from nitido.lock import held
+from nitido.training import checkpoint
 from nitido.training.cache import build_cache
 from nitido.training.config import TrainConfig
 from nitido.training.export import export
 from nitido.training.inherit import keep, mean
 from nitido.training.judge import CEILINGS_HZ, CODED, validate, validation_batches
 from nitido.training.loop import averaged, train
+
+LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def build(config: TrainConfig, *, on_line: Callable[[str], None] | None = None) 
         on_line: called with what is going on, a line each.
 
     Raises:
-        ConfigError: no music to train on.
+        ConfigError: no music to train on, or another training is at work in the same folder.
         WeightsError: the exported network is not equal to the trained one.
     """
 
@@ -57,6 +62,17 @@ def build(config: TrainConfig, *, on_line: Callable[[str], None] | None = None) 
         if on_line is not None:
             on_line(text)
 
+    config.folder.mkdir(parents=True, exist_ok=True)
+    with held(config.folder / LOCK) as ours:
+        if not ours:
+            raise ConfigError(
+                f"Another training is at work in {config.folder}; wait for its end, or give this "
+                "one a place of its own with --out."
+            )
+        return _build(_with_own_start(config), say)
+
+
+def _build(config: TrainConfig, say: Callable[[str], None]) -> Built:
     def cached(done: int, total: int) -> None:
         if done % 10 == 0 or done == total:
             say(f"cache: {done} of {total} pieces")
@@ -77,6 +93,24 @@ def build(config: TrainConfig, *, on_line: Callable[[str], None] | None = None) 
     say("exported: " + _figures_in_words(figures))
     path = config.folder / f"{config.name}.onnx"
     return Built(path, export(network, path), steps, round(seconds, 1), figures)
+
+
+def _with_own_start(config: TrainConfig) -> TrainConfig:
+    """Return the configuration with a copy of its start, made when the training begins.
+
+    What a training starts from is often the network that ships, and in the end replaced by it: run
+    again, the training would mix the network with itself.
+    """
+    if not config.start:
+        return config
+    copy = config.folder / "start.onnx"
+    begun = any((member.folder / checkpoint.NAME).is_file() for member in members(config))
+    if not (begun and copy.is_file()):
+        try:
+            shutil.copyfile(config.start, copy)
+        except OSError as error:
+            raise WeightsError(f"{config.start} cannot be read: {error.strerror}.") from None
+    return replace(config, start=str(copy))
 
 
 def members(config: TrainConfig) -> list[TrainConfig]:

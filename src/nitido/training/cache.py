@@ -30,6 +30,7 @@ from nitido.cores import usable_cores
 from nitido.degradation import apply, draw
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.finding import Finding
+from nitido.errors import NitidoError
 from nitido.restoration.treble.levels import (
     BANDS,
     CROSSOVER,
@@ -99,11 +100,17 @@ def build_cache(
     done = len(jobs) - len(due)
     workers = min(usable_cores(), max(len(due), 1))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        left_out: dict[str, int] = {}
         for count, problem in enumerate(pool.map(_make, due)):
             if problem:
-                log.warning("%s", problem)
+                left_out[problem] = left_out.get(problem, 0) + 1
+                if left_out[problem] == 1:  # a missing SoundFont is said once, not by each piece
+                    log.warning("%s: %s", due[count][0].path.name, problem)
             if on_progress is not None:
                 on_progress(done + count + 1, len(jobs))
+    for problem, times in left_out.items():
+        if times > 1:
+            log.warning("%d pieces are left out: %s", times, problem)
     return [entry for _, _, folder in jobs if (entry := read_entry(folder)) is not None]
 
 
@@ -148,8 +155,10 @@ def _make(job: tuple[Work, TrainConfig, Path]) -> str | None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         meta = _fill(work, config, folder)
+    except NitidoError as error:
+        return str(error)
     except Exception as error:  # one bad file does not stop the others
-        return f"{work.path.name}: {type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}"
     write_text(folder / "meta.json", json.dumps(meta, indent=1) + "\n", overwrite=True)
     problem = meta.get("unusable")
     return str(problem) if problem else None
@@ -159,12 +168,12 @@ def _fill(work: Work, config: TrainConfig, folder: Path) -> dict[str, Any]:
     wav = _heard(work, config)
     finding = _bandwidth(wav)
     if finding.value is None:
-        return {"unusable": f"{work.path.name}: silence"}
+        return {"unusable": "it is silent"}
     end_hz = work.end_hz or RATE / 2
     if finding.details["wall_db"] > 0:
         end_hz = min(end_hz, finding.details["ceiling_hz"])
     if end_hz < END_LOWEST_HZ:
-        return {"unusable": f"{work.path.name}: ends at {end_hz:.0f} Hz"}
+        return {"unusable": f"it ends at {end_hz:.0f} Hz, too low to learn treble from"}
     rms_db = finding.details["rms_db"]
     clean, tonal = _analyse(wav, rms_db, with_tonality=True)
     np.save(folder / "clean.npy", clean)
