@@ -6,7 +6,7 @@ import pytest
 import soundfile as sf
 
 from nitido.errors import ConfigError, MissingExtraError
-from nitido.training.midi import random_piece, render_midi, soundfont_of
+from nitido.training.midi import DRUMS, KITS, random_piece, render_midi, soundfont_of
 
 mido = pytest.importorskip("mido")
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
@@ -77,3 +77,17 @@ def test_every_soundfont_plays_its_part_and_a_piece_keeps_its_own() -> None:
     assert chosen == [soundfont_of(f"random-{number}", orchestras).name for number in range(60)]
     with pytest.raises(ConfigError, match="at least one in soundfonts"):
         soundfont_of("random-1", ())
+
+
+def test_bands_play_on_different_kits(tmp_path: Path) -> None:
+    kits = set()
+    for seed in range(24):
+        path = tmp_path / f"{seed}.mid"
+        random_piece(path, seed=seed, seconds=4.0)
+        kits |= {
+            message.program
+            for message in mido.MidiFile(path)
+            if message.type == "program_change" and message.channel == DRUMS
+        }
+    assert len(kits) >= 4
+    assert kits <= set(KITS)

@@ -12,7 +12,7 @@ from nitido.cli.output import print_json
 EXAMPLES = """\b
 Examples:
   nitido train configs/quick.toml                       a small one, in ten minutes
-  nitido train configs/bandwidth.toml --minutes 90      longer than the one that ships
+  nitido train configs/bandwidth.toml --minutes 240     longer than the one that ships
   nitido train configs/quick.toml --audio my-music/     on music of your own
 """
 

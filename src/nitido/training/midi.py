@@ -21,15 +21,20 @@ PACKAGES = {
     "MuseScore_General_Full.sf2": "musescore-general-soundfont-lossless",
 }
 # General MIDI programs by what they do in a piece.
-CHORDS = (0, 4, 5, 16, 24, 25, 27, 29, 30, 48, 50, 61, 80, 88, 90)
-BASSES = (32, 33, 34, 36, 38, 39)
-LEADS = (0, 11, 24, 40, 56, 60, 65, 68, 73, 79, 80, 81, 84)
+CHORDS = (*range(8), *range(16, 21), *range(24, 32), *range(48, 55), *range(61, 64), *range(80, 96))
+BASSES = tuple(range(32, 40))
+LEADS = (*range(15), *range(21, 32), *range(40, 47), *range(56, 88), *range(104, 112))
 # Instruments that are heard alone: pianos, mallets, organs, guitars, strings, voices, brass, reeds,
 # pipes, plucked ones of the world.
 SOLOS = (*range(32), *range(40, 80), *range(104, 112))
 SOLO_SHARE = 0.5
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10))
 KICK, SNARE, HAT, OPEN_HAT, CRASH, RIDE, SHAKER = 36, 38, 42, 46, 49, 51, 82
+# Treble is mostly cymbals and small percussion. Kits: standard, room, power, electronic, TR-808,
+# jazz, brushes, orchestra; clap, tambourine, bongo, cabasa, maracas, guiro, claves, triangle.
+KITS = (0, 8, 16, 24, 25, 32, 40, 48)
+PERCUSSION = (39, 54, 60, 69, 70, 73, 75, 81, RIDE, SHAKER)
+DRUMS = 9  # the channel of all kits
 TICKS = 480
 ALL_SOUND_OFF = 120
 LIMIT_SECONDS = 300  # FluidSynth takes a tenth of a piece's length
@@ -109,10 +114,11 @@ def random_piece(path: Path, *, seed: int, seconds: float) -> None:
     beat_seconds = 60 / rng.uniform(70, 170)
     bars = max(1, int(seconds / beat_seconds / 4))
     if rng.random() < SOLO_SHARE:
-        notes, programs = _solo(rng, bars), [int(rng.choice(SOLOS))]
+        notes, programs = _solo(rng, bars), {0: int(rng.choice(SOLOS))}
     else:
         notes = _band(rng, bars)
-        programs = [int(rng.choice(group)) for group in (CHORDS, BASSES, LEADS)]
+        groups = {0: CHORDS, 1: BASSES, 2: LEADS, DRUMS: KITS}
+        programs = {channel: int(rng.choice(group)) for channel, group in groups.items()}
     _save(mido, path, notes, programs, beat_seconds)
 
 
@@ -159,7 +165,8 @@ def _band(rng: np.random.Generator, bars: int) -> list[_Note]:
     """Return a piece for chords, bass, lead and drums; not all of them always play."""
     pitch = _scale(rng)
     notes = []
-    pattern = rng.random((4, 16)) < np.array([[0.2], [0.12], [0.55], [0.1]])
+    pattern = rng.random((5, 16)) < np.array([[0.2], [0.12], [0.55], [0.1], [0.25]])
+    kit = (KICK, SNARE, HAT, OPEN_HAT, int(rng.choice(PERCUSSION)))
     parts = rng.random(4) < 0.85  # chords, bass, lead, drums
     loud = rng.integers(50, 115, 4)
     for bar in range(bars):
@@ -179,13 +186,13 @@ def _band(rng: np.random.Generator, bars: int) -> list[_Note]:
                 key, beats = pitch(root + int(rng.integers(-3, 8)), 6), rng.uniform(0.3, 1.5)
                 notes.append(_Note(start + eighth / 2, beats, 2, key, int(loud[2])))
         if parts[3]:
-            for drum, row in zip((KICK, SNARE, HAT, OPEN_HAT), pattern, strict=True):
+            for drum, row in zip(kit, pattern, strict=True):
                 for step in np.flatnonzero(row):
                     velocity = int(np.clip(loud[3] + rng.normal(0, 15), 10, 127))
-                    notes.append(_Note(start + step / 4, 0.2, 9, drum, velocity))
+                    notes.append(_Note(start + step / 4, 0.2, DRUMS, drum, velocity))
             if bar % 4 == 0:
                 crash = int(rng.choice([CRASH, RIDE, SHAKER]))
-                notes.append(_Note(start, 1.0, 9, crash, int(loud[3])))
+                notes.append(_Note(start, 1.0, DRUMS, crash, int(loud[3])))
     return notes
 
 
@@ -193,12 +200,12 @@ def _save(
     mido: Any,
     path: Path,
     notes: list[_Note],
-    programs: list[int],
+    programs: dict[int, int],
     beat_seconds: float,
 ) -> None:
     track = mido.MidiTrack()
     track.append(mido.MetaMessage("set_tempo", tempo=round(beat_seconds * 1e6)))
-    for channel, program in enumerate(programs):
+    for channel, program in programs.items():
         track.append(mido.Message("program_change", channel=channel, program=program))
     events = []
     for note in notes:
