@@ -9,7 +9,7 @@ from tests.signals import noise
 from nitido.chunks import windows
 from nitido.degradation import lower_ceiling, render
 from nitido.restoration.stages.bandwidth import Bandwidth
-from nitido.restoration.treble.learned import TRUST, LearnedTreble
+from nitido.restoration.treble.learned import SWING_LIMIT_DB, TRUST, LearnedTreble
 from nitido.restoration.treble.levels import BANDS
 from nitido.wav import Wav
 
@@ -149,7 +149,8 @@ def test_other_sample_rates_get_the_same_level(rate: int) -> None:
     wav = lower_ceiling(wav, sample_rate=rate, ceiling_hz=CEILING_HZ)
     settled = {**Bandwidth.defaults, "crossover_hz": CROSSOVER_HZ, "rms_db": RMS_DB}
     model = LearnedTreble(Says(-12.0), settled, sample_rate=rate, samples=wav.shape[1])
-    added = model.treble(wav, first=0)[:, 8_000:-8_000]
+    side = model.context_samples
+    added = model.treble(wav, first=0)[:, side:-side]
     spectrum = np.abs(np.fft.rfft(added[0])) ** 2 / added.shape[1] * RATE / rate
     hz = np.fft.rfftfreq(added.shape[1], 1 / rate)
     level = 10 * np.log10(spectrum[(hz > 9_000) & (hz < 13_000)].mean())
@@ -166,3 +167,29 @@ def test_where_the_band_below_the_ceiling_is_a_hole_the_network_says_whether_the
     assert not treble(low, Says(-6.0, presence=-9.0)).any()
     # Above the ceiling sound so faint stays out, whoever tells of it.
     assert level_db(treble(low, Says(-50.0)), 10_000, 14_000) < RMS_DB - 80
+
+
+def test_treble_that_swells_and_fades_swings_more_than_the_sound_below_the_ceiling() -> None:
+    t = np.arange(4 * RATE) / RATE
+    swell_db = 6 * np.sin(2 * np.pi * 3 * t)
+    wav = noise(seconds=4) * (10 ** (swell_db / 20)).astype(np.float32)
+    low = lower_ceiling(wav, sample_rate=RATE, ceiling_hz=CEILING_HZ)
+    added = treble(low, Says(None))
+    period = RATE // 3
+    parts = added[0, RATE : RATE + 6 * period].reshape(6, 8, -1)
+    over_db = 10 * np.log10((parts**2).mean(axis=(0, 2)))
+    swing_db = float(over_db.max() - over_db.min())
+    below = low[0, RATE : RATE + 6 * period].reshape(6, 8, -1)
+    below_db = 10 * np.log10((below**2).mean(axis=(0, 2)))
+    heard_db = float(below_db.max() - below_db.min())
+    assert heard_db + 1 < swing_db < heard_db + 2 * SWING_LIMIT_DB
+
+
+def test_what_follows_silence_does_not_jump(dull: Wav) -> None:
+    late = dull.copy()
+    late[:, :RATE] = 0
+    added = treble(late, Says(None))
+    onset = slice(RATE + 2_400, RATE + 7_200)
+    steady = slice(2 * RATE, 2 * RATE + 24_000)
+    onset_db, steady_db = (10 * np.log10((added[:, s] ** 2).mean()) for s in (onset, steady))
+    assert onset_db - steady_db < SWING_LIMIT_DB + 0.5

@@ -35,7 +35,11 @@ TOP_HZ = 22_000.0
 # How far to go from the rule's level to the network's, where it is sure that there was sound. All
 # of the way is too far on music unlike what it was trained on. For the same reason the rule's gate,
 # not the network's presence, decides when there is treble at all (weights/bandwidth.md).
-TRUST = 0.6
+TRUST = 0.7
+# The middle between two uncertain answers swings less than the music does: what it rises and falls
+# within half a second is made larger by this share, on either side by two decibels at most, so
+# that nothing jumps where a note follows silence.
+SWING, SWING_FRAMES, SWING_LIMIT_DB = 0.25, 47, 2.0
 STEEPEST_DB_PER_KHZ = -6.0  # that is carried on: what falls faster comes to rest further up
 REFERENCE = (0.6, 1.0)  # of the crossover: the band that the noise beats with
 FADE_SECONDS = 0.005
@@ -99,11 +103,11 @@ class LearnedTreble:
         bottom = min(HOLES_FROM_HZ, crossover_hz) / self._bin_hz
         self._inside = slice(int(bottom), self._crossover - GUARD_BINS)
         meta = session.get_modelmeta().custom_metadata_map
-        self._reach_frames = int(meta["context_frames"])
+        self._reach_frames = int(meta["context_frames"]) + SWING_FRAMES // 2
 
     @property
     def context_samples(self) -> int:
-        """The network's reach, and the frames at its ends."""
+        """The reach of the network and of the swing, and the frames at its ends."""
         return (self._reach_frames + 10) * self._frames.hop_length + 2 * self._frames.n_fft
 
     def treble(self, window: Wav, *, first: int) -> Wav:
@@ -166,6 +170,8 @@ class LearnedTreble:
         below = np.arange(ENVELOPES) < crossover // PER_ENVELOPE
         trust = np.where(below, 1.0, np.where(empty[:, :, None], 1.0, TRUST) * there)
         level = np.asarray(20 * (rule + trust * (said - rule)), np.float32)
+        sound = np.asarray((levels > FLOOR_DB).any(axis=2, keepdims=True))
+        level = np.where(below, level, _swung(level, sound))
         heard = opened(np.where(empty, expected, reference), self._gate_db)[:, :, None]
         gate = np.asarray(heard * np.where(empty[:, :, None], _filled(there), 1), np.float32)
         return Prediction(level, there, _sigmoid(tonality), gate)
@@ -233,6 +239,18 @@ class LearnedTreble:
         low = np.minimum(at.astype(int), ENVELOPES - 2)
         part = (at - low).astype(np.float32)
         return np.asarray(bands[:, :, low] * (1 - part) + bands[:, :, low + 1] * part, np.float32)
+
+
+def _swung(level: Levels, sound: NDArray[np.bool_]) -> Levels:
+    """Return levels `[C, N, 64]`, dB, that rise and fall more within half a second.
+
+    Frames without any `sound`, `[C, N, 1]`, are silence or outside the piece, and do not count.
+    """
+    heard = np.concatenate([level * sound, sound], axis=2)
+    mean = uniform_filter1d(heard, SWING_FRAMES, axis=1, mode="constant")
+    slow = mean[:, :, :-1] / np.maximum(mean[:, :, -1:], 0.5 / SWING_FRAMES)
+    more = np.clip(SWING * (level - slow), -SWING_LIMIT_DB, SWING_LIMIT_DB)
+    return np.asarray(level + more * sound, np.float32)
 
 
 def _smooth_db(power: NDArray[np.floating[Any]]) -> Levels:
