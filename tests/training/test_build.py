@@ -8,11 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from nitido.errors import ConfigError  # noqa: E402
+from nitido.errors import ConfigError, WeightsError  # noqa: E402
 from nitido.lock import held  # noqa: E402
 from nitido.restoration.treble.levels import INPUTS  # noqa: E402
 from nitido.training.build import build, members  # noqa: E402
-from nitido.training.cache import Entry  # noqa: E402
+from nitido.training.cache import Entry, build_cache  # noqa: E402
 from nitido.training.config import TrainConfig  # noqa: E402
 from nitido.training.export import export  # noqa: E402
 from nitido.training.inherit import inherit  # noqa: E402
@@ -74,3 +74,23 @@ def test_a_finished_training_run_again_gives_the_same_network_though_its_start_w
     first = build(kept)
     shutil.copyfile(first.path, kept.start)  # it ships now
     assert build(kept).sha256 == first.sha256
+
+
+def test_a_folder_or_a_start_that_cannot_be_had_is_said(pair: TrainConfig, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ConfigError, match="cannot be made"):
+        build(replace(pair, out=str(tmp_path / "file")))
+    with pytest.raises(WeightsError, match="There is no network"):
+        build(replace(pair, out=str(tmp_path / "new"), start=str(tmp_path / "none.onnx")))
+
+
+def test_a_soundfont_that_is_missing_is_said_once(
+    tiny: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = str(tmp_path / "none.sf2")
+    build_cache(replace(tiny, out=str(tmp_path), random_pieces=3, soundfonts=(missing,)))
+    lines = [record.getMessage() for record in caplog.records]
+    # The first piece, and at the end how many there were; without FluidSynth that is what is said.
+    assert len(lines) == 2
+    assert lines[0].startswith("random-0.mid: ")
+    assert lines[1].startswith("3 pieces are left out: ")

@@ -39,7 +39,7 @@ TUNED_SHARE = 0.5
 TUNED = 0.18  # up or down by at most so much, on a logarithmic scale: three semitones
 SINK_SHARE = 0.2  # more, and the network learns to add what was never missing
 RENDERED_SHARE = 0.3
-# Spread of the tone colour: two mixes of one song differ by so much.
+# Spread of the tone colour, in dB: of the tilt over the whole band, and of waves on it.
 TILT_DB, WAVE_DB = 4.0, 2.0
 HOLE_DB = 8.0  # a band so far below the original was taken out by the coder
 HOLE_WEIGHT = 0.5

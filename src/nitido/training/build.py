@@ -54,7 +54,8 @@ def build(config: TrainConfig, *, on_line: Callable[[str], None] | None = None) 
         on_line: called with what is going on, a line each.
 
     Raises:
-        ConfigError: no music to train on, or another training is at work in the same folder.
+        ConfigError: no music to train on, another training is at work in the same folder, or the
+            folder cannot be made.
         WeightsError: the exported network is not equal to the trained one.
     """
 
@@ -62,7 +63,12 @@ def build(config: TrainConfig, *, on_line: Callable[[str], None] | None = None) 
         if on_line is not None:
             on_line(text)
 
-    config.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        config.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The folder {config.folder} cannot be made: {error.strerror}; --out names another."
+        ) from None
     with held(config.folder / LOCK) as ours:
         if not ours:
             raise ConfigError(
@@ -106,10 +112,9 @@ def _with_own_start(config: TrainConfig) -> TrainConfig:
     copy = config.folder / "start.onnx"
     begun = any((member.folder / checkpoint.NAME).is_file() for member in members(config))
     if not (begun and copy.is_file()):
-        try:
-            shutil.copyfile(config.start, copy)
-        except OSError as error:
-            raise WeightsError(f"{config.start} cannot be read: {error.strerror}.") from None
+        if not Path(config.start).is_file():
+            raise WeightsError(f"There is no network {config.start} to start from; see start.")
+        shutil.copyfile(config.start, copy)
     return replace(config, start=str(copy))
 
 

@@ -41,7 +41,7 @@ def inherit(network: TrebleNet, path: Path) -> None:
 def mean(networks: Sequence[TrebleNet]) -> TrebleNet:
     """Return a network with the mean weights of networks that started from the same one.
 
-    It is as good as all of them asked together, at the price of one.
+    Steadier than each of them, at the price of one; those of other starts have no such mean.
 
     Source: Wortsman et al., Model soups, ICML 2022.
     """
