@@ -33,9 +33,10 @@ from nitido.wav import Wav
 
 TOP_HZ = 22_000.0
 # How far to go from the rule's level to the network's, where it is sure that there was sound. All
-# of the way is too far on music unlike what it was trained on. For the same reason the rule's gate,
-# not the network's presence, decides when there is treble at all (weights/bandwidth.md).
-TRUST = 0.7
+# of the way is too far on music unlike what it was trained on: further gains a little on most and
+# loses more on the rest. For the same reason the rule's gate, not the network's presence, decides
+# when there is treble at all (weights/bandwidth.md).
+TRUST = 0.6
 # The middle between two uncertain answers swings less than the music does: what it rises and falls
 # within half a second is made larger by this share, on either side by two decibels at most, so
 # that nothing jumps where a note follows silence.
