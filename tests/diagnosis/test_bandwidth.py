@@ -19,6 +19,13 @@ def examine(wav: Wav, *, sample_rate: int = 48_000, block: int | None = None) ->
     return analyser.finish()
 
 
+def fading(wav: Wav) -> Wav:
+    """Return a sound that falls by 6 dB per kHz."""
+    hz = np.fft.rfftfreq(wav.shape[1], 1 / 48_000)
+    faded = np.fft.irfft(np.fft.rfft(wav) * 10 ** (-6 * hz / 1000 / 20), wav.shape[1])
+    return faded.astype(np.float32)
+
+
 @pytest.mark.parametrize("ceiling_hz", [4_000, 8_000, 11_000, 16_000, 18_000])
 def test_a_wall_is_found_where_it_stands(ceiling_hz: int) -> None:
     wav = lower_ceiling(pink_noise(seconds=4), sample_rate=48_000, ceiling_hz=ceiling_hz)
@@ -54,11 +61,21 @@ def test_full_band_music_has_no_ceiling() -> None:
 
 
 def test_music_that_fades_towards_the_top_has_no_ceiling() -> None:
+    assert not examine(fading(pink_noise(seconds=4))).found
+
+
+def test_the_rolloff_is_where_the_sound_begins_to_sink() -> None:
     wav = pink_noise(seconds=4)
-    spectrum = np.fft.rfft(wav)
-    hz = np.fft.rfftfreq(wav.shape[1], 1 / 48_000)
-    dull = np.fft.irfft(spectrum * 10 ** (-6 * hz / 1000 / 20), wav.shape[1])  # −6 dB per kHz
-    assert not examine(dull.astype(np.float32)).found
+    low, wall = (lower_ceiling(wav, sample_rate=48_000, ceiling_hz=hz) for hz in (7_300, 8_000))
+    sinking, upright = examine(low + np.float32(0.1) * (wall - low)), examine(wall)
+    assert sinking.value == pytest.approx(8_000, abs=200)
+    assert sinking.details["rolloff_hz"] == pytest.approx(7_200, abs=200)
+    assert upright.details["rolloff_hz"] > 7_700
+
+
+def test_music_that_falls_evenly_has_no_rolloff_before_its_ceiling() -> None:
+    wav = lower_ceiling(fading(pink_noise(seconds=4)), sample_rate=48_000, ceiling_hz=8_000)
+    assert examine(wav).details["rolloff_hz"] > 7_700
 
 
 def test_a_ceiling_that_nobody_hears_is_no_fault() -> None:

@@ -26,6 +26,10 @@ WALL_LOW_HZ = 8_000.0
 # The band below the ceiling that tells what should be above it, relative to the ceiling.
 REFERENCE_BAND = (0.78, 0.95)
 BAND_BELOW = (0.60, 0.78)
+# Before it ends, the sound may sink: a soft filter, or a model that never learned the last bands.
+# It sinks where it falls this far below the line through the part of the band that tells the trend.
+ROLLOFF_DB = 5.0
+TREND_BAND = (0.65, 0.88)
 
 _BAND_HZ = 250.0
 _LEVEL_MIN_DB, _LEVELS = -150, 170
@@ -83,9 +87,10 @@ class BandwidthAnalyser:
     def finish(self) -> Finding:
         """Return the finding ``bandwidth``: the ceiling, Hz.
 
-        Details: `ceiling_hz`; `wall_db` (drop at the ceiling, 0 where it is the sample rate's end);
-        `rms_db` (of the piece without silence, re full scale); `treble_db` (level just below the
-        ceiling in its loudest twentieth, re white noise of the piece's RMS); `fall_db_per_khz`
+        Details: `ceiling_hz`; `rolloff_hz` (from where on the sound sinks towards the ceiling; the
+        ceiling where it does not); `wall_db` (drop at the ceiling, 0 where it is the sample rate's
+        end); `rms_db` (of the piece without silence, re full scale); `treble_db` (level just below
+        the ceiling in its loudest twentieth, re white noise of the piece's RMS); `fall_db_per_khz`
         (from the band below that one to it).
         """
         if not self._count:
@@ -108,6 +113,7 @@ class BandwidthAnalyser:
         apart_khz = (sum(REFERENCE_BAND) - sum(BAND_BELOW)) / 2 * ceiling_hz / 1000
         details = {
             "ceiling_hz": round(ceiling_hz),
+            "rolloff_hz": round(_rolloff(self._power, self._bin_hz, ceiling_hz)),
             "wall_db": round(wall_db, 1),
             "rms_db": round(rms_db, 2),
             "treble_db": round(treble_db - rms_db, 1),
@@ -185,3 +191,17 @@ def _reach(power: NDArray[np.float64], bin_hz: float) -> float:
     """Return the highest frequency within 80 dB of the strongest, Hz."""
     level = _smooth_db(power, bin_hz)
     return float(np.flatnonzero(level >= level.max() - 80)[-1] * bin_hz)
+
+
+def _rolloff(power: NDArray[np.float64], bin_hz: float, ceiling_hz: float) -> float:
+    """Return from where on the sound stays below its trend as far as the ceiling, Hz."""
+    level = _smooth_db(power, bin_hz)
+    hz = np.arange(len(level)) * bin_hz
+    low, high = (share * ceiling_hz for share in TREND_BAND)
+    trend = (hz >= low) & (hz < high)
+    if trend.sum() < 8:
+        return ceiling_hz
+    slope = min(np.polyfit(hz[trend], level[trend], 1)[0], 0.0)
+    expected = level[trend].mean() + slope * (hz - hz[trend].mean())
+    kept = (level >= expected - ROLLOFF_DB) & (hz >= high) & (hz <= ceiling_hz)
+    return float(np.flatnonzero(kept)[-1] * bin_hz) if kept.any() else high

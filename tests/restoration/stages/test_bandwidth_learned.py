@@ -68,6 +68,17 @@ def test_below_the_crossover_nothing_changes_in_music_without_holes(dull: Wav) -
     assert level_db(change) - level_db(dull) < -80
 
 
+def test_where_the_sound_sinks_before_it_ends_no_dark_line_stays(clean: Wav, dull: Wav) -> None:
+    low = below(clean, 7_300)
+    sunk = low + np.float32(0.1) * (dull - low)
+    result = apply(sunk, plan(sunk, "learned"))
+    seam, under, over = (
+        level_db(below(result, high) - below(result, high - 200)) for high in (7_500, 7_200, 7_900)
+    )
+    assert seam > under - 6
+    assert seam > over - 6
+
+
 def test_the_learned_treble_is_nearer_to_the_music_than_none(clean: Wav, dull: Wav) -> None:
     bands = {"sample_rate": RATE, "low_hz": 8_500.0, "high_hz": 16_000.0}
     before = log_spectral_distance_db(estimate=dull, reference=clean, **bands)

@@ -83,7 +83,7 @@ class Bandwidth(Stage):
         resolved = {
             **settings,
             "ceiling_hz": ceiling_hz,
-            "crossover_hz": round(CROSSOVER * ceiling_hz),
+            "crossover_hz": round(min(CROSSOVER * ceiling_hz, finding.details["rolloff_hz"])),
             "rms_db": finding.details["rms_db"],
             "slope_db_per_khz": round(_slope(finding.details, settings["slope_db_per_khz"]), 2),
             "model": better_model(settings["model"], ceiling_hz),
