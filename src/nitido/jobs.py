@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from nitido.errors import AudioWriteError, ConfigError
+from nitido.errors import ConfigError
+from nitido.output import REMOVED, RESTORED, STEMS
 
 STDIN = "-"
 SUFFIXES = {
@@ -28,10 +29,6 @@ WRITABLE = frozenset(SUFFIXES.values()) | {".aif", ".aifc", ".oga", ".wave"}
 AUDIO_SUFFIXES = WRITABLE | {
     ".aac", ".caf", ".m4a", ".m4b", ".mp4", ".rf64", ".w64", ".wma"
 }  # fmt: skip
-RESTORED = "_restored"  # what a result's name ends in
-REMOVED = ".removed"  # what the name of the removed sound ends in
-REPORT = ".report.html"
-STEMS = ".stems"  # what the name of the folder of a result's stems ends in
 
 
 @dataclass(frozen=True)
@@ -53,66 +50,6 @@ class Job:
         """Whether the piece comes from standard input."""
         return str(self.source) == STDIN
 
-    def check_output(
-        self, *, overwrite: bool, removed: bool = False, report: bool = False, stems: bool = False
-    ) -> None:
-        """Say before any work if the result could not be written.
-
-        Raises:
-            AudioWriteError: it exists already, or its folder cannot be written to.
-        """
-        if self.output is None:
-            return
-        targets = [self.output]
-        targets += [removed_path(self.output)] if removed else []
-        targets += [report_path(self.output)] if report else []
-        targets += [stems_path(self.output)] if stems else []
-        for target in targets:
-            if not overwrite:
-                check_free(target)
-        folder = next(parent for parent in self.output.absolute().parents if parent.exists())
-        if not folder.is_dir():
-            raise AudioWriteError(f"{folder} is not a folder, so {self.output} cannot be written.")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise AudioWriteError(f"The folder {folder} is read-only; -o names another place.")
-
-
-def check_free(path: Path) -> None:
-    """Refuse a name that is taken.
-
-    Raises:
-        AudioWriteError: there is a file of that name.
-    """
-    if path.exists():
-        raise AudioWriteError(f"{path} exists already; --overwrite replaces it.")
-
-
-def removed_path(output: Path) -> Path:
-    """Return where the removed sound of a result lies.
-
-    >>> removed_path(Path("out/song_restored.wav")).name
-    'song_restored.removed.wav'
-    """
-    return output.with_suffix(f"{REMOVED}{output.suffix}")
-
-
-def report_path(output: Path) -> Path:
-    """Return where the report of a result lies.
-
-    >>> report_path(Path("out/song_restored.wav")).name
-    'song_restored.report.html'
-    """
-    return output.with_suffix(REPORT)
-
-
-def stems_path(output: Path) -> Path:
-    """Return the folder in which the stems of a result lie.
-
-    >>> stems_path(Path("out/song_restored.wav")).name
-    'song_restored.stems'
-    """
-    return output.with_suffix(STEMS)
-
 
 def make_jobs(
     inputs: Sequence[str],
@@ -129,8 +66,7 @@ def make_jobs(
         format: names the suffix of results that `output` does not name.
 
     Raises:
-        ConfigError: nothing to do, or two pieces would get the same result.
-        AudioWriteError: a result would be one of the inputs.
+        ConfigError: nothing to do, or names that make no sense.
     """
     suffix = SUFFIXES[format or "wav"]
     found = list(_found(inputs))
@@ -147,7 +83,6 @@ def make_jobs(
     ]
     if format is None:
         _check_suffixes(jobs)
-    check_names(jobs)
     return jobs
 
 
@@ -256,39 +191,3 @@ def _check_suffixes(jobs: Iterable[Job]) -> None:
                 f"{job.output} names no format that nitido writes "
                 f"({', '.join(sorted(SUFFIXES.values()))}); --format does, or end a folder in '/'."
             )
-
-
-def check_names(jobs: Iterable[Job]) -> None:
-    """Refuse results that would replace each other or an input, also through a link.
-
-    Raises:
-        ConfigError: two pieces would get the same result.
-        AudioWriteError: a result would be one of the inputs.
-    """
-    jobs = list(jobs)
-    inputs = {identity: job.source for job in jobs if (identity := _identity(job.source))}
-    results: dict[str, Path] = {}
-    for job in jobs:
-        if job.output is None:
-            continue
-        original = inputs.get(_identity(job.output) or (0, 0))
-        if original is not None:
-            raise AudioWriteError(
-                f"The result {job.output} would replace the input {original}; "
-                "nitido never writes to an input, -o names another place."
-            )
-        other = results.setdefault(os.path.realpath(job.output), job.source)
-        if other != job.source:
-            raise ConfigError(
-                f"{other} and {job.source} would both be written to {job.output}; "
-                "-o '{stem}_{suffix}.wav' keeps them apart."
-            )
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from all others, whatever its name; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

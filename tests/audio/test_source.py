@@ -347,7 +347,37 @@ def test_an_array_needs_a_rate_and_samples():
         open_source(object(), 48_000)
 
 
+@pytest.mark.parametrize("how", ["replaced", "written to", "moved"])
+def test_a_file_that_is_no_longer_the_one_that_was_opened_is_not_read(tmp_path, how):
+    path = written(tmp_path / "a.wav")
+    source = FileSource(path)
+    sha256 = source.sha256
+    if how == "replaced":
+        written(tmp_path / "b.wav", -SOUND).replace(path)
+    elif how == "written to":
+        path.write_bytes(path.read_bytes() + b"more")
+    else:
+        path.rename(tmp_path / "b.wav")
+    with pytest.raises(AudioReadError, match="changed or moved"):
+        everything(source)
+    assert source.sha256 == sha256
+
+
+def test_a_file_that_came_back_as_it_was_is_read(tmp_path):
+    path = written(tmp_path / "a.wav")
+    source = FileSource(path)
+    path.write_bytes(path.read_bytes())
+    assert everything(source).shape == SOUND.shape
+
+
+def test_what_is_done_to_an_array_later_does_not_change_its_source():
+    wav = SOUND.copy()
+    source = ArraySource(wav, 48_000)
+    wav[:] = 0
+    assert np.array_equal(everything(source), SOUND)
+
+
 def test_the_same_sound_has_the_same_fingerprint(tmp_path):
-    assert open_source(SOUND, 48_000).sha256() == open_source(SOUND.copy(), 48_000).sha256()
-    assert open_source(SOUND, 48_000).sha256() != open_source(-SOUND, 48_000).sha256()
-    assert len(FileSource(written(tmp_path / "a.flac")).sha256()) == 64
+    assert open_source(SOUND, 48_000).sha256 == open_source(SOUND.copy(), 48_000).sha256
+    assert open_source(SOUND, 48_000).sha256 != open_source(-SOUND, 48_000).sha256
+    assert len(FileSource(written(tmp_path / "a.flac")).sha256) == 64

@@ -30,11 +30,10 @@ from tests.signals import pink_noise
 
 import nitido
 from nitido.audio import FileSource
-from nitido.batch.claim import SIDECAR
 from nitido.batch.manifest import read_manifest
 from nitido.batch.task import Request
-from nitido.batch.work import read_sidecar
 from nitido.errors import NitidoError
+from nitido.output import SIDECAR, read_sidecar
 from nitido.restoration.plan import Plan
 from nitido.restoration.registry import STAGES
 

@@ -8,7 +8,7 @@ Everything is a stream of waveforms `[C, n]`, so memory does not grow with the l
 from nitido.audio.finite import FiniteBlocks, finite
 from nitido.audio.intake import read_text, set_down
 from nitido.audio.limits import MAX_SECONDS
-from nitido.audio.part import write_text
+from nitido.audio.part import check_target, part_file, write_text
 from nitido.audio.resample import resample, resampled_length
 from nitido.audio.sink import FORMATS, write
 from nitido.audio.source import ArraySource, FileSource, Source, open_source
@@ -23,8 +23,10 @@ __all__ = [
     "RawChunk",
     "Source",
     "Tags",
+    "check_target",
     "finite",
     "open_source",
+    "part_file",
     "read_chunks",
     "read_tags",
     "read_text",

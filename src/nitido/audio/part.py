@@ -76,14 +76,16 @@ def part_file(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
             part.unlink()
 
 
-def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> Path:
+def write_text(
+    path: str | Path, text: str, *, overwrite: bool = False, forbidden: Iterable[Path] = ()
+) -> Path:
     """Write a text file, whole or not at all, and return its path.
 
     Raises:
         AudioWriteError: as `nitido.audio.write`.
     """
     path = Path(path)
-    target = check_target(path, overwrite=overwrite, forbidden=())
+    target = check_target(path, overwrite=overwrite, forbidden=forbidden)
     with part_file(target, overwrite=overwrite) as file:
         # A name that is no text stands in JSON as an escape.
         file.write(text.encode("utf-8", "backslashreplace"))

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,18 +52,19 @@ class Source(Protocol):
     chunks: tuple[RawChunk, ...]
     files: tuple[Path, ...]
 
+    @property
     def sha256(self) -> str:
-        """Return the SHA-256 of what is read, in hexadecimal."""
+        """The SHA-256 of what was opened, in hexadecimal."""
 
     def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
         """Yield the waveform `[C, n]` from its start; samples may be NaN or Inf."""
 
 
 class ArraySource:
-    """A waveform in memory."""
+    """A waveform in memory; `sha256` is that of its samples as little-endian float32, planar."""
 
     def __init__(self, wav: Wav, sample_rate: int, name: str = "array") -> None:
-        """Take a waveform `[C, T]`; it is not copied and never written to.
+        """Take a copy of a waveform `[C, T]`: what its owner does with it later changes nothing.
 
         Raises:
             AudioTooShortError: no samples.
@@ -76,12 +78,13 @@ class ArraySource:
         self.files: tuple[Path, ...] = ()
         if self.samples == 0:
             raise AudioTooShortError(f"{name} holds no samples; there is nothing to work on.")
-        self._wav = wav.view()
+        self._wav = np.array(wav, order="C")
         self._wav.flags.writeable = False
 
+    @cached_property
     def sha256(self) -> str:
-        """Return the SHA-256 of the samples as little-endian float32, channel after channel."""
-        return hashlib.sha256(np.ascontiguousarray(self._wav, "<f4").data).hexdigest()
+        """Return the SHA-256 of the samples, in hexadecimal."""
+        return hashlib.sha256(self._wav.astype("<f4", copy=False).data).hexdigest()
 
     def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
         """Yield the waveform `[C, n]` from its start."""
@@ -93,9 +96,13 @@ class ArraySource:
 class FileSource:
     """An audio file: WAV, RF64, W64, AIFF, CAF, FLAC, Ogg Vorbis, Opus, MP3; more with ffmpeg.
 
+    What it is, is settled when it is opened. Whenever it is read again it has to be the same file
+    still: one that was moved, replaced or written to meanwhile is an error.
+
     Attributes:
         path: of the file.
         name: its file name.
+        sha256: of its bytes, in hexadecimal.
         tags: see `nitido.audio.read_tags`.
         chunks: see `nitido.audio.read_chunks`.
         files: the files that are read, which must never be written to.
@@ -120,26 +127,48 @@ class FileSource:
         self._by_ffmpeg = False
         self._repair: Repair | None = None
         try:
+            self._status = _status(check_regular(self.path))
             self._open()
             self.tags = read_tags(self.path)
             self.chunks = read_chunks(self.path)
+            self.sha256 = _sha256(self.path)
+            if _status(self.path.stat()) != self._status:
+                raise self._changed()
         except AudioReadError:
             raise
         except OSError as error:
             raise AudioReadError(f"{self.path} cannot be read: {error.strerror}.") from error
 
-    def sha256(self) -> str:
-        """Return the SHA-256 of the file, in hexadecimal."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    def _check_same(self) -> None:
+        """Refuse a file that is no longer the one that was opened."""
+        try:
+            now = _status(self.path.stat())
+            if now == self._status or _sha256(self.path) == self.sha256:
+                self._status = now
+                return
+        except OSError:
+            pass
+        raise self._changed()
+
+    def _changed(self) -> AudioReadError:
+        return AudioReadError(
+            f"{self.path} was changed or moved after it was opened; run again on a file that stays "
+            "as it is."
+        )
 
     def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
         """Yield the waveform `[C, n]` from its start.
 
         Raises:
-            AudioReadError: damaged inside, or it ends before its header says.
+            AudioReadError: damaged inside, it ends before its header says, or it is not the file
+                any more that was opened.
         """
         block_samples = block_samples or BLOCK_VALUES // self.channels
+        self._check_same()
+        yield from self._decoded(block_samples)
+        self._check_same()
+
+    def _decoded(self, block_samples: int) -> Iterator[Wav]:
         if self._by_ffmpeg:
             yield from ffmpeg.decode(self.path, block_samples)
             return
@@ -279,13 +308,23 @@ class FileSource:
         )
 
 
+def _status(status: os.stat_result) -> tuple[int, ...]:
+    """Return what tells a file from another, and from itself after it was written to."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def open_source(
     audio: Any, sample_rate: int | None = None, *, max_seconds: float = MAX_SECONDS
 ) -> Source:
     """Return a path as `FileSource`, an array or torch tensor as `ArraySource`.
 
     Args:
-        audio: path, or waveform as `nitido.wav.as_wav` takes it.
+        audio: path, waveform as `nitido.wav.as_wav` takes it, or a source, which stays as it is.
         sample_rate: of an array, Hz; a file knows its own.
         max_seconds: the longest file that is accepted.
 
@@ -294,6 +333,8 @@ def open_source(
         AudioShapeError: see `nitido.wav.as_wav`.
         ConfigError: an array without a sample rate, or `max_seconds` is not positive.
     """
+    if isinstance(audio, FileSource | ArraySource):
+        return audio
     if isinstance(audio, str | os.PathLike):
         return FileSource(audio, max_seconds=max_seconds)
     if sample_rate is None:

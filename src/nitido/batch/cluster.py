@@ -14,7 +14,7 @@ from typing import Any
 
 from nitido.batch.pool import TRIES, lost
 from nitido.batch.run import OnProgress, Tally
-from nitido.batch.task import Outcome, Task
+from nitido.batch.task import Outcome, Task, check_tasks
 from nitido.batch.work import attempt
 from nitido.cores import use_one_core
 from nitido.errors import ConfigError
@@ -91,8 +91,7 @@ def restore_on_ray(
         ConfigError: a request that makes no sense, or no cluster at that address.
         MissingExtraError: Ray is not installed.
     """
-    for request in {id(task.request): task.request for task in tasks}.values():
-        request.check()
+    check_tasks(tasks)
     ray = load("ray", need="A cluster", remedy=REMEDY)
     data = load("ray.data", need="A cluster", remedy=REMEDY)
     return _run(ray, data, tasks, address, workers, fail_fast, on_progress)

@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from nitido.batch.task import Request, Task, is_remote, local
+from nitido.batch.task import Request, Task, check_tasks, is_remote, local
 from nitido.errors import AudioReadError, ConfigError, NitidoError, shown
-from nitido.jobs import SUFFIXES, WRITABLE, Job, check_names
+from nitido.jobs import SUFFIXES, WRITABLE
 
 KNOWN = ("input", "output", "preset", "settings", "plan")
 LINE_MAX = 2**20  # characters
@@ -50,8 +50,7 @@ def read_manifest(path: str | Path, request: Request, *, output: str | None = No
             raise ConfigError(f"{path} line {number}: {error}") from None
     if not tasks:
         raise ConfigError(f"{path} lists no piece; write one JSON object per line.")
-    here = [task for task in tasks if not is_remote(task.source) and not is_remote(task.output)]
-    check_names(Job(Path(task.source), Path(task.output)) for task in here)
+    check_tasks(tasks)
     return tasks
 
 

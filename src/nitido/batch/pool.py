@@ -20,11 +20,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from nitido.batch.claim import claim
 from nitido.batch.task import Outcome, Task, is_remote, one_line
 from nitido.batch.worker import SIGNALS, STOP, serve
 from nitido.cores import usable_cores
 from nitido.errors import AudioWriteError
+from nitido.output import reserve
 
 TRIES = 2
 STOP_SECONDS = 5.0  # for a process to leave nothing behind when it is told to stop
@@ -182,7 +182,7 @@ def _tidy(task: Task) -> None:
     target = Path(os.path.realpath(task.output))
     if not is_remote(task.output) and target.parent.is_dir():
         with suppress(AudioWriteError):
-            left = claim(target)
+            left = reserve(target)
             if left is not None:
                 left.__exit__()
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nitido.batch.claim import SIDECAR
-from nitido.batch.task import Request, Task, read_content
+from nitido.batch.task import Request, Task, check_tasks, local
 from nitido.errors import AudioReadError, AudioWriteError, ConfigError, NitidoError
-from nitido.jobs import RESTORED, SUFFIXES, is_new_audio
+from nitido.jobs import SUFFIXES, is_new_audio
 from nitido.optional import load
+from nitido.output import RESTORED, SIDECAR, read_content
 
 
 def find_pieces(inputs: Sequence[str], request: Request, *, output: str | None) -> list[Task]:
@@ -32,6 +31,7 @@ def find_pieces(inputs: Sequence[str], request: Request, *, output: str | None) 
 
     Raises:
         AudioReadError: a folder cannot be listed.
+        AudioWriteError: a result would be one of the inputs.
         ConfigError: no output folder, nothing to do, or two pieces would get the same result.
     """
     if output is None:
@@ -44,9 +44,7 @@ def find_pieces(inputs: Sequence[str], request: Request, *, output: str | None) 
             tasks.append(Task(source, f"{output.rstrip('/')}/{result}", request, place))
     if not tasks:
         raise ConfigError(f"There is no audio in {', '.join(inputs)} that is still to be restored.")
-    target, count = Counter(task.output for task in tasks).most_common(1)[0]
-    if count > 1:
-        raise ConfigError(f"{count} pieces would be written to {target}; restore them in turn.")
+    check_tasks(tasks)
     return tasks
 
 
@@ -55,14 +53,14 @@ def _below(name: str) -> Iterator[tuple[str, str]]:
     files, root = _system(name)
     with _failing(AudioReadError, name, "listed"):
         if not files.isdir(root):
-            yield name, PurePosixPath(root).name
+            yield local(name), PurePosixPath(root).name
             return
         found = sorted(files.find(root))
     for path in found:
         place = path.removeprefix(root.rstrip("/") + "/")
         hidden = any(part.startswith(".") for part in place.split("/"))
         if not hidden and is_new_audio(PurePosixPath(place)):
-            yield files.unstrip_protocol(path), place
+            yield local(files.unstrip_protocol(path)), place
 
 
 def fetch(name: str, folder: Path) -> Path:

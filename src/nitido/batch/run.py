@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nitido.batch.pool import run_pool
-from nitido.batch.task import Outcome, Progress, Task
+from nitido.batch.task import Outcome, Progress, Task, check_tasks
 from nitido.batch.work import attempt
 from nitido.errors import ConfigError
 
@@ -36,12 +36,12 @@ def restore_many(
         on_progress: called with a `Progress` now and then; what it raises stops the run.
 
     Raises:
-        ConfigError: a request that makes no sense; before any work.
+        AudioWriteError: a result would be one of the inputs; before any work, as what follows.
+        ConfigError: a request that makes no sense, or two results in one place.
     """
     if workers < 1:
         raise ConfigError(f"workers is {workers!r}; it is 1 or more.")
-    for request in {id(task.request): task.request for task in tasks}.values():
-        request.check()
+    check_tasks(tasks)
     return _run(tasks, min(workers, len(tasks)), fail_fast, on_progress)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nitido.errors import ConfigError, NitidoError
 from nitido.jobs import STDIN, SUFFIXES, make_jobs
+from nitido.output import check_outputs, output_files, resolved
 from nitido.version import __version__
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ class Request:
         """Return whether a sidecar tells of this request, this version and the input of that hash.
 
         Args:
-            content: of the sidecar, see `read_content`.
+            content: of the sidecar, see `nitido.output.read_content`.
             sha256: of the input, in hexadecimal.
         """
         origin = content.get("input")
@@ -139,6 +141,15 @@ class Task:
     def shown(self) -> str:
         """Name of the piece in messages."""
         return self.name or self.source
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files that the result consists of, by kind; links followed."""
+        output = self.output if is_remote(self.output) else str(resolved(Path(self.output)))
+        request = self.request
+        return output_files(
+            output, removed=request.removed, stems=request.stems, report=request.report
+        )
 
     def to_json(self) -> str:
         """Return the task as JSON text."""
@@ -239,7 +250,21 @@ def make_tasks(
         if job.from_stdin or job.output is None:
             raise ConfigError(f"{STDIN!r} is a single stream; a run of many takes files.")
         tasks.append(Task(str(job.source), str(job.output), request, job.place))
+    check_tasks(tasks)
     return tasks
+
+
+def check_tasks(tasks: Iterable[Task]) -> None:
+    """Say before any work what is wrong with the requests and the names of a run.
+
+    Raises:
+        ConfigError: see `Request.check`, or two files of results would lie in one place.
+        AudioWriteError: a file would replace one of the inputs.
+    """
+    tasks = list(tasks)
+    for request in {id(task.request): task.request for task in tasks}.values():
+        request.check()
+    check_outputs((task.source, task.files) for task in tasks)
 
 
 def is_remote(name: str) -> bool:
@@ -253,17 +278,13 @@ def is_remote(name: str) -> bool:
 
 
 def local(name: str) -> str:
-    """Return a ``file://`` name as a plain one; others as they are."""
-    return name.removeprefix("file://")
+    """Return what fsspec knows as a file of this computer as a plain name; others as they are.
 
-
-def read_content(text: str | bytes) -> dict[str, Any]:
-    """Return what a sidecar says; empty if nitido did not write it."""
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) and "nitido" in content else {}
+    >>> local("file:///songs/a.wav"), local("local://a.wav"), local("s3://bucket/a.wav")
+    ('/songs/a.wav', 'a.wav', 's3://bucket/a.wav')
+    """
+    scheme, mark, place = name.partition("://")
+    return place if mark and scheme.lower() in ("file", "local") else name
 
 
 def explain(error: BaseException) -> str:

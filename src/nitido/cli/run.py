@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nitido.batch.shards import shard
-from nitido.batch.task import Outcome, Task, is_remote, make_tasks
+from nitido.batch.task import Outcome, Task, check_tasks, is_remote, make_tasks
 from nitido.cli.each import each
 from nitido.cli.order import Order
 from nitido.cli.output import console, print_json, table
 from nitido.cli.progress import progress
 from nitido.cli.stop import stoppable
 from nitido.errors import AudioWriteError, ConfigError
-from nitido.jobs import STDIN, SUFFIXES, Job, make_jobs, removed_path, report_path, stems_path
+from nitido.jobs import STDIN, SUFFIXES, Job, make_jobs
 
 if TYPE_CHECKING:
     from nitido.restoration.plan import Plan
@@ -145,7 +145,7 @@ def run_one(task: Task, order: Order, *, output: str | None = "") -> None:
     """
     from nitido.batch.work import carry_out
 
-    task.request.check()
+    check_tasks([task])
     with (
         stoppable(lambda: "stopped; nothing half-written is left."),
         progress(task.shown, quiet=order.as_json) as on_progress,
@@ -163,13 +163,10 @@ def as_entry(task: Task, outcome: Outcome) -> dict[str, Any]:
     """Return what became of a piece as it is printed with --json."""
     if outcome.error is not None:
         return {"file": task.shown, "output": task.output, "error": outcome.error}
-    request, target = task.request, Path(task.output)
     return {
         "file": task.shown,
         "output": task.output,
-        "removed": str(removed_path(target)) if request.removed else None,
-        "report": str(report_path(target)) if request.report else None,
-        "stems": str(stems_path(target)) if request.stems else None,
+        **{kind: task.files.get(kind) for kind in ("removed", "report", "stems")},
         "unchanged": outcome.state == "unchanged",
         "wall_seconds": round(outcome.wall_seconds, 3),
         **outcome.content,
@@ -186,13 +183,10 @@ def _show(task: Task, outcome: Outcome, output: str | None) -> None:
     click.secho(f"{task.shown} → {output or 'standard output'}", bold=True, err=to_stderr)
     for line in outcome.account:
         click.echo(f"  {line}", err=to_stderr)
-    request = task.request
-    if output is not None and request.removed:
-        click.echo(f"  what was taken away: {removed_path(Path(output))}")
-    if output is not None and request.stems:
-        click.echo(f"  stems: {stems_path(Path(output))}")
-    if output is not None and request.report:
-        click.echo(f"  to listen and look: {report_path(Path(output))}")
+    words = {"removed": "what was taken away", "stems": "stems", "report": "to listen and look"}
+    for kind, said in words.items():
+        if output is not None and kind in task.files:
+            click.echo(f"  {said}: {task.files[kind]}")
     click.echo(f"  took {outcome.wall_seconds:.1f} s, {speed:.0f}× real time", err=to_stderr)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from numpy.typing import NDArray
 
+from nitido.audio import check_target, part_file
 from nitido.chunks import join, take
+from nitido.errors import ConfigError
 from nitido.report.words import amount, compared, verdict
 from nitido.spectral import Frames, fft_size
 from nitido.wav import Wav
@@ -64,6 +67,30 @@ def overview(restoration: Restoration) -> Figure:
     _text(figure.add_subplot(right[1]), restoration)
     _heading(figure, restoration)
     return figure
+
+
+def save(
+    figure: Figure, path: Path, *, overwrite: bool = False, forbidden: Iterable[Path] = ()
+) -> None:
+    """Write a figure to a file, whole or not at all; the suffix names the format (PNG, SVG, PDF).
+
+    Args:
+        figure: to write.
+        path: of the file.
+        overwrite: replace an existing file.
+        forbidden: files never to write to: the inputs.
+
+    Raises:
+        AudioWriteError: the file exists, is one of `forbidden`, or cannot be written.
+        ConfigError: no such format.
+    """
+    known = figure.canvas.get_supported_filetypes()
+    form = path.suffix.lower().lstrip(".")
+    if form not in known:
+        raise ConfigError(f"{path} names no format of a picture; it can end in .png, .svg or .pdf.")
+    target = check_target(path, overwrite=overwrite, forbidden=forbidden)
+    with part_file(target, overwrite=overwrite) as file:
+        figure.savefig(file, format=form)
 
 
 def _grids(figure: Figure) -> tuple[GridSpec, GridSpec]:

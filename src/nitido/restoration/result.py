@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nitido.audio import FiniteBlocks, Source, resample, write, write_text
+from nitido.audio import FiniteBlocks, Source, check_target, resample, write
 from nitido.chunks import join, reblock, take
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import AudioWriteError, ConfigError
@@ -23,8 +22,6 @@ from nitido.wav import Wav
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SIDECAR_SUFFIX = ".nitido.json"
 
 
 class Restoration:
@@ -109,7 +106,7 @@ class Restoration:
             "nitido": __version__,
             "input": {
                 "name": self._source.name,
-                "sha256": self._source.sha256(),
+                "sha256": self._source.sha256,
                 "tags": dict(self._source.tags),
             },
             "plan": self.plan.to_dict(),
@@ -117,6 +114,11 @@ class Restoration:
             "before": self.diagnosis.to_dict(),
             "after": self.after.to_dict(),
         }
+
+    @property
+    def origin(self) -> Path | None:
+        """The file that was restored; None for an array."""
+        return next(iter(self._source.files), None)
 
     def write(
         self,
@@ -128,73 +130,86 @@ class Restoration:
         sidecar: bool = True,
         removed: bool = False,
         stems: bool | str | Path = False,
+        report: bool = False,
     ) -> Path:
         """Write the result and, beside it, its sidecar `NAME.nitido.json`; return its path.
+
+        All files appear together, or none does.
 
         Args:
             path: where to; the suffix names the format unless `format` does.
             format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus`` or ``mp3``.
             bit_depth: 16 (TPDF dither), 24 (default) or 32 (float).
-            overwrite: replace an existing file.
+            overwrite: replace existing files.
             sidecar: also write the JSON sidecar.
             removed: also write what was taken away, as `NAME.removed.SUFFIX`.
             stems: also write the stems, if the restoration kept them, as float WAV files into
-                `NAME.stems/`, or into this folder.
+                `NAME.stems/`, or into this folder, one by one.
+            report: also write the page, as `NAME.report.html`.
 
         Raises:
             AudioWriteError: nothing half-written is left behind.
             ConfigError: stems that were not kept.
         """
-        options: dict[str, Any] = {
+        from nitido.output import write_result
+
+        if stems and self._stems is None:
+            raise _no_stems()
+        if not isinstance(stems, bool):
+            self.write_stems(Path(stems), overwrite=overwrite)
+        write_result(
+            self,
+            Path(path),
+            format=format,
+            bit_depth=bit_depth,
+            overwrite=overwrite,
+            sidecar=sidecar,
+            removed=removed,
+            stems=stems is True,
+            report=report,
+        )
+        return Path(path)
+
+    def write_audio(self, path: Path, **form: Any) -> None:
+        """Write the sound alone; `form` is format and bit depth, see `write`."""
+        tags, chunks = self._source.tags, self._source.chunks
+        write(path, self.blocks(), tags=tags, chunks=chunks, **self._shape, **form)
+
+    def write_removed(self, path: Path, **form: Any) -> None:
+        """Write what was taken away alone; `form` is format and bit depth, see `write`."""
+        write(path, self.removed_blocks(), **self._shape, **form)
+
+    @property
+    def _shape(self) -> dict[str, Any]:
+        return {
             "sample_rate": self.sample_rate,
             "channels": self.channels,
             "samples": self.samples,
-            "format": format,
-            "bit_depth": bit_depth,
-            "overwrite": overwrite,
             "forbidden": self._source.files,
         }
-        path = Path(path)
-        folder = path.with_suffix(".stems") if stems is True else Path(stems) if stems else None
-        if folder is not None:
-            self._check_stems(folder, overwrite=overwrite)
-        tags, chunks = self._source.tags, self._source.chunks
-        written = write(path, self.blocks(), tags=tags, chunks=chunks, **options)
-        if removed:
-            write(path.with_suffix(f".removed{path.suffix}"), self.removed_blocks(), **options)
-        if folder is not None:
-            self._write_stems(folder, overwrite=overwrite)
-        if sidecar:
-            write_text(
-                sidecar_path(written),
-                json.dumps(self.sidecar(), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-                overwrite=True,
-            )
-        return written
 
-    def _check_stems(self, folder: Path, *, overwrite: bool) -> None:
-        """Refuse before anything is written what could not be written."""
-        if self._stems is None:
-            raise ConfigError(
-                "There are no stems to write: they are kept where they are asked for beforehand, "
-                "with nitido.restore(…, stems=True), and silence has none."
-            )
-        for name in self._stems.names:
-            if not overwrite and (path := folder / f"{name}.wav").exists():
-                raise AudioWriteError(f"{path} exists already; --overwrite replaces it.")
+    def write_stems(self, folder: Path, *, overwrite: bool = False) -> None:
+        """Write the stems as float WAV files into a folder, which is made if need be.
 
-    def _write_stems(self, folder: Path, *, overwrite: bool) -> None:
-        if (store := self._stems) is None:
-            return
+        Raises:
+            AudioWriteError: one exists already, is the input, or cannot be written.
+            ConfigError: no stems were kept.
+        """
+        store = self._stems
+        if store is None:
+            raise _no_stems()
+        paths = {name: folder / f"{name}.wav" for name in store.names}
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise AudioWriteError(
                 f"The folder {folder} cannot be made: {error.strerror}."
             ) from None
-        for name in store.names:
+        for path in paths.values():
+            check_target(path, overwrite=overwrite, forbidden=self._source.files)
+        for name, path in paths.items():
             write(
-                folder / f"{name}.wav",
+                path,
                 store.blocks(name),
                 sample_rate=store.sample_rate,
                 channels=store.channels,
@@ -202,20 +217,23 @@ class Restoration:
                 bit_depth=32,
                 tags=self._source.tags,
                 overwrite=overwrite,
-                forbidden=self._source.files,
             )
 
-    def plot(self, path: str | Path | None = None) -> Figure:
+    def plot(self, path: str | Path | None = None, *, overwrite: bool = False) -> Figure:
         """Return a figure of input and result: spectrograms, average spectrum, what was done.
 
         Args:
             path: also save it there (PNG, SVG or PDF).
+            overwrite: replace an existing file.
+
+        Raises:
+            AudioWriteError: the file exists, or cannot be written.
         """
-        from nitido.report.plots import overview
+        from nitido.report.plots import overview, save
 
         figure = overview(self)
         if path is not None:
-            figure.savefig(path)
+            save(figure, Path(path), overwrite=overwrite, forbidden=self._source.files)
         return figure
 
     def report(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -230,6 +248,7 @@ class Restoration:
         """
         from nitido.report.page import write_restoration_report
 
+        check_target(Path(path), overwrite=overwrite, forbidden=self._source.files)
         return write_restoration_report(path, self, overwrite=overwrite)
 
 
@@ -246,10 +265,8 @@ def dry_blocks(source: Source, sample_rate: int, samples: int) -> Iterator[Wav]:
     return take(resampled, samples)
 
 
-def sidecar_path(path: Path) -> Path:
-    """Return where the sidecar of a result lies.
-
-    >>> sidecar_path(Path("a/song.wav")).name
-    'song.wav.nitido.json'
-    """
-    return path.with_name(path.name + SIDECAR_SUFFIX)
+def _no_stems() -> ConfigError:
+    return ConfigError(
+        "There are no stems to write: they are kept where they are asked for beforehand, with "
+        "nitido.restore(…, stems=True), and silence has none."
+    )
