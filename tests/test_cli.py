@@ -338,6 +338,16 @@ def test_diagnose_shows_every_finding_and_a_verdict() -> None:
     assert "32000 Hz, mono" in result.stdout
 
 
+def test_a_comparison_replaces_none_of_the_files_it_compares(clip: bytes) -> None:
+    run("restore", "song.wav", "-o", "after.wav")
+    before = {path: path.read_bytes() for path in Path().iterdir()}
+    for option in ("--html", "--png"):
+        result = run("compare", "song.wav", "after.wav", option, "song.wav", "--overwrite")
+        assert result.exit_code == 1
+        assert "one of the files to compare" in one_line(result)
+    assert {path: path.read_bytes() for path in Path().iterdir()} == before
+
+
 def test_every_setting_is_listed_with_its_meaning() -> None:
     from nitido.restoration.registry import STAGES
 

@@ -167,7 +167,13 @@ def test_an_earlier_run_is_replaced_only_if_asked_for(model: str, tmp_path: Path
     assert "--overwrite" in refused.output
     assert (tmp_path / "raw/jazz.wav").read_bytes() == before
     assert run(model, tmp_path, "jazz", "--seed", "1", "--overwrite").exit_code == 0
-    assert (tmp_path / "raw/jazz.wav").read_bytes() != before
+    after = (tmp_path / "raw/jazz.wav").read_bytes()
+    assert after != before
+    raw = str(tmp_path / "raw/jazz.wav")
+    refused = run(model, tmp_path, "jazz", "--continue", raw, "--overwrite")
+    assert refused.exit_code == 1
+    assert "lies where the run writes" in refused.output
+    assert (tmp_path / "raw/jazz.wav").read_bytes() == after
 
 
 def test_a_run_that_is_stopped_leaves_what_is_finished(

@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from nitido.cli import main
 from nitido.degradation import render
-from nitido.demo import CUT_SECONDS, DECODER_HZ, QUIET_DB, spoil
+from nitido.demo import CUT_SECONDS, DECODER_HZ, QUIET_DB, make_demo, spoil
+from nitido.errors import AudioWriteError
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +59,12 @@ def test_spoiling_is_mono_quiet_narrow_and_cut() -> None:
 
 def test_a_demo_is_the_same_every_time() -> None:
     assert np.array_equal(spoil(render(seconds=3.0)), spoil(render(seconds=3.0)))
+
+
+def test_a_demo_replaces_a_demo_and_nothing_else(demo: tuple[Path, dict], tmp_path: Path) -> None:
+    folder, _ = demo
+    make_demo(folder)
+    (tmp_path / "original.wav").write_bytes(b"mine")
+    with pytest.raises(AudioWriteError, match="not of a demo"):
+        make_demo(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["original.wav"]

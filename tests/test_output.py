@@ -242,9 +242,7 @@ def test_names_that_differ_in_letter_case_alone_are_one_where_the_folder_says_so
     check_outputs([(source, output_files(name)) for source, name in both])
     Path("out").mkdir()
     Path("out/song.wav").write_bytes(b"")
-    Path("out/SONG.WAV").hardlink_to(
-        "out/song.wav"
-    )  # one file, as such disks show it
+    Path("out/SONG.WAV").hardlink_to("out/song.wav")  # one file, as such disks show it
     assert "would both be written" in refused(*both)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from nitido.api import restore
 from nitido.audio import write
 from nitido.degradation import add_comb, render
 from nitido.errors import AudioWriteError
+from nitido.output import read_sidecar
 from nitido.report.words import differences
 from nitido.restoration.result import Restoration
 from nitido.wav import Wav
@@ -52,7 +53,7 @@ def make_demo(folder: Path, *, on_progress: Callable[[float, float], None] | Non
         on_progress: called with `(done_seconds, total_seconds)` while restoring.
 
     Raises:
-        AudioWriteError: the folder cannot be made or written to.
+        AudioWriteError: the folder cannot be made or written to, or holds other files of such names.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,13 +67,24 @@ def make_demo(folder: Path, *, on_progress: Callable[[float, float], None] | Non
         "the picture": folder / "comparison.png",
     }
     original, degraded, restored, _, picture = files.values()
+    _check_ours(degraded, restored, files.values())
     clean = render(seconds=SECONDS, sample_rate=ORIGINAL_HZ)
     _save(original, clean, ORIGINAL_HZ)
     _save(degraded, spoil(clean), DECODER_HZ)
     restoration = restore(degraded, on_progress=on_progress)
     restoration.write(restored, overwrite=True, removed=True)
-    restoration.plot(picture)
+    restoration.plot(picture, overwrite=True)
     return Demo(files, differences(restoration), restoration)
+
+
+def _check_ours(degraded: Path, restored: Path, files: Iterable[Path]) -> None:
+    """Refuse to replace files that no demo made: one leaves a result of its own degraded piece."""
+    made = read_sidecar(restored).get("input")
+    if isinstance(made, dict) and made.get("name") == degraded.name:
+        return
+    for path in files:
+        if path.exists():
+            raise AudioWriteError(f"{path} is not of a demo; -o names another folder.")
 
 
 def spoil(clean: Wav) -> Wav:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,8 +83,9 @@ def compare(
         raise click.UsageError("Missing argument 'AFTER...'.")
     from nitido.comparison import compare as measure
 
+    inputs = [Path(name) for name in (before, *after, reference) if name]
     for target in filter(None, (html, png, abx and f"{abx}/{TEST_PAGE}")):
-        _check_new(Path(target), overwrite=overwrite)
+        _check_new(Path(target), overwrite=overwrite, inputs=inputs)
     comparison = measure(before, *after, reference=reference, tables=tables or None)
     if html:
         _write_page(Path(html), comparison, overwrite=overwrite)
@@ -114,8 +115,10 @@ def show(comparison: Comparison) -> None:
         console().print(rows)
 
 
-def _check_new(path: Path, *, overwrite: bool) -> None:
-    """Refuse before any work what could not be written after it."""
+def _check_new(path: Path, *, overwrite: bool, inputs: Sequence[Path] = ()) -> None:
+    """Refuse before any work what could not, or must not, be written after it."""
+    if path.exists() and any(file.exists() and file.samefile(path) for file in inputs):
+        raise AudioWriteError(f"{path} is one of the files to compare; give another name.")
     if path.is_file() and not overwrite:
         raise AudioWriteError(f"{path} exists already; --overwrite replaces it.")
 
@@ -136,6 +139,7 @@ def _write_page(path: Path, comparison: Comparison, *, overwrite: bool) -> None:
 def _write_pictures(folder: Path, comparison: Comparison, *, overwrite: bool) -> list[Path]:
     """Draw each piece that came after beside the one before; return where the pictures are."""
     from nitido.report.contrast_plot import contrast_figure
+    from nitido.report.plots import save
 
     before, *others = (track for track in comparison.tracks() if track.role != "reference")
     said = comparison.sentences() if len(others) == 1 else []
@@ -150,8 +154,10 @@ def _write_pictures(folder: Path, comparison: Comparison, *, overwrite: bool) ->
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, draw in figures.items():
-            draw().savefig(path)
+            save(draw(), path, overwrite=overwrite)
     except OSError as error:
+        if isinstance(error, AudioWriteError):
+            raise
         raise AudioWriteError(f"{folder} cannot be written to: {error.strerror}.") from None
     return list(figures)
 

@@ -114,7 +114,7 @@ def carry_out(order: Order, *, watch: Watch) -> Iterator[dict[str, Any]]:
     prompts = [request.prompt for request in order.requests]
     folders = run_folders(order.root, prompts, overwrite=order.overwrite)
     for folder in folders:
-        folder.check()
+        folder.check(inputs=(order.settings.melody, order.settings.continue_from))
     works = [_Work(f, r) for f, r in zip(folders, order.requests, strict=True)]
     _generate(order, works, watch)
     for work in works:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from nitido.generation.result import Generation
 PROCESSED_HZ = 48_000
 SLUG_BYTES_MAX = 48
 RECORD = "run.json"
+PARTS = ("raw", "processed", "stems", "restored", "report")
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,22 @@ class RunFolder:
     path: Path
     overwrite: bool = False
 
-    def check(self) -> None:
+    def check(self, *, inputs: Iterable[object] = ()) -> None:
         """Say before any work if the folder cannot be used.
 
+        Args:
+            inputs: that the run reads; a path among them must not lie where the run writes.
+
         Raises:
-            AudioWriteError: it holds a finished run and must not be overwritten, or it is a file.
+            AudioWriteError: it holds a finished run and must not be overwritten, it is a file, or
+                an input lies in it.
         """
+        written = [(self.path / part).resolve() for part in PARTS]
+        for file in inputs:
+            if isinstance(file, str | Path) and written.count(Path(file).resolve().parent):
+                raise AudioWriteError(
+                    f"The input {file} lies where the run writes; -o names another place."
+                )
         if self.path.exists() and not self.path.is_dir():
             raise AudioWriteError(f"{self.path} is a file; -o names a folder.")
         if (self.path / RECORD).exists() and not self.overwrite:
