@@ -53,7 +53,7 @@ def make_demo(folder: Path, *, on_progress: Callable[[float, float], None] | Non
         on_progress: called with `(done_seconds, total_seconds)` while restoring.
 
     Raises:
-        AudioWriteError: the folder cannot be made or written to, or holds other files of such names.
+        AudioWriteError: the folder cannot be written to, or holds other files of such names.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
