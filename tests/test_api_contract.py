@@ -1,10 +1,14 @@
 import inspect
+import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 
 import nitido
+from nitido.audio import read_tags
 from nitido.degradation import render
 from nitido.demo import DECODER_HZ, spoil
 
@@ -141,3 +145,82 @@ def test_the_diagnosis_of_another_piece_is_refused(clip: np.ndarray) -> None:
     diagnosis = nitido.diagnose(clip[:, :-1], sample_rate=DECODER_HZ)
     with pytest.raises(nitido.ConfigError, match="not of"):
         nitido.restore(clip, sample_rate=DECODER_HZ, diagnosis=diagnosis)
+
+
+def test_every_verb_takes_whatever_is_a_piece_of_audio(clip: np.ndarray, tmp_path: Path) -> None:
+    stereo = np.concatenate([clip, -clip])
+    path = tmp_path / "song.wav"
+    sf.write(path, stereo.T, DECODER_HZ, "FLOAT")
+    wanted = nitido.diagnose(path).to_dict()
+    with path.open("rb") as file:
+        file.read(7)
+        file.seek(0)
+        assert nitido.diagnose(file).to_dict() == wanted
+        assert file.tell() == 0
+    for audio in (
+        io.BytesIO(path.read_bytes()),
+        sf.read(path),
+        (DECODER_HZ, stereo.T),
+        (stereo, DECODER_HZ),
+    ):
+        assert nitido.diagnose(audio).to_dict() == wanted
+    with path.open(encoding="latin-1") as text, pytest.raises(nitido.AudioReadError, match="'rb'"):
+        nitido.diagnose(text)
+    with pytest.raises(nitido.ConfigError, match="only for arrays"):
+        nitido.diagnose(path, sample_rate=DECODER_HZ)
+
+
+def test_the_verbs_compose_and_the_mark_travels_along(clip: np.ndarray, tmp_path: Path) -> None:
+    made = nitido.Generation(clip, DECODER_HZ, "slow jazz", 7, "a-model", None, "CC-BY-NC", {})
+    first = nitido.restore(made, stages=["dc"])
+    again = nitido.restore(first, stages=["dc"])
+    assert nitido.diagnose(first).sample_rate == first.sample_rate
+    names = [piece.name for piece in nitido.compare(made, first).pieces]
+    assert names == ["slow jazz", "slow jazz_restored"]
+    for number, result in enumerate((made, first, again)):
+        path = result.write(tmp_path / f"{number}.wav")
+        assert nitido.diagnose(path).channels == 1
+        assert read_tags(path)["ai-generated"] == ["true"]
+
+
+def test_a_result_of_a_file_never_replaces_that_file_however_often_restored(
+    clip: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "song.wav"
+    sf.write(path, clip.T, DECODER_HZ)
+    with path.open("rb") as file:
+        first = nitido.restore(file, stages=["dc"])
+    for result in (first, nitido.restore(first, stages=["dc"])):
+        with pytest.raises(nitido.AudioWriteError, match="would replace the input"):
+            result.write(path, overwrite=True)
+
+
+def test_a_closed_restoration_says_so_and_keeps_what_was_said(clip: np.ndarray) -> None:
+    with nitido.restore(clip, sample_rate=DECODER_HZ, stages=["dc"]) as result:
+        assert next(result.blocks()).shape[0] == 1
+    assert result.sidecar()["plan"]["preset"] == "musicgen"
+    with pytest.raises(nitido.ConfigError, match="was closed"):
+        next(result.blocks())
+
+
+def test_a_diagnosis_comes_back_from_its_own_json(result: nitido.Restoration) -> None:
+    text = json.dumps(result.diagnosis.to_dict())
+    assert nitido.Diagnosis.from_dict(json.loads(text)) == result.diagnosis
+    for wrong in ({}, [], {**json.loads(text), "findings": [{"kind": "x"}]}):
+        with pytest.raises(nitido.ConfigError):
+            nitido.Diagnosis.from_dict(wrong)
+
+
+def test_what_stands_in_a_notebook_is_short_and_says_what_it_is(
+    result: nitido.Restoration, clip: np.ndarray
+) -> None:
+    made = nitido.Generation(clip, DECODER_HZ, "slow jazz", 7, "a-model", None, "CC-BY-NC", {})
+    compared = nitido.compare(made, result)
+    things = (result, result.diagnosis, result.plan, result.changes[0], made, compared)
+    for thing in things:
+        lines = repr(thing).splitlines()
+        assert lines[0].startswith(type(thing).__name__)
+        assert len(lines) <= 8
+        assert max(map(len, lines)) < 300
+        assert " at 0x" not in repr(thing)
+    assert "decomb" in repr(result)

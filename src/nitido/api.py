@@ -38,8 +38,10 @@ def diagnose(
     """Return what is wrong with a piece; changes nothing.
 
     Args:
-        audio: path of a file, or a waveform: array or tensor `[T]`, `[C, T]` or `[1, C, T]`.
-        sample_rate: of a waveform, Hz; not given for a file.
+        audio: path of a file; open binary file; waveform, an array or tensor `[T]`, `[C, T]` or
+            `[1, C, T]`; pair of waveform and rate, as soundfile or Gradio gives it; `Generation`;
+            or `Restoration`.
+        sample_rate: of a waveform, Hz; all else knows its own.
         max_seconds: a longer file is refused: a small one can hold days of silence.
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
 
@@ -107,9 +109,9 @@ def restore(
     """Return the piece repaired, with the evidence; nothing is written.
 
     Args:
-        audio: path of a file, or a waveform: array or tensor `[T]`, `[C, T]` or `[1, C, T]`, as
-            `MusicgenForConditionalGeneration.generate` returns it for one prompt.
-        sample_rate: of a waveform, Hz (32000 for MusicGen); not given for a file.
+        audio: whatever is a piece of audio, see `diagnose`; also what
+            `MusicgenForConditionalGeneration.generate` returns for one prompt. Tags travel along.
+        sample_rate: of a waveform, Hz (32000 for MusicGen); all else knows its own.
         preset: ``musicgen``, ``gentle``, ``master``, ``stems`` or ``seed``.
         stages: only these may run; one that the preset leaves off is switched on.
         without: these do not run.
@@ -213,8 +215,8 @@ def separate(
     Demucs's shifts by chance are not used.
 
     Args:
-        audio: path of a file, or a waveform: array or tensor `[T]`, `[C, T]` or `[1, C, T]`.
-        sample_rate: of a waveform, Hz; not given for a file.
+        audio: whatever is a piece of audio, see `diagnose`.
+        sample_rate: of a waveform, Hz; all else knows its own.
         model: an official Demucs model, or one in `demucs_repo`.
         demucs_repo: folder of Demucs models in the hub's layout; None: official ones, fetched once.
         device: where to compute: ``auto``, ``cpu``, ``cuda`` or ``mps``.

@@ -8,7 +8,6 @@ matched in loudness; every such step is in the result.
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -17,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from nitido.audio import FiniteBlocks, open_source, resample
+from nitido.audio import FiniteBlocks, Source, is_waveform, open_source, resample
 from nitido.chunks import join
 from nitido.errors import AudioTooShortError, ConfigError, MissingExtraError
 from nitido.metrics.alignment import align, find_alignment, loudness_match
@@ -34,6 +33,7 @@ Role: TypeAlias = Literal["before", "after", "reference"]
 AGAINST_BEFORE = ("content",)
 AGAINST_REFERENCE = ("fidelity", "perceptual")
 OUTPUT_HZ = 48_000  # to which the founding pipeline brought its pieces
+REPR_LINES = 7
 CORRELATION_MIN = 0.1  # with less in common, a lag is chance, and the pair is left as it is
 TITLES = {
     "content": "Was the music kept (against {before})",
@@ -114,7 +114,7 @@ class Matching:
     samples: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Versions of a piece and what was measured of them.
 
@@ -163,6 +163,10 @@ class Comparison:
                 for measure in measures(table, scores)
             ]
         return tables
+
+    def __repr__(self) -> str:
+        names = " → ".join(piece.name for piece in (self.before, *self.after))
+        return "\n  ".join([f"Comparison of {names}", *self.sentences()[:REPR_LINES]])
 
     def changes_percent(self, name: str) -> Scores:
         """Return how much a piece differs from the one before, by measure of the founding table."""
@@ -247,14 +251,14 @@ def compare(
     """Return what is different between versions of one piece.
 
     Args:
-        before: path of a file, or a waveform `[T]`, `[C, T]` or `[1, C, T]`.
+        before: whatever is a piece of audio, see `nitido.diagnose`.
         after: one or more that were made of it, likewise.
         reference: how it should sound, where that is known, likewise.
         tables: what to measure: ``content``, ``artefacts``, ``delivery``, ``seed``, and with a
             reference ``fidelity`` and ``perceptual``. By default the first three, and fidelity if
             there is a reference; of these, one whose library is not installed is left out.
         names: of before and after, in that order; by default those of the files.
-        sample_rate: of waveforms, Hz; not given for files.
+        sample_rate: of those that are arrays, Hz; all else knows its own.
 
     Raises:
         AudioReadError: a file cannot be read as audio.
@@ -339,13 +343,11 @@ def _open(
     pieces = []
     for index, (role, sound) in enumerate(zip(roles, sounds, strict=True)):
         given = names[index] if names is not None and role != "reference" else None
-        taken.append(_unique(given or _name(sound, role), taken))
-        pieces.append(_read(sound, role, taken[-1], sample_rate))
+        name, source = _open_one(sound, role, sample_rate)
+        taken.append(_unique(given or name, taken))
+        wav = join(FiniteBlocks(source.blocks()), channels=source.channels)
+        pieces.append(Piece(taken[-1], role, wav, source.sample_rate))
     return tuple(pieces)
-
-
-def _name(sound: Any, role: str) -> str:
-    return Path(sound).stem if isinstance(sound, str | os.PathLike) else role
 
 
 def _unique(name: str, taken: Sequence[str]) -> str:
@@ -356,11 +358,10 @@ def _unique(name: str, taken: Sequence[str]) -> str:
     return unique
 
 
-def _read(sound: Any, role: Role, name: str, sample_rate: int | None) -> Piece:
-    is_file = isinstance(sound, str | os.PathLike)
-    source = open_source(sound, None if is_file else sample_rate)
-    wav = join(FiniteBlocks(source.blocks()), channels=source.channels)
-    return Piece(name, role, wav, source.sample_rate)
+def _open_one(sound: Any, role: str, sample_rate: int | None) -> tuple[str, Source]:
+    """Return what a piece is called, and its source."""
+    source = open_source(sound, sample_rate if is_waveform(sound) else None)
+    return (role if source.name == "array" else Path(source.name).stem), source
 
 
 def _matched(

@@ -89,7 +89,9 @@ def output_files(
     return {kind: folder + slash + name for kind, name in names.items() if name is not None}
 
 
-def check_outputs(pieces: Iterable[tuple[str, Mapping[str, str]]]) -> None:
+def check_outputs(
+    pieces: Iterable[tuple[str, Mapping[str, str]]], *, inputs: Iterable[str] | None = None
+) -> None:
     """Refuse results of which any file would replace an input, or a file of another result.
 
     The same file counts under all of its names: through links, hard links, and in a folder that
@@ -97,6 +99,7 @@ def check_outputs(pieces: Iterable[tuple[str, Mapping[str, str]]]) -> None:
 
     Args:
         pieces: the input of each, and its files as `output_files` gives them.
+        inputs: all files that are read; by default those of the pieces.
 
     Raises:
         AudioWriteError: a file would replace an input.
@@ -104,13 +107,14 @@ def check_outputs(pieces: Iterable[tuple[str, Mapping[str, str]]]) -> None:
     """
     pieces = list(pieces)
     _folder.cache_clear()
-    inputs = {key: source for source, _ in pieces for key in _keys(source)}
+    sources = [source for source, _ in pieces] if inputs is None else inputs
+    read = {key: source for source in sources for key in _keys(source)}
     taken: dict[str, str] = {}  # the input of which a file lies at each place
     for source, files in pieces:
         for kind, name in files.items():
             beside = list(map(str, Path(name).glob("*"))) if kind == "stems" else []
             for file in [name, *beside]:
-                if original := next((inputs[key] for key in _keys(file) if key in inputs), None):
+                if original := next((read[key] for key in _keys(file) if key in read), None):
                     raise _would_replace(kind, file, original)
             place = _place(name)
             if place in taken:
@@ -122,7 +126,7 @@ def check_outputs(pieces: Iterable[tuple[str, Mapping[str, str]]]) -> None:
             taken[place] = source
     folders = {_place(files["stems"]): files["stems"] for _, files in pieces if "stems" in files}
     if folders:
-        _check_folders(folders, inputs, taken)
+        _check_folders(folders, read, taken)
 
 
 def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
@@ -203,7 +207,7 @@ def write_result(
     more: dict[str, Any] = {"removed": removed, "stems": stems, "report": report}
     target = resolved(path)
     files = output_files(str(target), sidecar=sidecar, **more)
-    check_outputs([(str(restoration.origin or ""), files)])
+    check_outputs([(restoration.name, files)], inputs=map(str, restoration.files))
     check_writable(files, overwrite=overwrite)
     if not target.parent.is_dir():
         raise AudioWriteError(f"The folder {target.parent} does not exist; make it first.")

@@ -11,7 +11,7 @@ from nitido.audio.limits import MAX_SECONDS
 from nitido.audio.part import check_target, part_file, write_text
 from nitido.audio.resample import resample, resampled_length
 from nitido.audio.sink import FORMATS, write
-from nitido.audio.source import ArraySource, FileSource, Source, open_source
+from nitido.audio.source import ArraySource, FileSource, Source, is_waveform, open_source
 from nitido.audio.tags import RawChunk, Tags, read_chunks, read_tags
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Tags",
     "check_target",
     "finite",
+    "is_waveform",
     "open_source",
     "part_file",
     "read_chunks",

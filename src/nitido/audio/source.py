@@ -6,24 +6,28 @@ A file is checked before its sound is used: libsndfile reads one that was cut sh
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import soundfile as sf
 
 from nitido.audio import ffmpeg
 from nitido.audio.containers import Repair, Splice, check_chunked, is_chunked
-from nitido.audio.intake import check_regular
+from nitido.audio.intake import check_regular, set_down
 from nitido.audio.limits import MAX_SECONDS, check_max_seconds, too_long
 from nitido.audio.mpeg import check_mp3, is_mp3
 from nitido.audio.ogg import check_ogg
 from nitido.audio.tags import RawChunk, Tags, read_chunks, read_tags
-from nitido.errors import AudioReadError, AudioTooShortError, ConfigError
+from nitido.errors import AudioReadError, AudioTooShortError, ConfigError, shown
 from nitido.wav import (
     CHANNELS_MAX,
     SAMPLE_RATE_MAX_HZ,
@@ -63,8 +67,25 @@ class Source(Protocol):
 class ArraySource:
     """A waveform in memory; `sha256` is that of its samples as little-endian float32, planar."""
 
-    def __init__(self, wav: Wav, sample_rate: int, name: str = "array") -> None:
+    def __init__(
+        self,
+        wav: Wav,
+        sample_rate: int,
+        name: str = "array",
+        *,
+        tags: Tags | None = None,
+        chunks: tuple[RawChunk, ...] = (),
+        files: tuple[Path, ...] = (),
+    ) -> None:
         """Take a copy of a waveform `[C, T]`: what its owner does with it later changes nothing.
+
+        Args:
+            wav: `[C, T]`.
+            sample_rate: Hz.
+            name: of the piece.
+            tags: that travel along, see `nitido.audio.read_tags`.
+            chunks: likewise, see `nitido.audio.read_chunks`.
+            files: that it was made of, which must never be written to.
 
         Raises:
             AudioTooShortError: no samples.
@@ -73,9 +94,9 @@ class ArraySource:
         self.name = name
         self.sample_rate = check_sample_rate(sample_rate)
         self.channels, self.samples = wav.shape
-        self.tags: Tags = {}
-        self.chunks: tuple[RawChunk, ...] = ()
-        self.files: tuple[Path, ...] = ()
+        self.tags: Tags = tags or {}
+        self.chunks = chunks
+        self.files = files
         if self.samples == 0:
             raise AudioTooShortError(f"{name} holds no samples; there is nothing to work on.")
         self._wav = np.array(wav, order="C")
@@ -318,25 +339,88 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class HasSource(Protocol):
+    """What is a piece of audio by itself: a `Generation`, a `Restoration`."""
+
+    def source(self) -> Source:
+        """Return the piece with its tags."""
+
+
 def open_source(
     audio: Any, sample_rate: int | None = None, *, max_seconds: float = MAX_SECONDS
 ) -> Source:
-    """Return a path as `FileSource`, an array or torch tensor as `ArraySource`.
+    """Return a source of whatever is a piece of audio.
 
     Args:
-        audio: path, waveform as `nitido.wav.as_wav` takes it, or a source, which stays as it is.
-        sample_rate: of an array, Hz; a file knows its own.
+        audio: path; binary file, which is read from where it stands, and left there; waveform as
+            `nitido.wav.as_wav` takes it; pair of waveform and rate, in either order, as soundfile
+            and Gradio give it (`[T]` or `[T, C]`); `Generation` or `Restoration`, whose tags travel
+            along; or a source, which stays as it is.
+        sample_rate: of a waveform, Hz; all else knows its own.
         max_seconds: the longest file that is accepted.
 
     Raises:
         AudioReadError: see `FileSource`.
         AudioShapeError: see `nitido.wav.as_wav`.
-        ConfigError: an array without a sample rate, or `max_seconds` is not positive.
+        ConfigError: an array without a sample rate, a sample rate for what knows its own, or
+            `max_seconds` is not positive.
     """
+    if is_waveform(audio):
+        if sample_rate is None:
+            raise ConfigError("An array does not know its sample rate; give sample_rate= in Hz.")
+        return ArraySource(as_wav(audio), sample_rate)
+    if sample_rate is not None:
+        raise ConfigError(
+            f"sample_rate={shown(sample_rate)} is only for arrays; {shown(audio)} knows its own, "
+            "leave it out."
+        )
     if isinstance(audio, FileSource | ArraySource):
         return audio
     if isinstance(audio, str | os.PathLike):
         return FileSource(audio, max_seconds=max_seconds)
-    if sample_rate is None:
-        raise ConfigError("An array does not know its sample rate; give sample_rate= in Hz.")
-    return ArraySource(as_wav(audio), sample_rate)
+    if isinstance(audio, tuple):
+        wav, rate = audio if _is_rate(audio[1]) else audio[::-1]
+        return ArraySource(_channels_first(wav), int(rate))
+    if hasattr(audio, "source"):
+        return cast(HasSource, audio).source()
+    return _StreamSource(audio, max_seconds=max_seconds)
+
+
+def is_waveform(audio: Any) -> bool:
+    """Return whether audio is an array or tensor, which does not know its sample rate."""
+    is_pair = isinstance(audio, tuple) and len(audio) == 2 and sum(map(_is_rate, audio)) == 1
+    known = isinstance(audio, str | os.PathLike | FileSource | ArraySource)
+    return not (is_pair or known or hasattr(audio, "source") or hasattr(audio, "read"))
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _channels_first(wav: Any) -> Wav:
+    """Return a waveform `[T, C]`, as soundfile and Gradio give it, as `[C, T]`."""
+    array = np.asarray(wav)
+    last = array.ndim == 2 and array.shape[1] <= CHANNELS_MAX and array.shape[0] > array.shape[1]
+    return as_wav(array.T if last else array)
+
+
+class _StreamSource(FileSource):
+    """An open binary file, from where it stands to its end; it is copied, and left as it was."""
+
+    def __init__(self, stream: Any, *, max_seconds: float) -> None:
+        name = getattr(stream, "name", None)
+        if isinstance(stream, io.TextIOBase):
+            raise AudioReadError(f"{name or 'The stream'} is open as text; open it with mode 'rb'.")
+        folder = tempfile.mkdtemp(prefix="nitido-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        path = Path(folder, "stream")
+        start = stream.tell() if stream.seekable() else None
+        try:
+            set_down(stream, path, max_seconds=max_seconds)
+        finally:
+            if start is not None:
+                stream.seek(start)
+        super().__init__(path, max_seconds=max_seconds)
+        if isinstance(name, str):
+            self.name = Path(name).name
+            self.files = (*self.files, Path(name))

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
+from nitido.errors import ConfigError, shown
 from nitido.wav import Wav
 
 Severity = Literal["none", "slight", "clear", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("none", "slight", "clear", "severe")
+REPR_LINES = 7
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,24 @@ class Finding:
         """Whether there is anything wrong."""
         return self.severity != "none"
 
+    @classmethod
+    def from_dict(cls, content: Any) -> Finding:
+        """Return the finding that `dataclasses.asdict` made plain JSON values of.
 
-@dataclass(frozen=True)
+        Raises:
+            ConfigError: something else.
+        """
+        try:
+            where = tuple((float(start), float(end)) for start, end in content.get("where", ()))
+            finding = cls(**{**content, "where": where})
+        except (AttributeError, TypeError, ValueError):
+            raise ConfigError(f"{shown(content)} is no finding of a diagnosis.") from None
+        if finding.severity not in SEVERITIES:
+            raise ConfigError(f"The severity {shown(finding.severity)} is none of {SEVERITIES}.")
+        return finding
+
+
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """All findings of one piece, in the order of the signal chain."""
 
@@ -75,6 +93,35 @@ class Diagnosis:
             "samples": self.samples,
             "findings": [asdict(finding) for finding in self.findings],
         }
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Diagnosis:
+        """Return the diagnosis that `to_dict` made plain JSON values of.
+
+        Raises:
+            ConfigError: something else.
+        """
+        try:
+            return cls(
+                int(content["sample_rate"]),
+                int(content["channels"]),
+                int(content["samples"]),
+                tuple(Finding.from_dict(entry) for entry in content["findings"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"This is no diagnosis: {shown(content)}.") from None
+
+    def __repr__(self) -> str:
+        piece = (
+            f"{self.duration_seconds:.1f} s, {self.channels} channel(s) at {self.sample_rate} Hz"
+        )
+        faults = [finding for finding in self.findings if finding.found]
+        lines = [f"{finding.severity}: {finding.summary}" for finding in faults[:REPR_LINES]]
+        if len(faults) > REPR_LINES:
+            lines[-1] = f"and {len(faults) - REPR_LINES + 1} more"
+        return "\n  ".join([f"Diagnosis of {piece}", *(lines or ["Nothing wrong was found."])])
 
 
 class Analyser(Protocol):

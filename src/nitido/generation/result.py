@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nitido.audio import FORMATS, Tags, write
+from nitido.audio import FORMATS, ArraySource, Tags, write
 from nitido.version import __version__
 from nitido.wav import Wav
 
@@ -15,7 +15,7 @@ from nitido.wav import Wav
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Generation:
     """What `nitido.generate` returns.
 
@@ -75,6 +75,16 @@ class Generation:
             "seed": [str(self.seed)],
             "weights licence": [self.licence],
         }
+
+    def source(self) -> ArraySource:
+        """Return the piece as every verb takes it, with the tags that mark it as generated."""
+        return ArraySource(self.wav, self.sample_rate, self.prompt, tags=self.tags())
+
+    def __repr__(self) -> str:
+        return (
+            f"Generation of {self.prompt!r}: {self.seconds:.1f} s, {len(self.wav)} channel(s) at "
+            f"{self.sample_rate} Hz\n  {self.model}, seed {self.seed}, licence {self.licence}"
+        )
 
     def write(
         self,

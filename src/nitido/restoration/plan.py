@@ -14,10 +14,11 @@ from nitido.restoration.registry import STAGES
 from nitido.restoration.stage import Remedy, Step
 from nitido.wav import check_sample_rate
 
+REPR_LINES = 7
 FORMAT = 1  # raised when an older nitido could no longer read the plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """The stages in order, each with its settings and the reason for it, or why it is skipped.
 
@@ -47,6 +48,14 @@ class Plan:
             if step.stage == stage:
                 return step
         raise KeyError(stage)
+
+    def __repr__(self) -> str:
+        on = [step for step in self.steps if step.on]
+        lines = [f"{step.stage}: {step.reason}" for step in on[:REPR_LINES]]
+        if len(on) > REPR_LINES:
+            lines[-1] = "and " + ", ".join(step.stage for step in on[REPR_LINES - 1 :])
+        head = f"Plan of preset {self.preset}, result at {self.sample_rate} Hz"
+        return "\n  ".join([head, *(lines or ["No stage is on."])])
 
     def with_step(self, changed: Step) -> Plan:
         """Return the plan with the step of the same stage replaced."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nitido.audio import FiniteBlocks, Source, check_target, resample, write
+from nitido.audio import ArraySource, FiniteBlocks, Source, check_target, resample, write
 from nitido.chunks import join, reblock, take
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import AudioWriteError, ConfigError
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 
 class Restoration:
-    """What `nitido.restore` returns.
+    """What `nitido.restore` returns: closed in itself, whatever becomes of the input later.
+
+    It holds its sound in memory or in a temporary file; used as a context, or when `close` is
+    called, it gives that back at once instead of at its own end.
 
     Attributes:
         name: of the input.
@@ -60,6 +63,39 @@ class Restoration:
         self.sample_rate = plan.sample_rate
         self.channels = scratch.channels
         self.samples = scratch.samples
+
+    def __enter__(self) -> Restoration:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what holds the sound; what was said of it stays."""
+        self._scratch.close()
+        if self._stems is not None:
+            self._stems.close()
+
+    def __repr__(self) -> str:
+        done = ", ".join(step.stage for step in self.plan.steps if step.on) or "nothing"
+        seconds = self.samples / self.sample_rate
+        shape = f"{seconds:.1f} s, {self.channels} channel(s) at {self.sample_rate} Hz"
+        lines = [f"Restoration of {self.name!r}: {shape}", f"done: {done}"]
+        for found, diagnosis in (("found", self.diagnosis), ("left", self.after)):
+            faults = [f"{one.kind} ({one.severity})" for one in diagnosis.findings if one.found]
+            lines.append(f"{found}: {', '.join(faults) or 'nothing'}")
+        return "\n  ".join(lines)
+
+    def source(self) -> ArraySource:
+        """Return the result as every verb takes it, with its tags."""
+        return ArraySource(
+            self.wav,
+            self.sample_rate,
+            f"{Path(self.name).stem}_restored",
+            tags=self._source.tags,
+            chunks=self._source.chunks,
+            files=self._source.files,
+        )
 
     @cached_property
     def wav(self) -> Wav:
@@ -116,9 +152,9 @@ class Restoration:
         }
 
     @property
-    def origin(self) -> Path | None:
-        """The file that was restored; None for an array."""
-        return next(iter(self._source.files), None)
+    def files(self) -> tuple[Path, ...]:
+        """The files that it was made of, which it is never written to."""
+        return self._source.files
 
     def write(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from nitido.errors import AudioShapeError, AudioWriteError
+from nitido.errors import AudioShapeError, AudioWriteError, ConfigError
 from nitido.wav import Wav
 
 BLOCK_VALUES = 2**19  # handed on at once, over all channels: 2 MiB
@@ -53,7 +53,13 @@ class Scratch:
             yield block
 
     def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
-        """Yield the stored samples from the start, `[C, n]`."""
+        """Yield the stored samples from the start, `[C, n]`.
+
+        Raises:
+            ConfigError: it was closed.
+        """
+        if not self.close.alive:
+            raise ConfigError("The restoration was closed: its sound is gone; restore again.")
         block_samples = block_samples or BLOCK_VALUES // self.channels
         size = 4 * self.channels
         position = 0

@@ -26,7 +26,7 @@ SI_SDR_MAX_DB = 120.0  # beyond float32; also what an unchanged signal reads
 TURN_DOWNS = 2  # a stage over budget is halved this often, then bypassed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Change:
     """What one stage, or the whole chain, did to the signal.
 
@@ -52,6 +52,12 @@ class Change:
     def within_budget(self) -> bool:
         """Whether the stage changed no more than it may."""
         return self.si_sdr_db >= self.budget_db
+
+    def __repr__(self) -> str:
+        return (
+            f"Change by {self.stage}: {self.verdict}, {self.si_sdr_db:.1f} dB SI-SDR in the "
+            f"protected band (budget {self.budget_db:.1f}), gain {self.gain_db:+.1f} dB"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the change as plain JSON values."""
