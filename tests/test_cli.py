@@ -348,6 +348,16 @@ def test_a_comparison_replaces_none_of_the_files_it_compares(clip: bytes) -> Non
     assert {path: path.read_bytes() for path in Path().iterdir()} == before
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-c", "from nitido.cli import main; main()", "diagnose"]
+    process = subprocess.Popen(
+        [*command, *["song.wav"] * 2], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.communicate()[1] == b""
+
+
 def test_every_setting_is_listed_with_its_meaning() -> None:
     from nitido.restoration.registry import STAGES
 

@@ -317,8 +317,7 @@ def _check_tables(tables: Sequence[str] | None, has_reference: bool) -> list[str
             raise ConfigError(f"There is no table {table!r}{suggest(table, CATALOGUE)}")
         if table in AGAINST_REFERENCE and not has_reference:
             raise ConfigError(
-                f"The table {table!r} needs a reference: how the piece should sound "
-                "(--reference CLEAN)."
+                f"The table {table!r} needs a reference: how the piece should sound (`reference=`)."
             )
     return list(dict.fromkeys(tables))
 

@@ -84,7 +84,7 @@ def _check_ours(degraded: Path, restored: Path, files: Iterable[Path]) -> None:
         return
     for path in files:
         if path.exists():
-            raise AudioWriteError(f"{path} is not of a demo; -o names another folder.")
+            raise AudioWriteError(f"{path} is not of a demo; `output=` names another folder.")
 
 
 def spoil(clean: Wav) -> Wav:

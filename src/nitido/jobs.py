@@ -74,8 +74,8 @@ def make_jobs(
         raise ConfigError("There is no input; give a file, a folder, a glob or '-'.")
     if len(found) > 1 and output is not None and _names_one(output):
         raise ConfigError(
-            f"{len(found)} pieces cannot all be written to {output!r}; -o takes a folder, or a "
-            "pattern such as 'out/{stem}.wav'."
+            f"{len(found)} pieces cannot all be written to {output!r}; `output=` takes a "
+            "folder, or a pattern such as 'out/{stem}.wav'."
         )
     jobs = [
         Job(source, _result(source, root, output, suffix), source.relative_to(root).as_posix())
@@ -189,5 +189,5 @@ def _check_suffixes(jobs: Iterable[Job]) -> None:
         if job.output is not None and job.output.suffix.lower() not in WRITABLE:
             raise ConfigError(
                 f"{job.output} names no format that nitido writes "
-                f"({', '.join(sorted(SUFFIXES.values()))}); --format does, or end a folder in '/'."
+                f"({', '.join(sorted(SUFFIXES.values()))}); `format=` does, or end a folder in '/'."
             )

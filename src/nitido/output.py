@@ -120,8 +120,8 @@ def check_outputs(
             if place in taken:
                 of = f"{taken[place]} and {source}" if taken[place] != source else source
                 raise ConfigError(
-                    f"Files of {of} would both be written to {name}; -o '{{stem}}_{{suffix}}.wav' "
-                    "keeps results apart."
+                    f"Files of {of} would both be written to {name}; "
+                    "`output={stem}_{suffix}.wav` keeps results apart."
                 )
             taken[place] = source
     folders = {_place(files["stems"]): files["stems"] for _, files in pieces if "stems" in files}
@@ -146,7 +146,7 @@ def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
     if not folder.is_dir():
         raise AudioWriteError(f"{folder} is not a folder, so {audio} cannot be written.")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise AudioWriteError(f"The folder {folder} is read-only; -o names another place.")
+        raise AudioWriteError(f"The folder {folder} is read-only; `output=` names another place.")
 
 
 def check_free(path: Path) -> None:
@@ -156,7 +156,7 @@ def check_free(path: Path) -> None:
         AudioWriteError: there is a file of that name.
     """
     if path.exists():
-        raise AudioWriteError(f"{path} exists already; --overwrite replaces it.")
+        raise AudioWriteError(f"{path} exists already; `overwrite=True` replaces it.")
 
 
 def read_sidecar(target: Path) -> dict[str, Any]:
@@ -478,7 +478,7 @@ def _cannot(target: Path, error: OSError) -> AudioWriteError:
     if isinstance(error, FileNotFoundError) and not target.parent.is_dir():
         return AudioWriteError(f"The folder {target.parent} is gone, so {target.name} is lost.")
     return AudioWriteError(
-        f"{target} cannot be written: {error.strerror or error}; -o names another place."
+        f"{target} cannot be written: {error.strerror or error}; `output=` names another place."
     )
 
 
@@ -506,15 +506,15 @@ def _check_folders(
         if place in inputs:
             raise _would_replace("stems", folders[above], inputs[place])
         raise ConfigError(
-            f"A file of {taken[place]} would lie in {folders[above]}, a folder of stems; -o names "
-            "another place."
+            f"A file of {taken[place]} would lie in {folders[above]}, a folder of stems; `output=` "
+            "names another place."
         )
 
 
 def _would_replace(kind: str, name: str, original: str) -> AudioWriteError:
     return AudioWriteError(
         f"The {_KINDS[kind]} {name} would replace the input {original}; nitido never writes to an "
-        "input, -o names another place."
+        "input, `output=` names another place."
     )
 
 
@@ -522,7 +522,7 @@ def _check_no_result(kind: str, path: Path) -> None:
     """Refuse to let a companion replace a file that is a result itself, with a sidecar."""
     if kind != "audio" and read_sidecar(path):
         raise AudioWriteError(
-            f"{path} is a result of its own, as its sidecar says; -o names another place."
+            f"{path} is a result of its own, as its sidecar says; `output=` names another place."
         )
 
 

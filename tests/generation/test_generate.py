@@ -255,7 +255,7 @@ def test_a_full_memory_says_which_knob_to_turn(
         raise full
 
     monkeypatch.setattr(load(musicgen).model, "generate", generate)
-    with pytest.raises(DeviceMemoryError, match=r"--batch 1.*float16.*--model.*--seconds"):
+    with pytest.raises(DeviceMemoryError, match=r"batch_size=1.*float16.*model=.*seconds="):
         make(musicgen)
 
 

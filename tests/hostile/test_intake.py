@@ -152,9 +152,9 @@ def test_a_small_file_that_holds_hours_is_refused_unless_allowed(tmp_path: Path)
     path = flac_of_silence(tmp_path / "a.flac", hours=7)
     grows = 7 * 3600 * 8000 * 4 / path.stat().st_size
     assert grows > 1000
-    with pytest.raises(AudioReadError, match=r"7\.00 h .* 6 h .*--max-seconds"):
+    with pytest.raises(AudioReadError, match=r"7\.00 h .* 6 h .*max_seconds="):
         FileSource(path)
-    with pytest.raises(AudioReadError, match="max-seconds"):
+    with pytest.raises(AudioReadError, match="max_seconds="):
         nitido.restore(path)
     assert FileSource(path, max_seconds=8 * 3600).samples == 7 * 3600 * 8000
 
@@ -163,9 +163,9 @@ def test_a_small_file_that_holds_hours_is_refused_unless_allowed(tmp_path: Path)
 def test_the_limit_holds_for_every_format(tmp_path: Path, name: str) -> None:
     path = written(tmp_path / name)
     assert FileSource(path, max_seconds=1).samples == SOUND.shape[1]
-    with pytest.raises(AudioReadError, match="max-seconds"):
+    with pytest.raises(AudioReadError, match="max_seconds="):
         FileSource(path, max_seconds=0.4)
-    with pytest.raises(AudioReadError, match="max-seconds"):
+    with pytest.raises(AudioReadError, match="max_seconds="):
         nitido.diagnose(path, max_seconds=0.4)
 
 
@@ -176,7 +176,7 @@ def test_the_limit_holds_for_a_flac_stream_that_does_not_say_its_length(tmp_path
     content[22:26] = bytes(4)
     path.write_bytes(content)
     assert FileSource(path).samples == SOUND.shape[1]
-    with pytest.raises(AudioReadError, match="max-seconds"):
+    with pytest.raises(AudioReadError, match="max_seconds="):
         FileSource(path, max_seconds=0.4)
 
 
@@ -215,7 +215,7 @@ def test_a_stream_of_zeros_is_refused_at_its_first_mebibyte(tmp_path: Path) -> N
 def test_a_sound_that_never_ends_is_refused_when_it_is_too_long(tmp_path: Path) -> None:
     head = written(tmp_path / "a.wav").read_bytes()[:44]
     stream = Endless(head[:4] + b"\xff" * 4 + head[8:40] + b"\xff" * 4)
-    with pytest.raises(AudioReadError, match="max-seconds"):
+    with pytest.raises(AudioReadError, match="max_seconds="):
         set_down(stream, tmp_path / "b", max_seconds=60)
     assert stream.given < 2**28 + 2**24
 

@@ -183,7 +183,7 @@ def test_without_network_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
     with pytest.raises(WeightsError, match=r"HF_HOME.*hf download adefossez/HTDemucs") as caught:
         load_model("htdemucs")
-    assert "--demucs-repo" in str(caught.value)
+    assert "demucs_repo=" in str(caught.value)
 
 
 def test_without_demucs_it_says_what_to_install(

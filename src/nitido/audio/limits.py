@@ -23,5 +23,5 @@ def too_long(name: str, seconds: float, max_seconds: float) -> AudioReadError:
     unit, size = ("h", 3600) if max_seconds >= 3600 else ("s", 1)
     return AudioReadError(
         f"{name} is at least {seconds / size:.2f} {unit} long; {max_seconds / size:g} {unit} are "
-        "accepted, --max-seconds (max_seconds=) allows more."
+        "accepted, `max_seconds=` allows more."
     )

@@ -145,7 +145,7 @@ def _request(content: dict[str, Any], request: Request, folder: Path) -> Request
     if preset is None and settings is None:
         return request
     if request.plan is not None:
-        raise ConfigError("--plan says everything already; leave out preset and settings.")
+        raise ConfigError("`plan=` says everything already; leave out preset and settings.")
     choice = {**request.choice, "settings": {**(request.choice.get("settings") or {})}}
     choice["settings"] |= settings or {}
     if preset is not None:

@@ -153,7 +153,7 @@ def _after_death(
 
 def lost(task: Task, why: str) -> Outcome:
     """Return the outcome of a piece that was given up."""
-    error = f"{task.shown} was given up: {why}, {TRIES} times; fewer --workers leave more memory."
+    error = f"{task.shown} was given up: {why}, {TRIES} times; fewer `workers=` leave more memory."
     return Outcome(task.source, task.output, "failed", error=one_line(error))
 
 

@@ -35,7 +35,7 @@ def find_pieces(inputs: Sequence[str], request: Request, *, output: str | None) 
         ConfigError: no output folder, nothing to do, or two pieces would get the same result.
     """
     if output is None:
-        raise ConfigError("Pieces on another file system need a folder for the results: -o FOLDER.")
+        raise ConfigError("Pieces on another file system need a folder for the results: `output=`.")
     tasks = []
     for name in inputs:
         for source, place in _below(name):
@@ -101,7 +101,7 @@ def find_unchanged(task: Task, source: Path) -> dict[str, Any] | None:
         return content
     replaceable = task.request.overwrite or (task.request.resume and bool(content))
     if size is not None and not replaceable:
-        raise AudioWriteError(f"{task.output} exists already; --overwrite replaces it.")
+        raise AudioWriteError(f"{task.output} exists already; `overwrite=True` replaces it.")
     return None
 
 

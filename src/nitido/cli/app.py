@@ -18,6 +18,7 @@ from nitido.cli.demo import demo
 from nitido.cli.diagnose import diagnose
 from nitido.cli.doctor import doctor
 from nitido.cli.generate import generate
+from nitido.cli.output import as_flags
 from nitido.cli.presets import presets
 from nitido.cli.restore import restore
 from nitido.cli.serve import serve
@@ -31,7 +32,7 @@ class Failure(click.ClickException):
     """An error that ends the command, shown in one line."""
 
     def __init__(self, message: str, status: int) -> None:
-        super().__init__(one_line(" ".join(message.split())))
+        super().__init__(one_line(as_flags(" ".join(message.split()))))
         setattr(self, "exit_code", status)  # noqa: B010  declared for the class by click
 
 
@@ -49,8 +50,8 @@ class App(click.Group):
                 raise
             path = error.ctx.command_path if error.ctx else ctx.command_path
             raise Failure(f"{error.format_message()} See '{path} --help'.", 2) from None
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # nobody reads on: click ends without a word
         except Exception as error:
             if ctx.ensure_object(dict).get("verbose"):
                 traceback.print_exc()

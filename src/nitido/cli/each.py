@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from nitido.batch.task import explain, one_line
-from nitido.cli.output import print_json
+from nitido.cli.output import as_flags, print_json
 from nitido.errors import ConfigError
 
 Item = TypeVar("Item")
@@ -42,11 +42,11 @@ def each(
     for item in items:
         try:
             contents.append(work(item))
-        except ConfigError:
+        except (ConfigError, BrokenPipeError):
             raise
         except Exception as error:
             failed.append(name(item))
-            contents.append({"file": name(item), "error": explain(error)})
+            contents.append({"file": name(item), "error": as_flags(explain(error))})
             if click.get_current_context().find_root().ensure_object(dict).get("verbose"):
                 traceback.print_exc()
             click.echo(f"Error: {_line(name(item), error)}", err=True)
@@ -58,5 +58,5 @@ def each(
 
 
 def _line(name: str, error: Exception) -> str:
-    message = explain(error)
+    message = as_flags(explain(error))
     return message if name in message else one_line(f"{name}: {message}")

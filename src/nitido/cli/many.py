@@ -12,7 +12,7 @@ import click
 
 from nitido.batch.task import Outcome, Task, one_line
 from nitido.cli.order import Order
-from nitido.cli.output import print_json
+from nitido.cli.output import as_flags, print_json
 from nitido.cli.progress import progress_of_many
 from nitido.cli.run import as_entry
 from nitido.cli.stop import stoppable
@@ -75,7 +75,7 @@ def _show_one(name: str, outcome: Outcome, order: Order) -> None:
 
 
 def _reason(name: str, outcome: Outcome) -> str:
-    error = outcome.error or ""
+    error = as_flags(outcome.error or "")
     return error if name in error else one_line(f"{name}: {error}")
 
 
@@ -93,7 +93,7 @@ def _finish(tasks: Sequence[Task], ended: dict[str, Outcome], began: float, orde
     width = max(len(one_line(task.shown)) for task in failed)
     for task in failed:
         name = one_line(task.shown)
-        click.echo(f"  {name:<{width}}  {ended[task.output].error}", err=True)
+        click.echo(f"  {name:<{width}}  {as_flags(ended[task.output].error or '')}", err=True)
     raise click.exceptions.Exit(1)
 
 

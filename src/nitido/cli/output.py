@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+FLAGS = {"batch_size": "--batch", "output": "-o"}  # where it is not --the-argument
 PIPED_WIDTH = 120  # columns of a table that goes into a file or a pipe
 STYLES = {"none": "dim", "slight": "yellow", "clear": "bold yellow", "severe": "bold red"}
 
@@ -35,6 +37,21 @@ def table(*columns: str, title: str | None = None) -> Table:
         right = column.endswith(">")
         result.add_column(column.rstrip(">"), justify="right" if right else "left")
     return result
+
+
+def as_flags(message: str) -> str:
+    """Return an error of the library with its arguments as this command line calls them.
+
+    >>> as_flags("`overwrite=True` replaces it, `batch_size=1` and `output=` take less.")
+    '--overwrite replaces it, --batch 1 and -o take less.'
+    """
+
+    def flag(argument: re.Match[str]) -> str:
+        name, value = argument[1], argument[2]
+        option = FLAGS.get(name, f"--{name.replace('_', '-')}")
+        return option if value in ("", "True") else f"{option} {value}"
+
+    return re.sub(r"`(\w+)=([^`]*)`", flag, message)
 
 
 def print_json(content: Any) -> None:

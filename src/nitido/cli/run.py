@@ -16,7 +16,7 @@ from nitido.batch.shards import shard
 from nitido.batch.task import Outcome, Task, check_tasks, is_remote, make_tasks
 from nitido.cli.each import each
 from nitido.cli.order import Order
-from nitido.cli.output import console, print_json, table
+from nitido.cli.output import as_flags, console, print_json, table
 from nitido.cli.progress import progress
 from nitido.cli.stop import stoppable
 from nitido.errors import AudioWriteError, ConfigError
@@ -162,7 +162,7 @@ def run_one(task: Task, order: Order, *, output: str | None = "") -> None:
 def as_entry(task: Task, outcome: Outcome) -> dict[str, Any]:
     """Return what became of a piece as it is printed with --json."""
     if outcome.error is not None:
-        return {"file": task.shown, "output": task.output, "error": outcome.error}
+        return {"file": task.shown, "output": task.output, "error": as_flags(outcome.error)}
     return {
         "file": task.shown,
         "output": task.output,

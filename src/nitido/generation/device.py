@@ -54,8 +54,8 @@ def at_work(device: str, *, dtype: str, model: str) -> Iterator[None]:
         text = str(error).lower()
         if not isinstance(error, MemoryError) and not any(sign in text for sign in _FULL):
             raise
-        smaller = ", --dtype float16" if dtype == "float32" else ""
+        smaller = ", `dtype=float16`" if dtype == "float32" else ""
         raise DeviceMemoryError(
             f"The memory of {device} is full with {model} in {dtype}; fewer pieces at once "
-            f"(--batch 1){smaller}, a smaller --model or fewer --seconds take less."
+            f"(`batch_size=1`){smaller}, a smaller `model=` or fewer `seconds=` take less."
         ) from error

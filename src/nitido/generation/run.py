@@ -62,7 +62,7 @@ class Order:
                 a report or stems of no restoration.
         """
         if not self.requests:
-            raise ConfigError("There is no prompt; give one in quotes, or a file with --prompts.")
+            raise ConfigError("There is no prompt; give one, in words.")
         if (twice := same_request_twice(self.requests)) is not None:
             raise ConfigError(
                 f"The prompt {twice.prompt!r} is there twice with seed {twice.seed}: both would be "
@@ -76,7 +76,7 @@ class Order:
             raise ConfigError(f"The seeds of the candidates go beyond {SEED_MAX}; start lower.")
         if self.restore is None and (self.report or self.stems):
             asked = "report" if self.report else "stems"
-            raise ConfigError(f"--{asked} belongs to a restoration; it needs --restore.")
+            raise ConfigError(f"`{asked}=True` belongs to a restoration; it needs `restore=True`.")
 
 
 @dataclass

@@ -53,13 +53,14 @@ class RunFolder:
         for file in inputs:
             if isinstance(file, str | Path) and written.count(Path(file).resolve().parent):
                 raise AudioWriteError(
-                    f"The input {file} lies where the run writes; -o names another place."
+                    f"The input {file} lies where the run writes; `output=` names another place."
                 )
         if self.path.exists() and not self.path.is_dir():
-            raise AudioWriteError(f"{self.path} is a file; -o names a folder.")
+            raise AudioWriteError(f"{self.path} is a file; `output=` names a folder.")
         if (self.path / RECORD).exists() and not self.overwrite:
             raise AudioWriteError(
-                f"{self.path} holds a run already; --overwrite replaces it, -o names another place."
+                f"{self.path} holds a run already; `overwrite=True` replaces it, `output=` names "
+                "another place."
             )
 
     def place(self, part: str, name: str) -> Path:

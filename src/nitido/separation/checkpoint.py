@@ -48,7 +48,7 @@ def load_model(name: str, folder: Path | None = None) -> Any:
     if not _NAME.fullmatch(name):
         raise ConfigError(
             f"{name!r} is no name of a Demucs model; it is one word such as 'htdemucs', no address "
-            "and no path (--demucs-repo FOLDER names a place)."
+            "and no path (`demucs_repo=` names a folder)."
         )
     apply = load("demucs.apply", need=NEED, remedy=REMEDY)
     bag, find = _official(name) if folder is None else _in_folder(name, folder)
@@ -202,7 +202,7 @@ def _in_folder(name: str, folder: Path) -> tuple[dict[str, Any], Find]:
     """Return the bag of that name in a folder, or the single model, and where its weights are."""
     if not folder.is_dir():
         raise ConfigError(
-            f"{folder} is not a folder; --demucs-repo names one with NAME.yaml in it."
+            f"{folder} is not a folder; `demucs_repo=` names one with NAME.yaml in it."
         )
 
     def find(signature: str) -> Path:
@@ -258,7 +258,7 @@ def _official(name: str) -> tuple[dict[str, Any], Find]:
             raise WeightsError(
                 f"The weights of {name} are not in the cache (HF_HOME) and cannot be fetched; go "
                 f"online once with 'hf download {repository}', or give a folder that holds them "
-                "with --demucs-repo."
+                "with `demucs_repo=`."
             ) from error
 
     return _read_bag(fetch(f"{name}.yaml")), lambda signature: fetch(f"{signature}.safetensors")
