@@ -41,6 +41,7 @@ EXTRAS = {
     "bench": ("librosa", "visqol"),
     "web": ("gradio",),
     "ray": ("ray",),
+    "m4a": ("imageio_ffmpeg",),
 }
 # Their wheels break importing beside CPU torch, and make transformers fail on MusicGen.
 HARMFUL = ("torchaudio", "torchcodec")
@@ -117,12 +118,12 @@ def _libsndfile() -> Iterator[Check]:
 
 
 def _ffmpeg() -> Check:
-    path = shutil.which("ffmpeg")
+    from nitido.audio.ffmpeg import program
+
+    path = program()
     if path:
         return Check("ffmpeg", "ok", path)
-    remedy = {"Darwin": "brew install ffmpeg", "Windows": "winget install ffmpeg"}.get(
-        platform.system(), "apt install ffmpeg"
-    )
+    remedy = "pip install 'nitido[m4a]'"
     return Check("ffmpeg", "absent", "needed only to read AAC, M4A and WMA", remedy)
 
 

@@ -254,7 +254,7 @@ def test_what_is_no_file_is_refused(tmp_path):
 def test_m4a_without_ffmpeg_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "song.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(500))
-    with pytest.raises(AudioReadError, match="install ffmpeg"):
+    with pytest.raises(AudioReadError, match=r"pip install .nitido\[m4a\]"):
         FileSource(tmp_path / "song.m4a")
 
 
@@ -299,6 +299,17 @@ def test_m4a_with_ffmpeg_is_read_like_any_other(tmp_path, ffmpeg):
     assert np.allclose(everything(source, 300), [ramp, -ramp])
 
 
+def test_without_ffmpeg_on_the_path_that_of_the_extra_is_used(tmp_path, ffmpeg, monkeypatch):
+    song = tmp_path / "a.m4a"
+    song.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(500))
+    ffmpeg(song)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing here"))
+    monkeypatch.syspath_prepend(tmp_path)
+    exe = f"def get_ffmpeg_exe():\n    return {str(tmp_path / 'ffmpeg')!r}\n"
+    (tmp_path / "imageio_ffmpeg.py").write_text(exe)
+    assert FileSource(song).samples == 1000
+
+
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed")
 @pytest.mark.parametrize("suffix", ["m4a", "mka", "aac", "wv"])
 def test_the_real_ffmpeg_reads_what_it_is_there_for(tmp_path, suffix):
@@ -309,7 +320,7 @@ def test_the_real_ffmpeg_reads_what_it_is_there_for(tmp_path, suffix):
     assert (source.sample_rate, source.channels) == (48_000, 2)
     assert 48_000 <= source.samples < 54_000
     assert everything(source).shape == (2, source.samples)
-    with pytest.raises(AudioReadError, match="max-seconds"):
+    with pytest.raises(AudioReadError, match="max_seconds="):
         FileSource(song, max_seconds=0.5)
 
 

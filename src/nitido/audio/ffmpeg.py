@@ -19,6 +19,7 @@ import numpy as np
 
 from nitido.audio.limits import too_long
 from nitido.errors import AudioReadError
+from nitido.optional import available, load
 from nitido.wav import CHANNELS_MAX, Wav
 
 _MAGICS = {
@@ -44,6 +45,16 @@ class Stream(NamedTuple):
     sample_rate: int
     channels: int
     samples: int
+
+
+def program() -> str | None:
+    """Return the ffmpeg program: on the PATH, or what `nitido[m4a]` brought; None without both."""
+    if (found := shutil.which("ffmpeg")) or not available("imageio_ffmpeg"):
+        return found
+    try:
+        return str(load("imageio_ffmpeg").get_ffmpeg_exe())
+    except RuntimeError:  # a wheel without a program, for a rare system
+        return None
 
 
 def kind_of(head: bytes) -> str | None:
@@ -86,14 +97,14 @@ def decode(path: Path, block_samples: int) -> Iterator[Wav]:
 @contextmanager
 def _decoding(path: Path) -> Iterator[tuple[BinaryIO, int, int]]:
     """Run ffmpeg; give its pipe from the first sample on, sample rate, channels; check its end."""
-    program = shutil.which("ffmpeg")
-    if program is None:
+    ffmpeg = program()
+    if ffmpeg is None:
         raise AudioReadError(
             f"{path.name} is in a format that needs the ffmpeg program, which is not installed; "
-            "install ffmpeg, or convert the file to FLAC or WAV."
+            "pip install 'nitido[m4a]' brings it, or convert the file to FLAC or WAV."
         )
     command = [
-        program, "-nostdin", "-v", "error", "-xerror",
+        ffmpeg, "-nostdin", "-v", "error", "-xerror",
         "-timelimit", str(_CPU_SECONDS_MAX), "-protocol_whitelist", "file,pipe",
         "-format_whitelist", _DEMUXERS, "-i", f"file:{path.resolve()}",
         "-map", "0:a:0", "-map_metadata", "-1", "-bitexact",
