@@ -81,9 +81,8 @@ def check_mp3(path: Path, max_seconds: float = math.inf) -> Repair | None:
         if promised is not None:  # the first frame is a header, not music
             frames, body = frames - 1, start + _size(head)
     frames = max(frames, 0)
-    if (
-        not whole or not frames or (promised and frames < promised - 1)
-    ):  # some encoders count the header as well
+    missing = promised and frames < promised - 1  # some encoders count the header as well
+    if not whole or not frames or missing:
         promise = f" of the {promised} that its header promises" if promised else ""
         raise AudioReadError(
             f"{path.name} is cut short or damaged: only {frames} frames{promise} are whole; get "
