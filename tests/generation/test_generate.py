@@ -264,7 +264,7 @@ def test_a_part_that_is_missing_is_not_made_up(
         ("decoder", "num_hidden_layers", 10**9, "describes a larger network"),
         ("audio_encoder", "codebook_size", 2**40, "describes a larger network"),
         ("text_encoder", "num_layers", 10**9, "describes a larger network"),
-        ("decoder", "ffn_dim", 16, "cannot be loaded"),
+        ("decoder", "ffn_dim", 16, "do not have the shapes"),
     ],
 )
 def test_a_network_that_the_weights_do_not_bear_out_is_refused(

@@ -30,6 +30,7 @@ CLASSES = {
 }
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 _PROMPT_TOKENS_MAX = 512  # of T5, where the tokenizer does not say
+_SLACK = 1.1  # statistics of the training may be left out
 _REPEATED = ("layers", "codebooks")
 _COMPUTED = "embed_positions.weights"  # sines; some versions of transformers save them, some not
 _LOADING = threading.Lock()
@@ -157,6 +158,8 @@ def _load(name: str, revision: str | None, device: str, dtype: str) -> Checkpoin
             raise
         except Exception as error:  # a damaged file fails in any of a dozen libraries
             reason = " ".join(str(error).split())[:300]
+            if "ignore_mismatched_sizes" in reason:  # of no use to anybody else
+                reason = "its tensors do not have the shapes that its config.json describes."
             raise WeightsError(f"The checkpoint {name} cannot be loaded: {reason}") from error
     _check_complete(name, loading)
     with at_work(device, dtype=dtype, model=name):
@@ -186,8 +189,9 @@ def _check_size(name: str, home: Home, made: Any) -> None:
     if most <= len(tensors):
         with torch.device("meta"):
             network = made(made.config_class.from_dict(home.config))
-        described = sum(parameter.numel() for parameter in network.parameters())
-        if described <= sum(map(math.prod, tensors)):
+        each = {id(tensor): tensor for tensor in network.state_dict(keep_vars=True).values()}
+        described = sum(tensor.numel() for tensor in each.values())
+        if described <= _SLACK * sum(map(math.prod, tensors)):
             return
     raise WeightsError(
         f"The checkpoint {name} is not complete: its config.json describes a larger network than "
