@@ -193,7 +193,6 @@ class EndAnalyser:
             },
         )
 
-
     def _level(self, since: float, until: float) -> float:
         """Return the level between two moments before the end, s, in dBFS."""
         count, rate = self._tail.shape[1], self._sample_rate
