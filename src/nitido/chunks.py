@@ -114,7 +114,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
 
     def work() -> None:
         def put(more: bool, item: Item | BaseException | None) -> bool:
-            while not stop.is_set():
+            while not stop.is_set() and main.is_alive():
                 try:
                     ready.put((more, item), timeout=0.1)
                 except queue.Full:
@@ -130,11 +130,19 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         except BaseException as error:  # handed to the consumer, who raises it
             put(False, error)
 
-    thread = threading.Thread(target=work, daemon=True, name="nitido-ahead")
+    # No daemon: one that the interpreter leaves behind inside a C++ library makes that abort. When
+    # the main thread has come to its end, nobody takes what is computed here.
+    main = threading.main_thread()
+    thread = threading.Thread(target=work, name="nitido-ahead")
     thread.start()
     try:
         while True:
-            more, item = ready.get()
+            try:
+                more, item = ready.get(timeout=0.1)
+            except queue.Empty:
+                if thread.is_alive() or not ready.empty():
+                    continue
+                return
             if not more:
                 if isinstance(item, BaseException):
                     raise item

@@ -112,6 +112,22 @@ def test_what_follows_the_last_frame_of_an_mp3_is_no_reason_to_refuse_it(tmp_pat
     assert FileSource(tmp_path / "b.mp3").samples == 48_000
 
 
+def ape_footer(size: int) -> bytes:
+    return b"APETAGEX" + struct.pack("<IIII", 2000, size, 0, 0) + bytes(8)
+
+
+def test_a_footer_that_claims_more_than_the_file_is_none(tmp_path):
+    whole = bytearray(written(tmp_path / "a.mp3").read_bytes())
+    (tmp_path / "b.mp3").write_bytes(whole + ape_footer(2**31))
+    assert FileSource(tmp_path / "b.mp3").samples == 48_000
+    whole[whole.index(b"Xing") + 7] &= 0xFE  # the header says no number of frames
+    (tmp_path / "c.mp3").write_bytes(whole + ape_footer(2**31))
+    assert FileSource(tmp_path / "c.mp3").samples >= 48_000
+    (tmp_path / "d.mp3").write_bytes(whole + ape_footer(len(whole) + 32))  # all of it is the tag
+    with pytest.raises(AudioReadError):
+        FileSource(tmp_path / "d.mp3")
+
+
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFFFFF, 0x80000000])
 def test_a_wav_file_written_to_a_pipe_is_read_to_its_end(tmp_path, size):
     whole = bytearray(written(tmp_path / "a.wav").read_bytes())

@@ -1,5 +1,7 @@
 import logging
+import signal
 import struct
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -172,3 +174,91 @@ def test_tags_beyond_all_measure_are_left_out_and_the_sound_is_read(tmp_path, ca
     assert source.tags == {}
     assert "more than 67108864 bytes" in caplog.text
     assert source.samples > 0
+
+
+def id3v2_of(frames: list[bytes]) -> bytes:
+    """Return an ID3v2.4 tag of frames, each a name of four letters and its content."""
+    packed = b"".join(
+        frame[:4] + synchsafe(len(frame) - 4) + b"\0\0" + frame[4:] for frame in frames
+    )
+    return b"ID3\x04\0\0" + synchsafe(len(packed)) + packed
+
+
+def synchsafe(number: int) -> bytes:
+    return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+
+def vorbis_of(comments: list[bytes]) -> bytes:
+    packed = b"".join(struct.pack("<I", len(comment)) + comment for comment in comments)
+    return bytes(4) + struct.pack("<I", len(comments)) + packed
+
+
+def atom(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + name + content
+
+
+def mp4_of(items: list[bytes]) -> bytes:
+    meta = atom(b"meta", bytes(4) + atom(b"ilst", b"".join(items)))
+    return atom(b"ftyp", b"M4A ") + atom(b"moov", atom(b"udta", meta))
+
+
+MANY = [b"%06d" % number for number in range(400_000)]
+CRAFTED = {
+    "comments in ID3": lambda: id3v2_of([b"COMM\3und\0" + text for text in MANY]),
+    "values in one frame of ID3": lambda: id3v2_of([b"TCOM\3" + b"\0".join(MANY)]),
+    "synchronised lyrics that never end": lambda: id3v2_of([b"SYLT\1und\2\1" + b"a\0\0" * 10**6]),
+    "comments of FLAC": lambda: (
+        b"fLaC\x84"
+        + len(comment := vorbis_of([b"COMMENT=" + text for text in MANY])).to_bytes(3, "big")
+        + comment
+    ),
+    "comments of Ogg": lambda: b"".join(
+        page.pack()
+        for page in paginate(
+            [b"OpusTags" + vorbis_of([b"COMMENT=" + text for text in MANY])], serial=1, sequence=1
+        )
+    ),
+    "atoms of MP4": lambda: mp4_of(
+        [atom(b"\xa9cmt", atom(b"data", b"\0\0\0\1" + bytes(4) + text)) for text in MANY]
+    ),
+    "a list of WAV": lambda: wav_of(
+        b"LIST", b"INFO" + b"".join(b"ICMT" + struct.pack("<I", 6) + text for text in MANY)
+    ),
+    "ID3 in WAV": lambda: wav_of(b"id3 ", id3v2_of([b"COMM\3und\0" + text for text in MANY])),
+    "notes of AIFF": lambda: b"FORM" + atom(b"ANNO", b"\0".join(MANY)).join([b"\1\0\0\0AIFF", b""]),
+}
+
+
+def wav_of(name: bytes, content: bytes) -> bytes:
+    chunk = name + struct.pack("<I", len(content)) + content
+    return b"RIFF" + struct.pack("<I", len(chunk) + 4) + b"WAVE" + chunk
+
+
+@contextmanager
+def cpu_seconds(limit: int):
+    """Let no more processor time pass than that: what takes longer hangs."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt(f"{limit} s of processor time")
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+@pytest.mark.parametrize("where", CRAFTED)
+def test_tags_by_the_hundred_thousand_are_left_out_at_once(tmp_path, caplog, where):
+    path = tmp_path / "a"
+    path.write_bytes(CRAFTED[where]())
+    with cpu_seconds(20), caplog.at_level(logging.WARNING):  # as it was: minutes to hours
+        assert read_tags(path) == {}
+
+
+@pytest.mark.parametrize("name", ALL_FORMATS)
+def test_hundreds_of_values_come_back(tmp_path, name):
+    tags = {"artist": [f"Player {number}" for number in range(300)]}
+    assert values(read_tags(save(tmp_path / name, tags=tags))) == values(tags)

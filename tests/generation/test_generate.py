@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from pathlib import Path
@@ -232,6 +233,60 @@ def test_damaged_weights_are_said_to_be_damaged(tmp_path: Path) -> None:
     (model / "model.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(WeightsError, match="cannot be loaded"):
         make(str(model))
+
+
+def without(folder: Path, *names: str) -> str:
+    """Take the tensors whose name holds one of these words out of a checkpoint."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    kept = {k: t for k, t in load_file(path).items() if not any(name in k for name in names)}
+    save_file(kept, path, metadata={"format": "pt"})
+    return str(folder)
+
+
+@pytest.mark.parametrize("kind", [{}, {"stereo": True}, {"melody": True}])
+@pytest.mark.parametrize(
+    "lost", ["", "lm_heads", "layers.0.codebook.embed", "layers.0.conv.param", "text_encoder"]
+)
+def test_a_part_that_is_missing_is_not_made_up(
+    kind: dict[str, bool], lost: str, tmp_path: Path
+) -> None:
+    model = without(save_musicgen(tmp_path / "own", **kind), lost)
+    with pytest.raises(WeightsError, match="is not complete"):
+        make(model)
+
+
+@pytest.mark.parametrize(
+    ("part", "setting", "value", "says"),
+    [
+        ("decoder", "hidden_size", 2**20, "describes a larger network"),
+        ("decoder", "num_hidden_layers", 10**9, "describes a larger network"),
+        ("audio_encoder", "codebook_size", 2**40, "describes a larger network"),
+        ("text_encoder", "num_layers", 10**9, "describes a larger network"),
+        ("decoder", "ffn_dim", 16, "do not have the shapes"),
+    ],
+)
+def test_a_network_that_the_weights_do_not_bear_out_is_refused(
+    part: str, setting: str, value: int, says: str, tmp_path: Path
+) -> None:
+    model = save_musicgen(tmp_path / "own")
+    config = json.loads((model / "config.json").read_text())
+    config[part][setting] = value
+    (model / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match=says):
+        make(str(model))
+
+
+def test_weights_that_are_not_needed_do_no_harm(musicgen: str, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    model = save_musicgen(tmp_path / "own")
+    path = model / "model.safetensors"
+    more = {**load_file(path), "extra.weight": torch.zeros(3)}
+    save_file(more, path, metadata={"format": "pt"})
+    assert np.array_equal(make(str(model)).wav, make(musicgen).wav)
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -130,6 +131,28 @@ def test_weights_that_do_not_fit_their_own_words_are_refused(
     metadata: dict[str, str], says: str, tmp_path: Path
 ) -> None:
     path = save_weights(tmp_path / "m.safetensors", make_model(), **metadata)
+    with pytest.raises(WeightsError, match=says):
+        read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"channels": 24}, "of the [0-9]+ tensors that its metadata describe"),
+        ({"channels": 10**6}, "of the [0-9]+ tensors that its metadata describe"),
+        ({"t_layers": 100_000}, "has t_layers 100000; it is 16 at most"),
+        ({"depth": 20}, "has depth 20; it is 16 at most"),
+        ({"depth": 12, "channels": 10**9}, "no working Demucs model"),
+        ({"sources": STEMS * 10**4}, "has sources .* 16 at most"),
+        ({"nfft": 2**40}, "has nfft"),
+    ],
+)
+def test_a_network_that_its_tensors_do_not_bear_out_is_never_built(
+    changed: dict[str, object], says: str, tmp_path: Path
+) -> None:
+    model = make_model()
+    kwargs = {"sources": STEMS, "channels": 12, "t_layers": 3, "t_heads": 4, **changed}
+    path = save_weights(tmp_path / "m.safetensors", model, args="[]", kwargs=json.dumps(kwargs))
     with pytest.raises(WeightsError, match=says):
         read_weights(path)
 

@@ -6,7 +6,7 @@ Everything is a stream of waveforms `[C, n]`, so memory does not grow with the l
 """
 
 from nitido.audio.finite import FiniteBlocks, finite
-from nitido.audio.intake import read_text, set_down
+from nitido.audio.intake import no_room, read_text, set_down
 from nitido.audio.limits import MAX_SECONDS
 from nitido.audio.part import check_target, part_file, write_text
 from nitido.audio.resample import resample, resampled_length
@@ -26,6 +26,7 @@ __all__ = [
     "check_target",
     "finite",
     "is_waveform",
+    "no_room",
     "open_source",
     "part_file",
     "read_chunks",

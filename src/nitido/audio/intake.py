@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +16,7 @@ import soundfile as sf
 from nitido.audio import ffmpeg
 from nitido.audio.containers import is_chunked
 from nitido.audio.limits import MAX_SECONDS, too_long
-from nitido.errors import AudioReadError
+from nitido.errors import AudioReadError, AudioWriteError, NitidoError
 from nitido.wav import CHANNELS_MAX, SAMPLE_RATE_MAX_HZ
 
 TEXT_MAX_BYTES = 16 * 2**20  # plans, sidecars and lists are far smaller
@@ -69,6 +70,14 @@ def read_text(path: str | os.PathLike[str], *, max_bytes: int = TEXT_MAX_BYTES) 
         raise AudioReadError(f"{path} cannot be read: {error.strerror}.") from error
 
 
+def no_room(error: OSError) -> AudioWriteError:
+    """Return the error for a temporary folder that cannot take a piece."""
+    return AudioWriteError(
+        f"The temporary folder {tempfile.gettempdir()} cannot take the piece: "
+        f"{error.strerror or error}; set TMPDIR to a folder with more room."
+    )
+
+
 def set_down(stream: BinaryIO, path: Path, *, max_seconds: float = MAX_SECONDS) -> None:
     """Write a stream of bytes, such as standard input, to a new file, up to its end.
 
@@ -77,7 +86,17 @@ def set_down(stream: BinaryIO, path: Path, *, max_seconds: float = MAX_SECONDS) 
 
     Raises:
         AudioReadError: not sound, or too long.
+        AudioWriteError: there is no room for it.
     """
+    try:
+        _set_down(stream, path, max_seconds)
+    except OSError as error:
+        if isinstance(error, NitidoError):
+            raise
+        raise no_room(error) from error
+
+
+def _set_down(stream: BinaryIO, path: Path, max_seconds: float) -> None:
     with path.open("xb") as file:
         head = stream.read(_SNIFFED_BYTES)
         file.write(head)

@@ -80,7 +80,9 @@ def check_mp3(path: Path, max_seconds: float = math.inf) -> Repair | None:
         promised = _promised(head)
         if promised is not None:  # the first frame is a header, not music
             frames, body = frames - 1, start + _size(head)
-    if not whole or (promised and frames < promised - 1):  # some encoders count the header as well
+    frames = max(frames, 0)
+    missing = promised and frames < promised - 1  # some encoders count the header as well
+    if not whole or not frames or missing:
         promise = f" of the {promised} that its header promises" if promised else ""
         raise AudioReadError(
             f"{path.name} is cut short or damaged: only {frames} frames{promise} are whole; get "
@@ -150,7 +152,8 @@ def _end_of_frames(view: mmap.mmap) -> int:
     if end >= 32 and view[end - 32 : end - 24] == b"APETAGEX":
         size = int.from_bytes(view[end - 20 : end - 16], "little")
         has_header = view[end - 9] & 0x80
-        end -= min(size + (32 if has_header else 0), end)
+        size += 32 if has_header else 0
+        end -= size if size <= end else 0  # one that is larger than the file is none
     return end
 
 

@@ -117,7 +117,7 @@ def info_list(tags: Mapping[str, Sequence[str]]) -> tuple[bytes, dict[str, list[
 
     Source: Multimedia Programming Interface and Data Specifications 1.0, IBM and Microsoft 1991.
     """
-    packed, left = b"", {}
+    packed, left = [], {}
     for name, values in tags.items():
         code = _INFO_NAMES.get(name)
         if code is None or (name == "track" and "track_total" in tags):
@@ -125,5 +125,5 @@ def info_list(tags: Mapping[str, Sequence[str]]) -> tuple[bytes, dict[str, list[
             continue
         for value in values:
             text = value.encode("utf-8", "replace") + b"\0"
-            packed += code + struct.pack("<I", len(text)) + text + b"\0" * (len(text) % 2)
-    return (b"INFO" + packed if packed else b""), left
+            packed += [code, struct.pack("<I", len(text)), text, b"\0" * (len(text) % 2)]
+    return (b"".join([b"INFO", *packed]) if packed else b""), left

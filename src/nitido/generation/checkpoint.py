@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors import safe_open
 from transformers.utils import logging as transformers_logging
 
 from nitido.errors import ConfigError, WeightsError
@@ -27,6 +30,9 @@ CLASSES = {
 }
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 _PROMPT_TOKENS_MAX = 512  # of T5, where the tokenizer does not say
+_SLACK = 1.1  # statistics of the training may be left out
+_REPEATED = ("layers", "codebooks")
+_COMPUTED = "embed_positions.weights"  # sines; some versions of transformers save them, some not
 _LOADING = threading.Lock()
 _kept: dict[tuple[str | None, ...], Checkpoint] = {}  # the one loaded last
 _said: set[str] = set()  # whose licence was told
@@ -137,21 +143,74 @@ def _load(name: str, revision: str | None, device: str, dtype: str) -> Checkpoin
     # Weights are drawn before they are overwritten: the caller's random numbers are none of ours.
     with _quiet(), torch.random.fork_rng(devices=[]):
         try:
-            model = getattr(transformers, CLASSES[kind]).from_pretrained(
-                home.folder, use_safetensors=True, local_files_only=True
+            made = getattr(transformers, CLASSES[kind])
+            _check_size(name, home, made)
+            model, loading = made.from_pretrained(
+                home.folder,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 home.folder, local_files_only=True
             )
-        except MemoryError:
+        except (MemoryError, WeightsError):
             raise
         except Exception as error:  # a damaged file fails in any of a dozen libraries
             reason = " ".join(str(error).split())[:300]
+            if "ignore_mismatched_sizes" in reason:  # of no use to anybody else
+                reason = "its tensors do not have the shapes that its config.json describes."
             raise WeightsError(f"The checkpoint {name} cannot be loaded: {reason}") from error
+    _check_complete(name, loading)
     with at_work(device, dtype=dtype, model=name):
         _set_dtype(model, getattr(torch, dtype))
         model = model.eval().to(device)
     return Checkpoint(home, device, dtype, model, tokenizer)
+
+
+def _check_complete(name: str, loading: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of which a part is missing: transformers fills it with random numbers."""
+    missing = sorted(key for key in loading["missing_keys"] if not key.endswith(_COMPUTED))
+    if missing:
+        raise WeightsError(
+            f"The checkpoint {name} is not complete: {len(missing)} of its weights are missing, "
+            f"such as {missing[0]}; get it again from where it came from."
+        )
+
+
+def _check_size(name: str, home: Home, made: Any) -> None:
+    """Hold the network of config.json against the tensors, before it takes memory.
+
+    Raises:
+        WeightsError: the tensors are too few for it.
+    """
+    tensors = [tensor for path in home.folder.glob("*.safetensors") for tensor in _shapes(path)]
+    most = max(_counts(home.config), default=0)
+    if most <= len(tensors):
+        with torch.device("meta"):
+            network = made(made.config_class.from_dict(home.config))
+        each = {id(tensor): tensor for tensor in network.state_dict(keep_vars=True).values()}
+        described = sum(tensor.numel() for tensor in each.values())
+        if described <= _SLACK * sum(map(math.prod, tensors)):
+            return
+    raise WeightsError(
+        f"The checkpoint {name} is not complete: its config.json describes a larger network than "
+        f"its {len(tensors)} tensors hold; get it again from where it came from."
+    )
+
+
+def _shapes(path: Path) -> list[tuple[int, ...]]:
+    with safe_open(path, framework="pt") as file:
+        return [tuple(file.get_slice(key).get_shape()) for key in file.keys()]  # noqa: SIM118
+
+
+def _counts(config: Mapping[str, Any]) -> Iterator[int]:
+    """Yield how many layers and codebooks each part of the network has."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _counts(value)
+        elif isinstance(value, int) and key.startswith("num_") and key.endswith(_REPEATED):
+            yield value
 
 
 def _set_dtype(model: Any, dtype: Any) -> None:

@@ -10,13 +10,15 @@ that is the end of it.
 from __future__ import annotations
 
 import hashlib
+import importlib
+import inspect
 import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nitido.errors import ConfigError, WeightsError
+from nitido.errors import ConfigError, WeightsError, shown
 from nitido.optional import available, load
 
 CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs", "demucs.demucs.Demucs")
@@ -24,8 +26,18 @@ NAMESPACE = "adefossez"  # of the official models at Hugging Face
 CHANNELS = 2  # that a model takes and gives
 SAMPLE_RATES_HZ = (8_000, 192_000)
 SEGMENT_SECONDS_MAX = 120.0
+COUNT_MAX = 16  # of layers of a kind; official models have up to 6
+NFFT_MAX = 2**16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]{0,63}")  # no '-': it parts signature and checksum
 _STEM = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_COUNTS = (
+    *("sources", "depth", "multi_freqs", "dconv_depth", "lstm_layers", "t_layers"),
+    *("end_iters", "wiener_iters"),
+)
+_FAILURES = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)  # of a network whose settings make no sense
 _QUANTISED = "_q"  # names of official models that need one more library to unpack
 RESIDUAL = "residual"  # what a model cannot call a stem
 NEED, REMEDY = "Separation", "pip install 'nitido[demucs]'"
@@ -93,12 +105,16 @@ def read_weights(path: Path) -> Any:
     """
     hf = load("demucs.hf", need=NEED, remedy=REMEDY)
     _check_checksum(path)
-    check_metadata(path, _metadata(path))
+    metadata = _metadata(path)
+    check_metadata(path, metadata)
     try:
+        _check_shapes(path, metadata)
         model = hf.load_safetensors_model(path)
-    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as e:
-        reason = (str(e).splitlines() or [type(e).__name__])[0]
-        raise WeightsError(f"{path.name} is no working Demucs model: {reason}") from e
+    except WeightsError:
+        raise
+    except _FAILURES as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path.name} is no working Demucs model: {reason}") from error
     _check_model(path, model)
     return model
 
@@ -134,6 +150,37 @@ def _metadata(path: Path) -> Mapping[str, str]:
             return file.metadata() or {}
     except (OSError, safetensors.SafetensorError) as error:
         raise WeightsError(f"{path} cannot be read as safetensors: {error}.") from error
+
+
+def _check_shapes(path: Path, metadata: Mapping[str, str]) -> None:
+    """Hold the network that the metadata describe against the tensors, before it takes memory.
+
+    It is built without any: 190 bytes can describe more than a computer holds.
+    """
+    hf, torch = (load(name, need=NEED, remedy=REMEDY) for name in ("demucs.hf", "torch"))
+    module, name = metadata["klass"].rsplit(".", 1)
+    made = getattr(importlib.import_module(module), name)
+    args, kwargs = (hf._decode_json(json.loads(metadata[key])) for key in ("args", "kwargs"))
+    signature = inspect.signature(made)
+    kwargs = {key: value for key, value in kwargs.items() if key in signature.parameters}
+    settings = signature.bind(*args, **kwargs).arguments
+    most = {**dict.fromkeys(_COUNTS, COUNT_MAX), "nfft": NFFT_MAX}
+    for key, limit in most.items():
+        value = settings.get(key) or 0
+        count = len(value) if isinstance(value, list | tuple) else value
+        if not 0 <= count <= limit:
+            raise WeightsError(f"{path.name} has {key} {shown(value)}; it is {limit} at most.")
+    with torch.device("meta"):
+        described = made(*args, **kwargs).state_dict()
+    safetensors = load("safetensors", need=NEED, remedy=REMEDY)
+    with safetensors.safe_open(str(path), framework="np") as file:
+        there = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    wrong = [key for key, tensor in described.items() if there.get(key) != tuple(tensor.shape)]
+    if wrong or len(there) != len(described):
+        raise WeightsError(
+            f"{path.name} is no working Demucs model: of the {len(described)} tensors that its "
+            f"metadata describe, {len(described) - len(wrong)} are among its {len(there)}."
+        )
 
 
 def _check_checksum(path: Path) -> None:
