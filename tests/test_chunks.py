@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -99,6 +101,25 @@ def test_stopping_early_stops_the_thread(monkeypatch):
     next(stream)
     stream.close()
     assert threading.active_count() == before
+
+
+def test_no_thread_outlives_a_program_that_ends_in_between():
+    """One that the interpreter leaves behind in a library of C++ would make it abort."""
+    program = """
+import atexit, itertools, threading
+from nitido.chunks import ahead
+
+def tell():  # called when threads were waited for
+    print([thread.name for thread in threading.enumerate()])
+
+atexit.register(tell)
+stream = ahead(ahead(itertools.count()))
+print(next(stream))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "0\n['MainThread']\n"
 
 
 def test_many_channels_are_worked_on_in_shorter_blocks():

@@ -290,3 +290,39 @@ def test_an_error_is_a_nitido_error_whatever_the_path_is(tmp_path: Path) -> None
     for path in ("", ".", "/", "/proc/self/mem", "/proc/self/environ", "/dev/stdin", "\ud800"):
         with pytest.raises(NitidoError):
             FileSource(path)
+
+
+FULL = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))  # a disk with room for a mebibyte
+from nitido.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit for the size of files there")
+@pytest.mark.parametrize("source", ["song.wav", "-"])
+def test_a_full_temporary_folder_is_told_in_one_sentence_and_nothing_is_left(
+    tmp_path: Path, source: str
+) -> None:
+    path, place = tmp_path / "song.wav", tmp_path / "tmp"
+    sf.write(path, np.zeros((60 * 48_000, 2), np.float32), 48_000, subtype="FLOAT")
+    place.mkdir()
+    with path.open("rb") as sound:
+        done = subprocess.run(
+            [sys.executable, "-c", FULL, "restore", source, "-o", str(tmp_path / "new.wav")],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            stdin=sound,
+            cwd=tmp_path,
+            env={**os.environ, "TMPDIR": str(place)},
+        )
+    assert done.stderr == (
+        f"Error: The temporary folder {place} cannot take the piece: File too large; set TMPDIR to "
+        "a folder with more room.\n"
+    )
+    assert done.returncode == 1
+    assert sorted(tmp_path.rglob("*")) == [path, place]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +16,7 @@ import soundfile as sf
 from nitido.audio import ffmpeg
 from nitido.audio.containers import is_chunked
 from nitido.audio.limits import MAX_SECONDS, too_long
-from nitido.errors import AudioReadError
+from nitido.errors import AudioReadError, AudioWriteError, NitidoError
 from nitido.wav import CHANNELS_MAX, SAMPLE_RATE_MAX_HZ
 
 TEXT_MAX_BYTES = 16 * 2**20  # plans, sidecars and lists are far smaller
@@ -76,21 +77,46 @@ def set_down(stream: BinaryIO, path: Path, *, max_seconds: float = MAX_SECONDS) 
     bytes than `max_seconds` of its sound can take.
 
     Raises:
-        AudioReadError: not sound, or too long.
+        AudioReadError: not sound, too long, or it cannot be read.
+        AudioWriteError: the folder has no room.
     """
-    with path.open("xb") as file:
-        head = stream.read(_SNIFFED_BYTES)
-        file.write(head)
-        if len(head) < _SNIFFED_BYTES:
-            return
-        file.flush()
-        per_second = _bytes_per_second(path, head)
-        left = _TAGS_MAX_BYTES + max_seconds * per_second - len(head)
-        while left > 0 and (piece := stream.read(_SNIFFED_BYTES)):
-            file.write(piece)
-            left -= len(piece)
+    try:
+        with path.open("xb") as file:
+            head = _read(stream)
+            file.write(head)
+            if len(head) < _SNIFFED_BYTES:
+                return
+            file.flush()
+            per_second = _bytes_per_second(path, head)
+            left = _TAGS_MAX_BYTES + max_seconds * per_second - len(head)
+            while left > 0 and (piece := _read(stream)):
+                file.write(piece)
+                left -= len(piece)
+    except NitidoError:
+        raise
+    except OSError as error:
+        raise no_room(error) from error
     if left <= 0:
         raise too_long("The stream", max_seconds, max_seconds)
+
+
+def _read(stream: BinaryIO) -> bytes:
+    try:
+        return stream.read(_SNIFFED_BYTES)
+    except OSError as error:
+        raise AudioReadError(f"The stream cannot be read: {error.strerror or error}.") from error
+
+
+def no_room(error: OSError) -> AudioWriteError:
+    """Return the error for a temporary folder that cannot take what has to be set down."""
+    try:
+        folder = tempfile.gettempdir()
+    except OSError:  # there is none that can be written to
+        folder = os.environ.get("TMPDIR", "")
+    return AudioWriteError(
+        f"The temporary folder {folder} cannot take the piece: "
+        f"{error.strerror or error}; set TMPDIR to a folder with more room."
+    )
 
 
 def _bytes_per_second(path: Path, head: bytes) -> float:

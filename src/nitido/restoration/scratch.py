@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from nitido.errors import AudioShapeError, AudioWriteError
+from nitido.audio.intake import no_room
+from nitido.errors import AudioShapeError
 from nitido.wav import Wav
 
 BLOCK_VALUES = 2**19  # handed on at once, over all channels: 2 MiB
@@ -40,10 +41,7 @@ class Scratch:
             self._file.seek(0, 2)
             self._file.write(np.ascontiguousarray(block.T, np.float32).tobytes())
         except OSError as error:
-            raise AudioWriteError(
-                f"The temporary folder {tempfile.gettempdir()} cannot take the piece: "
-                f"{error.strerror or error}; set TMPDIR to a folder with more room."
-            ) from error
+            raise no_room(error) from error
         self.samples += block.shape[1]
 
     def fill(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
