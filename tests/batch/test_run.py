@@ -104,6 +104,21 @@ def test_another_version_makes_results_again(
     assert states(run_all(songs / "below", out, resume=True)) == ["done"]
 
 
+@pytest.mark.parametrize("becomes", [None, "a word"])
+def test_a_result_whose_sidecar_lacks_a_part_is_made_again(
+    songs: Path, out: Path, becomes: object
+) -> None:
+    run_all(songs / "below", out)
+    sidecar = out / "piece1_restored.wav.nitido.json"
+    whole = json.loads(sidecar.read_text())
+    for part in set(whole) - {"nitido"}:
+        kept = {name: value for name, value in whole.items() if name != part}
+        sidecar.write_text(json.dumps(kept if becomes is None else {**whole, part: becomes}))
+        (outcome,) = run_all(songs / "below", out, resume=True)
+        assert (part, outcome.state, outcome.error) == (part, "done", None)
+        assert json.loads(sidecar.read_text()) == whole
+
+
 @pytest.mark.parametrize("damage", ["cut", "gone", "sidecar gone and result too", "removed gone"])
 def test_a_damaged_result_is_made_again(songs: Path, out: Path, damage: str) -> None:
     run_all(songs / "below", out, removed=True)

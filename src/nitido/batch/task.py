@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 State = Literal["done", "unchanged", "failed", "busy"]
 FORMS = (*SUFFIXES, None)
 BIT_DEPTHS = (16, 24, 32, None)
+PARTS = {  # of a sidecar
+    **dict.fromkeys(("input", "plan", "before", "after", "request", "result"), dict),
+    "changes": list,
+}
 DEFAULTS: dict[str, Any] = {  # of `nitido.restore`
     "preset": "musicgen",
     "stages": None,
@@ -74,13 +78,11 @@ class Request:
             content: of the sidecar, see `read_content`.
             sha256: of the input, in hexadecimal.
         """
-        origin = content.get("input")
         return (
-            isinstance(origin, dict)
-            and origin.get("sha256") == sha256
+            all(isinstance(content.get(part), kind) for part, kind in PARTS.items())
+            and content["input"].get("sha256") == sha256
             and content.get("nitido") == __version__
             and content.get("request") == self.fingerprint
-            and isinstance(content.get("result"), dict)
         )
 
     def check(self) -> None:

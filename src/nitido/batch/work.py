@@ -186,12 +186,12 @@ def _write(restoration: Restoration, path: Path, request: Request) -> None:
 def _outcome(
     task: Task, state: Any, content: Mapping[str, Any], began: float, account: Any = ()
 ) -> Outcome:
-    before = content["before"]
+    before = content["before"] if state == "done" else {"samples": 0, "sample_rate": 1}
     return Outcome(
         task.source,
         task.output,
         state,
-        seconds=before["samples"] / before["sample_rate"] if state == "done" else 0.0,
+        seconds=before["samples"] / before["sample_rate"],
         wall_seconds=perf_counter() - began,
         content=content,
         account=account,
