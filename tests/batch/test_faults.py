@@ -120,7 +120,10 @@ def test_workers_do_not_outlive_the_process_that_started_them(tmp_path: Path) ->
     assert not is_running(worker)
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 1)])
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [(signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGHUP, 1), (signal.SIGHUP, 2)],
+)
 def test_a_signal_stops_a_batch_tidily_and_says_what_is_done(
     tmp_path: Path, number: signal.Signals, workers: int
 ) -> None:
@@ -142,6 +145,16 @@ def test_a_signal_stops_a_batch_tidily_and_says_what_is_done(
     assert sorted(contents(tmp_path / "out")) == [
         "piece0_restored.wav", "piece0_restored.wav.nitido.json",
     ]  # fmt: skip
+
+
+def test_a_run_that_ignores_the_end_of_its_terminal_goes_on(tmp_path: Path) -> None:
+    make_pieces(tmp_path / "in", 1, seconds=20.0)
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"  # as nohup does
+    process = start("in", "-o", "out/", cwd=tmp_path, before=ignoring)
+    wait_for_work(tmp_path / "out", run=process)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 def test_a_second_signal_ends_the_program_at_once_and_the_next_run_clears_up(

@@ -20,7 +20,9 @@ from nitido.batch.work import attempt
 from nitido.cores import use_one_core
 from nitido.errors import CancelledError
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(  # that stop a run
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 STOP = "stop"
 SAY_SECONDS = 0.1  # between two words on how far a piece is
 TIDY_SECONDS = 2.0  # to leave nothing behind when the starting process has ended

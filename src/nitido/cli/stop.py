@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first stops the work and tidies up, the second ends at once."""
+"""Ctrl-C, SIGTERM, a closed terminal: the first stops the work tidily, the second at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from types import FrameType
 
 import click
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from nitido.batch.worker import SIGNALS
+
 AT_ONCE = b"Error: stopped at once; the next run with --resume clears away what was at work.\n"
 
 
