@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -130,3 +133,50 @@ def test_progress_runs_forward_to_the_end(spoiled: Wav) -> None:
     nitido.restore(spoiled, sample_rate=32_000, on_progress=lambda done, _: seen.append(done))
     assert seen == sorted(seen)
     assert seen[-1] == pytest.approx(8.0)
+
+
+OVERLAP = """
+import scipy.linalg
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from threadpoolctl import threadpool_info
+import nitido
+from tests.signals import noise
+
+def threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+wav = noise(seconds=0.5)
+both_at_work, first_ended, at_work = Event(), Event(), set()
+
+def first(done, total):
+    assert both_at_work.wait(timeout=60)
+
+def second(done, total):
+    both_at_work.set()
+    assert first_ended.wait(timeout=60)
+    at_work.update(threads())
+
+before = threads()
+with ThreadPoolExecutor(2) as pool:
+    one = pool.submit(nitido.diagnose, wav, sample_rate=48_000, on_progress=first)
+    other = pool.submit(nitido.restore, wav, sample_rate=48_000, on_progress=second)
+    one.result()
+    first_ended.set()
+    other.result()
+print(set(before), at_work, set(threads()))
+"""
+
+
+def test_restorations_that_overlap_leave_the_threads_of_the_caller_as_they_were() -> None:
+    two = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
+    done = subprocess.run(
+        [sys.executable, "-c", OVERLAP],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        env={**os.environ, **two},
+    )
+    before, at_work, after = done.stdout.split()
+    assert (after, at_work) == (before, "{1}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -42,7 +43,7 @@ def examine(
     examination = Examination(sample_rate=source.sample_rate, channels=source.channels)
     finite = FiniteBlocks(source.blocks())
     stream = examination.listen(ahead(iter(finite)))
-    with one_blas_thread():
+    with _one_blas_thread:
         for _ in _report(stream, source.sample_rate, source.samples, on_progress, share):
             pass
     return examination.finish(nonfinite_finding(finite, sample_rate=source.sample_rate))
@@ -70,7 +71,7 @@ def carry_out(
     equipment = equipment or Equipment()
     corrected: dict[str, list[Change]] = {}  # what was over budget, per stage, try by try
     while True:
-        with one_blas_thread():
+        with _one_blas_thread:
             attempt = _chain_pass(source, plan, block_seconds, equipment, on_progress)
             if not _over(attempt.changes):
                 _loudness_pass(source, diagnosis, attempt, block_seconds, on_progress)
@@ -94,13 +95,50 @@ def carry_out(
     )
 
 
-def one_blas_thread() -> threadpool_limits:
-    """Return a context in which matrix products stay on the thread that asks for them.
+class _OneBlasThread:
+    """A context in which matrix products stay on the thread that asks for them.
 
     The stages already keep the cores busy and the products are small: on two cores, a thread for
-    each core in every product made a restoration 1.3 times as long.
+    each core in every product made a restoration 1.3 times as long; and a sum that is shared out
+    among threads is rounded otherwise. The number is one for the whole process, so the first of
+    several restorations at once sets it, and after the last one it is what it was. A thread of its
+    own holds it: threadpoolctl heeds only the one that came first, and the last may be another.
     """
-    return threadpool_limits(limits=1, user_api="blas")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._end = threading.Event()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._users:
+                is_set, self._end = threading.Event(), threading.Event()
+                self._holder = threading.Thread(
+                    target=self._hold, args=(is_set, self._end), name="nitido-blas", daemon=True
+                )
+                self._holder.start()
+                is_set.wait()
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._end.set()
+                self._holder.join()
+
+    @staticmethod
+    def _hold(is_set: threading.Event, end: threading.Event) -> None:
+        try:
+            with threadpool_limits(limits=1, user_api="blas"):
+                is_set.set()
+                end.wait()
+        finally:
+            is_set.set()
+
+
+_one_blas_thread = _OneBlasThread()
 
 
 @dataclass
