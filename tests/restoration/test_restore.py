@@ -4,13 +4,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.signals import noise, silence
 
 import nitido
+from nitido.audio import open_source
 from nitido.degradation import add_comb, lower_ceiling, render
+from nitido.metrics.delivery import TruePeakMeter
 from nitido.wav import Wav
 
 
@@ -118,6 +121,67 @@ def test_gentle_changes_less_than_musicgen(spoiled: Wav) -> None:
     }
     assert whole["gentle"].si_sdr_db >= 30
     assert whole["gentle"].si_sdr_db > whole["musicgen"].si_sdr_db
+
+
+def at_full_scale(kind: str) -> Wav:
+    samples = 24_000
+    time = np.arange(samples) / 48_000
+    wav = {
+        "constant": np.ones(samples),
+        "negative constant": -np.ones(samples),
+        "short constant": np.ones(5_000),
+        "single sample": np.ones(1),
+        "step": np.sign(time - 0.25),
+        "square": np.sign(np.sin(2 * np.pi * 1000 * time + 0.1)),
+        "noise of two values": np.sign(noise(seconds=0.5)[0]),
+        "impulses": np.where(np.arange(samples) % 7000 == 1000, -1.0, 0.0),
+        "near Nyquist": np.sin(2 * np.pi * 23_900 * time + 0.7),
+        "a quarter of the rate": np.sin(2 * np.pi * 12_000 * time + np.pi / 4),
+        "music on a constant": np.clip(noise(seconds=0.5, rms=0.2)[0] + 0.5, -1, 1),
+        "what is no number": np.where(np.arange(samples) % 5000 < 50, np.inf, 0.5),
+        "beyond full scale": 4 * noise(seconds=0.5)[0],
+    }[kind]
+    return np.float32(wav)[None]
+
+
+@pytest.mark.parametrize("preset", ["musicgen", "gentle", "master"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "constant",
+        "negative constant",
+        "short constant",
+        "single sample",
+        "step",
+        "square",
+        "noise of two values",
+        "impulses",
+        "near Nyquist",
+        "a quarter of the rate",
+        "music on a constant",
+        "what is no number",
+        "beyond full scale",
+    ],
+)
+def test_no_written_peak_exceeds_the_ceiling(tmp_path: Path, kind: str, preset: str) -> None:
+    path = nitido.restore(at_full_scale(kind), sample_rate=48_000, preset=preset).write(
+        tmp_path / "a.wav"
+    )
+    source = open_source(path)
+    meter = TruePeakMeter(source.sample_rate, source.channels)
+    for block in source.blocks():
+        meter.update(block)
+    assert 20 * np.log10(meter.true_peak + 1e-9) <= -1 + 0.1
+
+
+def test_a_limiter_over_its_budget_is_left_idle_and_the_ceiling_still_holds() -> None:
+    wav = noise(seconds=1, rms=0.02)
+    wav[:, ::9_000] = 0.9  # would have to be limited to reach −14 LUFS
+    plan = nitido.plan(nitido.diagnose(wav, sample_rate=48_000))
+    strict = nitido.Plan(plan.preset, plan.sample_rate, plan.steps, 0.0, {"loudness": 110.0})
+    result = nitido.restore(wav, sample_rate=48_000, plan=strict)
+    assert result.plan["loudness"].settings["max_limiting_db"] == 0
+    assert result.after["loudness"].details["true_peak_dbtp"] <= -1 + 0.1
 
 
 def test_what_the_callback_raises_stops_the_work() -> None:

@@ -21,7 +21,7 @@ from nitido.restoration.registry import STAGES
 from nitido.restoration.result import Restoration, dry_blocks
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stages.loudness import LevelProfile
-from nitido.restoration.verify import Change, ChangeMeter, correct
+from nitido.restoration.verify import SI_SDR_MAX_DB, Change, ChangeMeter, correct
 from nitido.wav import Wav
 
 Progress = Callable[[float, float], None]
@@ -239,7 +239,11 @@ def _over(changes: Iterable[Change]) -> Change | None:
     over = [change for change in changes if not change.within_budget]
     if not over:
         return None
-    stages = [change for change in changes if change.stage != "whole"]
+    stages = [
+        change
+        for change in changes
+        if change.stage != "whole" and change.si_sdr_db < SI_SDR_MAX_DB  # not a gain alone
+    ]
     if over[0].stage != "whole":
         return over[0]
     return min(stages, key=lambda change: change.si_sdr_db) if stages else None

@@ -41,10 +41,13 @@ class Budget:
             downmixed, dB.
         turn_down: the setting that is halved when the budget is exceeded; None if the stage can
             only be bypassed.
+        bypass: false: where halving does not help the setting becomes 0 and the stage stays on,
+            for what it does beside that is needed in any case.
     """
 
     si_sdr_db: float
     turn_down: str | None = "amount"
+    bypass: bool = True
 
 
 class Remedy(ABC):

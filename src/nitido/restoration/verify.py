@@ -171,14 +171,15 @@ def correct(plan: Plan, change: Change, *, tries: int) -> Plan:
         tries: how often this stage was turned down already.
     """
     step = plan[change.stage]
-    setting = STAGES[step.stage].budget.turn_down
+    budget = STAGES[step.stage].budget
+    setting = budget.turn_down
     why = (
         f"it left {change.si_sdr_db:.1f} dB SI-SDR in the protected band, "
         f"the budget is {change.budget_db:.1f}"
     )
-    if setting is None or tries >= TURN_DOWNS:
+    if setting is None or tries > TURN_DOWNS or (tries == TURN_DOWNS and budget.bypass):
         return plan.with_step(replace(step, on=False, reason=f"bypassed: {why}"))
-    value = step.settings[setting] / 2
+    value = step.settings[setting] / 2 if tries < TURN_DOWNS else 0.0
     settings = {**step.settings, setting: value}
     reason = f"{step.reason}; turned down ({setting} {value:g}): {why}"
     return plan.with_step(Step(step.stage, True, reason, settings))

@@ -41,6 +41,7 @@ LIMITING_MAX_DB = 12.0  # the most that can be asked for; quieter peaks need no 
 CHUNK_INTERVALS = 512  # profiled at once; fixed, so that the profile does not depend on the blocks
 STORED_INTERVALS = 2**16  # looked at together when the gain is solved, 87 s; bounds the memory
 GAIN_STEP_DB = 0.001  # gains are rounded down to it
+NO_LOUDNESS = "too short or quiet to have a loudness; its peaks stay under the ceiling"
 OFFSET = 1e-15  # far below hearing; keeps the filters out of slow denormal numbers in silence
 
 
@@ -72,11 +73,14 @@ class Loudness(Stage):
         "gain_db": (-120.0, 120.0),
     }
     nullable: ClassVar[frozenset[str]] = frozenset({"target_lufs", "gain_db"})
-    budget: ClassVar[Budget] = Budget(si_sdr_db=15.0, turn_down="max_limiting_db")
+    budget: ClassVar[Budget] = Budget(si_sdr_db=15.0, turn_down="max_limiting_db", bypass=False)
 
     @classmethod
     def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:
-        """On unless the level is to be kept or the piece is silent; the reason is an estimate."""
+        """On unless the level is to be kept or the piece is silent; the reason is an estimate.
+
+        A piece that has no loudness, such as a constant, is only held under the ceiling.
+        """
         details = diagnosis["loudness"].details
         lufs, peak_db = details["integrated_lufs"], details["true_peak_dbtp"]
         target = settings["target_lufs"]
@@ -85,7 +89,7 @@ class Loudness(Stage):
         if peak_db is None:
             return Step(cls.name, False, "silence stays silent", dict(settings))
         if lufs is None:
-            return Step(cls.name, False, "too short or quiet to have a loudness", dict(settings))
+            return Step(cls.name, True, NO_LOUDNESS, dict(settings))
         needed = target - lufs
         over = peak_db + needed - settings["ceiling_dbtp"]
         allowed = _allowed_db(settings)
@@ -181,12 +185,16 @@ class LevelProfile:
         self._finish()
         lufs = self._lufs(0.0, math.inf)
         target, ceiling_db = settings["target_lufs"], settings["ceiling_dbtp"]
-        if target is None or lufs is None:
+        if target is None or not self._highest:
             why = "silence stays silent" if target is not None else "the level is kept"
             return {**settings, "gain_db": 0.0, "limit": False}, why
         aim_db = _ceiling_db(settings)
         allowed = _allowed_db(settings)
         peak_db = 20 * math.log10(self._highest)
+        if lufs is None:
+            gain_db = round(math.floor(min(0.0, aim_db - peak_db) / GAIN_STEP_DB) * GAIN_STEP_DB, 3)
+            lowered = f": lowered by {-gain_db:.1f} dB" if gain_db else ""
+            return {**settings, "gain_db": gain_db, "limit": False}, NO_LOUDNESS + lowered
         needed = target - lufs
         most = aim_db + allowed - peak_db
         gain_db = self._solve(target, needed, most, aim_db)
