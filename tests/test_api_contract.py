@@ -1,8 +1,10 @@
 import inspect
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tests.signals import pink_noise
 
 import nitido
 from nitido.degradation import render
@@ -141,3 +143,102 @@ def test_the_diagnosis_of_another_piece_is_refused(clip: np.ndarray) -> None:
     diagnosis = nitido.diagnose(clip[:, :-1], sample_rate=DECODER_HZ)
     with pytest.raises(nitido.ConfigError, match="not of"):
         nitido.restore(clip, sample_rate=DECODER_HZ, diagnosis=diagnosis)
+
+
+WAV = pink_noise(seconds=0.5)
+ODD = [
+    True,
+    float("nan"),
+    float("inf"),
+    -1,
+    0,
+    "48000",
+    "off",
+    None,
+    [],
+    {},
+    object(),
+    b"x",
+    10**400,
+]
+
+
+def refuses(call: Callable[..., object], *given: object, **named: object) -> None:
+    """Check that a call is refused in one sentence, by an error of ours."""
+    with pytest.raises(nitido.NitidoError) as caught:
+        call(*given, **named)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_numbers_that_are_none_are_refused_in_one_sentence(value: object) -> None:
+    refuses(nitido.restore, WAV, sample_rate=value)
+    refuses(nitido.diagnose, WAV, sample_rate=value)
+    refuses(nitido.separate, WAV, sample_rate=value)
+    refuses(nitido.compare, WAV, WAV, sample_rate=value)
+    refuses(nitido.restore, WAV, sample_rate=48_000, output_sample_rate=value)
+    if value != 10**400:
+        refuses(nitido.restore, WAV, sample_rate=48_000, block_seconds=value)
+    if value not in (float("inf"), 10**400):
+        refuses(nitido.diagnose, WAV, sample_rate=48_000, max_seconds=value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "values"),
+    [
+        ("preset", [None, 1, [], {}, b"gentle"]),
+        ("stages", ["bandwidth", b"dc", 1, {"dc": 1}, [1], [None], [[]]]),
+        ("without", ["bandwidth", 1, {"dc": 1}, [1], [[]]]),
+        ("settings", ["dc", 1, [1], {1: 2}, {"": 1}, {"dc": 1}, {None: 1}, {".": 1}, {"dc.": 1}]),
+        ("plan", [{}, "plan.json", 1, True, []]),
+        ("diagnosis", [{}, "a.json", 1, True, []]),
+        ("name", [1, [], b"x"]),
+        ("device", [None, 1, [], "tpu"]),
+        ("demucs_repo", [1, [], True]),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused_in_one_sentence(
+    argument: str, values: list[object]
+) -> None:
+    for value in values:
+        stems = {"stems": True} if argument in ("device", "demucs_repo") else {}
+        refuses(nitido.restore, WAV, sample_rate=48_000, **{argument: value, **stems})
+
+
+def test_a_single_stage_is_named_in_a_list() -> None:
+    with pytest.raises(nitido.ConfigError, match=r"stages is 'bandwidth'; it is a list"):
+        nitido.restore(WAV, sample_rate=48_000, stages="bandwidth")
+
+
+@pytest.mark.parametrize("value", [None, 1, object(), b"a.wav", {}, [[1.0], [1.0, 2.0]], "a\0.wav"])
+def test_what_is_no_sound_is_refused_in_one_sentence(value: object) -> None:
+    for verb in (nitido.restore, nitido.diagnose, nitido.separate):
+        refuses(verb, value, sample_rate=48_000)
+    refuses(nitido.compare, value, WAV, sample_rate=48_000)
+    refuses(nitido.compare, WAV, value, sample_rate=48_000)
+
+
+def test_tables_and_names_are_lists_of_names() -> None:
+    for value in ("content", 1, [1], {"content": 1}):
+        refuses(nitido.compare, WAV, WAV, sample_rate=48_000, tables=value)
+        refuses(nitido.compare, WAV, WAV, sample_rate=48_000, names=value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"seconds": value} for value in ODD),
+        *({"seed": value} for value in ("1", None, float("nan"), 1.5)),
+        *({"guidance": value} for value in ("1", None, float("nan"))),
+        *({"batch_size": value} for value in (0, 1.5, "1", None)),
+        *({"model": value} for value in (1, None, [], "")),
+        *({"revision": value} for value in (1, [])),
+        *({"device": value} for value in (1, None, "tpu")),
+        *({"dtype": value} for value in (1, None, "int8")),
+        *({"prompt": value} for value in (1, None, "", [], [1], [""], {})),
+    ],
+)
+def test_what_cannot_be_generated_is_refused_in_one_sentence(options: dict[str, object]) -> None:
+    named = {"prompt": "a song", "model": "no/such", **options}
+    refuses(nitido.generate, named.pop("prompt"), **named)

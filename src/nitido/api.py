@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import Any, Unpack, overload
 
 from nitido.audio import MAX_SECONDS, Source, open_source
+from nitido.audio.limits import check_max_seconds
 from nitido.diagnosis.finding import Diagnosis
-from nitido.errors import ConfigError
+from nitido.errors import ConfigError, shown
 from nitido.generation.generate import generate_all
 from nitido.generation.result import Generation
 from nitido.generation.settings import Options, Request, Settings
 from nitido.restoration.chain import BLOCK_SECONDS
 from nitido.restoration.equipment import Equipment
 from nitido.restoration.plan import Plan, make_plan
-from nitido.restoration.preset import adjust, load_preset
+from nitido.restoration.preset import Preset, adjust, is_number, load_preset
 from nitido.restoration.registry import STAGES
 from nitido.restoration.restore import DIAGNOSED, Progress, carry_out, examine
 from nitido.restoration.result import Restoration
 from nitido.restoration.stem_store import StemStore
 from nitido.separation.separator import open_separator
 from nitido.separation.stems import check_channels, separate_whole
-from nitido.wav import Wav
+from nitido.wav import Wav, check_sample_rate
 
 OUTPUT_SAMPLE_RATE = 48_000
 
@@ -47,6 +48,7 @@ def diagnose(
         AudioReadError: the file cannot be read as audio, or is too long.
         AudioShapeError: the array is no waveform.
     """
+    check_max_seconds(max_seconds)
     source = open_source(audio, sample_rate, max_seconds=max_seconds)
     return examine(source, on_progress=on_progress)
 
@@ -73,13 +75,53 @@ def plan(
     Raises:
         ConfigError: an unknown preset, stage or setting, or a value out of range.
     """
-    chosen = adjust(
+    _check_kind("diagnosis", diagnosis, Diagnosis, "a Diagnosis, from nitido.diagnose")
+    chosen = _chosen(preset, stages, without, settings)
+    return make_plan(diagnosis, chosen, sample_rate=check_sample_rate(output_sample_rate))
+
+
+def _chosen(
+    preset: str,
+    stages: Sequence[str] | None,
+    without: Sequence[str],
+    settings: Mapping[str, Any] | None,
+) -> Preset:
+    """Return the preset with the user's own choice on top; what is of the wrong kind is refused."""
+    _check_kind("preset", preset, str, "a name, such as 'gentle'")
+    for name, value in (("stages", stages), ("without", without)):
+        if value is not None:
+            _check_kind(name, value, list | tuple | set | frozenset, "a list, such as ['width']")
+            for stage in value:
+                _check_kind(f"one of {name}", stage, str, "a name, such as 'width'")
+    if settings is not None:
+        _check_kind("settings", settings, Mapping, "a table, such as {'bandwidth.amount': 0.5}")
+        for key in settings:
+            if not isinstance(key, str) or "." not in key:
+                raise ConfigError(
+                    f"settings has {shown(key)}; a setting is called 'stage.setting', such as "
+                    "'bandwidth.amount'."
+                )
+    return adjust(
         load_preset(preset),
         stages=None if stages is None else list(stages),
-        without=list(without),
+        without=list(without or ()),
         settings=settings,
     )
-    return make_plan(diagnosis, chosen, sample_rate=output_sample_rate)
+
+
+def _check_kind(name: str, value: Any, kind: Any, what: str) -> None:
+    """Check the kind of an argument.
+
+    Raises:
+        ConfigError: it is another.
+    """
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} is {shown(value)}; it is {what}.")
+
+
+def _check_computing(demucs_repo: Any, device: Any) -> None:
+    _check_kind("device", device, str, "a name, such as 'cpu'")
+    _check_kind("demucs_repo", demucs_repo, str | Path | None, "the path of a folder")
 
 
 _plan = plan  # `restore` has an argument of the same name
@@ -134,8 +176,16 @@ def restore(
         MissingExtraError: the plan needs a library that is not installed.
         WeightsError: the plan needs a network whose weights cannot be had.
     """
-    if not block_seconds > 0:
-        raise ConfigError(f"block_seconds is {block_seconds!r}; it is a positive number.")
+    if not is_number(block_seconds) or block_seconds <= 0:
+        raise ConfigError(f"block_seconds is {shown(block_seconds)}; it is a positive number.")
+    _check_computing(demucs_repo, device)
+    _check_kind("plan", plan, Plan | None, "a Plan, from nitido.plan or Plan.from_json")
+    _check_kind("name", name, str | None, "a text")
+    _check_kind("diagnosis", diagnosis, Diagnosis | None, "a Diagnosis, from nitido.diagnose")
+    if plan is None:
+        check_sample_rate(output_sample_rate)
+        _chosen(preset, stages, without, settings)
+    check_max_seconds(max_seconds)
     source = open_source(audio, sample_rate, max_seconds=max_seconds)
     source.name = name or source.name
     if diagnosis is not None:
@@ -187,12 +237,7 @@ def _prepare(
     if plan is not None:
         may_run = {step.stage: step.settings for step in plan.steps if step.on}
     else:
-        chosen = adjust(
-            load_preset(preset),
-            stages=None if stages is None else list(stages),
-            without=list(without),
-            settings=settings,
-        )
+        chosen = _chosen(preset, stages, without, settings)
         may_run = {n: stage.settings for n, stage in chosen.stages.items() if stage.mode != "off"}
     for name, stage_settings in may_run.items():
         STAGES[name].prepare(stage_settings, equipment)
@@ -227,6 +272,8 @@ def separate(
         MissingExtraError: Demucs is not installed.
         WeightsError: the weights cannot be had or must not be used.
     """
+    _check_computing(demucs_repo, device)
+    _check_kind("model", model, str, "the name of a Demucs model, such as 'htdemucs'")
     source = open_source(audio, sample_rate)
     folder = None if demucs_repo is None else Path(demucs_repo)
     return separate_whole(source, open_separator(model, folder, device), on_progress=on_progress)
@@ -285,6 +332,7 @@ def generate(
         MissingExtraError: torch or transformers is not installed.
         WeightsError: the weights cannot be had, or are refused.
     """
+    _check_kind("prompt", prompt, str | list | tuple, "a text, or a list of texts")
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     settings = Settings(
         model=model,

@@ -19,7 +19,7 @@ import numpy as np
 
 from nitido.audio import FiniteBlocks, open_source, resample
 from nitido.chunks import join
-from nitido.errors import AudioTooShortError, ConfigError, MissingExtraError
+from nitido.errors import AudioTooShortError, ConfigError, MissingExtraError, shown
 from nitido.metrics.alignment import align, find_alignment, loudness_match
 from nitido.metrics.catalogue import CATALOGUE, Measure
 from nitido.metrics.seed import change_percent
@@ -308,6 +308,7 @@ def measures(table: str, scores: Mapping[str, Scores]) -> Iterator[Measure]:
 def _check_tables(tables: Sequence[str] | None, has_reference: bool) -> list[str]:
     if tables is None:
         return ["content", "artefacts", "delivery", *(["fidelity"] if has_reference else [])]
+    _check_texts("tables", tables, "['content']")
     for table in tables:
         if table not in CATALOGUE:
             raise ConfigError(f"There is no table {table!r}{suggest(table, CATALOGUE)}")
@@ -319,6 +320,11 @@ def _check_tables(tables: Sequence[str] | None, has_reference: bool) -> list[str
     return list(dict.fromkeys(tables))
 
 
+def _check_texts(name: str, value: Any, example: str) -> None:
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        raise ConfigError(f"{name} is {shown(value)}; it is a list of names, such as {example}.")
+
+
 def _open(
     before: Any,
     after: Sequence[Any],
@@ -328,6 +334,8 @@ def _open(
 ) -> tuple[Piece, ...]:
     if not after:
         raise ConfigError("One piece alone cannot be compared; give what was made of it as well.")
+    if names is not None:
+        _check_texts("names", names, "['before', 'after']")
     if names is not None and len(names) != 1 + len(after):
         raise ConfigError(f"{len(names)} names for {1 + len(after)} pieces; give one each.")
     roles: list[Role] = ["before", *(["after"] * len(after))]  # type: ignore[list-item]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.errors import AudioShapeError, SampleRateError
+from nitido.errors import AudioShapeError, SampleRateError, shown
 
 Wav: TypeAlias = NDArray[np.float32]
 
@@ -22,11 +23,11 @@ def check_sample_rate(sample_rate: int) -> int:
     Raises:
         SampleRateError: not a whole number of Hz from 8 000 to 192 000.
     """
-    if int(sample_rate) != sample_rate or not (
-        SAMPLE_RATE_MIN_HZ <= sample_rate <= SAMPLE_RATE_MAX_HZ
-    ):
+    if not isinstance(sample_rate, Real) or isinstance(sample_rate, bool):
+        raise SampleRateError(f"The sample rate is {shown(sample_rate)}; it is a number of Hz.")
+    if not SAMPLE_RATE_MIN_HZ <= sample_rate <= SAMPLE_RATE_MAX_HZ or sample_rate % 1:
         raise SampleRateError(
-            f"Sample rate {sample_rate} Hz is outside the {SAMPLE_RATE_MIN_HZ} to "
+            f"Sample rate {shown(sample_rate)} Hz is outside the {SAMPLE_RATE_MIN_HZ} to "
             f"{SAMPLE_RATE_MAX_HZ} Hz that nitido accepts; resample the audio first."
         )
     return int(sample_rate)
@@ -46,7 +47,10 @@ def as_wav(audio: Any) -> Wav:
     if hasattr(audio, "detach"):  # a torch tensor
         audio = audio.detach().cpu()
         audio = audio.float().numpy() if audio.is_floating_point() else audio.numpy()
-    array = np.asarray(audio)
+    try:
+        array = np.asarray(audio)
+    except ValueError as error:  # rows of different lengths
+        raise AudioShapeError(f"{shown(audio)} is no waveform: {error}.") from error
     if array.dtype.kind in "iu" and array.dtype.itemsize <= 4:
         limits = np.iinfo(array.dtype)
         middle = (limits.max + limits.min + 1) // 2  # 0 if signed, 128 for unsigned bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nitido.errors import AudioReadError, ConfigError
+from nitido.errors import AudioReadError, ConfigError, shown
 
 MAX_SECONDS = 6 * 3600.0
 
@@ -13,8 +13,10 @@ def check_max_seconds(max_seconds: float) -> float:
     Raises:
         ConfigError: not a positive number; infinity is one.
     """
-    if not max_seconds > 0:
-        raise ConfigError(f"max_seconds is {max_seconds!r}; it is a positive number of seconds.")
+    if not isinstance(max_seconds, int | float) or not max_seconds > 0 or max_seconds is True:
+        raise ConfigError(
+            f"max_seconds is {shown(max_seconds)}; it is a positive number of seconds."
+        )
     return max_seconds
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-from nitido.errors import AudioReadError, ConfigError
+from nitido.errors import AudioReadError, ConfigError, shown
 from nitido.generation.hub import DEFAULT_MODEL, OFFICIAL
 
 SECONDS_MIN, SECONDS_MAX = 0.5, 3600.0
@@ -46,10 +45,11 @@ class Request:
         """
         if not isinstance(self.prompt, str) or not self.prompt.strip():
             raise ConfigError(
-                f"The prompt is {self.prompt!r}; it says in words what the music is to sound like."
+                f"The prompt is {shown(self.prompt)}; it says in words what the music is to sound "
+                "like."
             )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise ConfigError(f"seed is {self.seed!r}; it is a whole number.")
+            raise ConfigError(f"seed is {shown(self.seed)}; it is a whole number.")
         if not 0 <= self.seed <= SEED_MAX:
             raise ConfigError(f"seed is {self.seed}; it lies between 0 and {SEED_MAX}.")
         _check_number("seconds", self.seconds, SECONDS_MIN, SECONDS_MAX)
@@ -96,6 +96,9 @@ class Settings:
         """
         for name, (low, high) in _RANGES.items():
             _check_number(name, getattr(self, name), low, high)
+        for name in ("model", "device", "dtype", *([] if self.revision is None else ["revision"])):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigError(f"{name} is {shown(getattr(self, name))}; it is a name.")
         for name in _WHOLE:
             if not isinstance(getattr(self, name), int):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; it is a whole number.")
@@ -187,7 +190,7 @@ def same_request_twice(requests: Iterable[Request]) -> Request | None:
 
 
 def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        raise ConfigError(f"{name} is {value!r}; it is a number.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise ConfigError(f"{name} is {shown(value)}; it is a number.")
     if not low <= value <= high:
-        raise ConfigError(f"{name} is {value!r}; it lies between {low:g} and {high:g}.")
+        raise ConfigError(f"{name} is {shown(value)}; it lies between {low:g} and {high:g}.")
