@@ -104,17 +104,20 @@ def join(blocks: Iterable[Wav], *, channels: int) -> Wav:
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
     """Yield the same items, computing the next one in a thread while the last one is used.
 
-    With one core to use there is no thread: handing over costs about a sixth of a restoration.
+    With one core to use there is no thread: handing over costs about a sixth of a restoration. All
+    items are to be asked for by one thread, whose end is the end of this one: a daemon that the
+    interpreter leaves behind inside a library written in C++ would make the process abort.
     """
     if usable_cores() == 1:
         yield from items
         return
+    consumer = threading.current_thread()
     ready: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(maxsize=1)
     stop = threading.Event()
 
     def work() -> None:
         def put(more: bool, item: Item | BaseException | None) -> bool:
-            while not stop.is_set() and main.is_alive():
+            while not stop.is_set() and consumer.is_alive():
                 try:
                     ready.put((more, item), timeout=0.1)
                 except queue.Full:
@@ -130,19 +133,11 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         except BaseException as error:  # handed to the consumer, who raises it
             put(False, error)
 
-    # No daemon: one that the interpreter leaves behind inside a C++ library makes that abort. When
-    # the main thread has come to its end, nobody takes what is computed here.
-    main = threading.main_thread()
-    thread = threading.Thread(target=work, name="nitido-ahead")
+    thread = threading.Thread(target=work, daemon=False, name="nitido-ahead")
     thread.start()
     try:
         while True:
-            try:
-                more, item = ready.get(timeout=0.1)
-            except queue.Empty:
-                if thread.is_alive() or not ready.empty():
-                    continue
-                return
+            more, item = ready.get()
             if not more:
                 if isinstance(item, BaseException):
                     raise item

@@ -70,14 +70,6 @@ def read_text(path: str | os.PathLike[str], *, max_bytes: int = TEXT_MAX_BYTES) 
         raise AudioReadError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def no_room(error: OSError) -> AudioWriteError:
-    """Return the error for a temporary folder that cannot take a piece."""
-    return AudioWriteError(
-        f"The temporary folder {tempfile.gettempdir()} cannot take the piece: "
-        f"{error.strerror or error}; set TMPDIR to a folder with more room."
-    )
-
-
 def set_down(stream: BinaryIO, path: Path, *, max_seconds: float = MAX_SECONDS) -> None:
     """Write a stream of bytes, such as standard input, to a new file, up to its end.
 
@@ -85,31 +77,46 @@ def set_down(stream: BinaryIO, path: Path, *, max_seconds: float = MAX_SECONDS) 
     bytes than `max_seconds` of its sound can take.
 
     Raises:
-        AudioReadError: not sound, or too long.
-        AudioWriteError: there is no room for it.
+        AudioReadError: not sound, too long, or it cannot be read.
+        AudioWriteError: the folder has no room.
     """
     try:
-        _set_down(stream, path, max_seconds)
+        with path.open("xb") as file:
+            head = _read(stream)
+            file.write(head)
+            if len(head) < _SNIFFED_BYTES:
+                return
+            file.flush()
+            per_second = _bytes_per_second(path, head)
+            left = _TAGS_MAX_BYTES + max_seconds * per_second - len(head)
+            while left > 0 and (piece := _read(stream)):
+                file.write(piece)
+                left -= len(piece)
+    except NitidoError:
+        raise
     except OSError as error:
-        if isinstance(error, NitidoError):
-            raise
         raise no_room(error) from error
-
-
-def _set_down(stream: BinaryIO, path: Path, max_seconds: float) -> None:
-    with path.open("xb") as file:
-        head = stream.read(_SNIFFED_BYTES)
-        file.write(head)
-        if len(head) < _SNIFFED_BYTES:
-            return
-        file.flush()
-        per_second = _bytes_per_second(path, head)
-        left = _TAGS_MAX_BYTES + max_seconds * per_second - len(head)
-        while left > 0 and (piece := stream.read(_SNIFFED_BYTES)):
-            file.write(piece)
-            left -= len(piece)
     if left <= 0:
         raise too_long("The stream", max_seconds, max_seconds)
+
+
+def _read(stream: BinaryIO) -> bytes:
+    try:
+        return stream.read(_SNIFFED_BYTES)
+    except OSError as error:
+        raise AudioReadError(f"The stream cannot be read: {error.strerror or error}.") from error
+
+
+def no_room(error: OSError) -> AudioWriteError:
+    """Return the error for a temporary folder that cannot take what has to be set down."""
+    try:
+        folder = tempfile.gettempdir()
+    except OSError:  # there is none that can be written to
+        folder = os.environ.get("TMPDIR", "")
+    return AudioWriteError(
+        f"The temporary folder {folder} cannot take the piece: "
+        f"{error.strerror or error}; set TMPDIR to a folder with more room."
+    )
 
 
 def _bytes_per_second(path: Path, head: bytes) -> float:

@@ -91,8 +91,13 @@ def _check_stream(job: Job, order: Order) -> None:
 def _set_down(job: Job, order: Order) -> Iterator[Task]:
     """Give the piece as files: streams are set down in temporary ones."""
     from nitido.audio import set_down
+    from nitido.audio.intake import no_room
 
-    with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
+    try:
+        place = tempfile.TemporaryDirectory(prefix="nitido-")
+    except OSError as error:
+        raise no_room(error) from error
+    with place as folder:
         source, output = job.source, job.output
         if job.from_stdin:
             source = Path(folder, "stdin")
