@@ -80,6 +80,22 @@ def test_work_stops_when_nobody_looks_any_more() -> None:
     assert ended.is_set()
 
 
+@pytest.mark.parametrize("left_early", [False, True])
+def test_a_task_that_is_over_cancels_no_other_of_its_visitor(left_early: bool) -> None:
+    class Lingering(Task[None]):
+        """Its thread still lives when its end was told."""
+
+        def _run(self) -> None:
+            super()._run()
+            threading.Event().wait(0.05)
+
+    shared = threading.Event()
+    shares = Lingering(lambda tell: tell(0.5), cancelled=shared).shares()
+    next(shares)
+    shares.close() if left_early else list(shares)
+    assert not shared.is_set()
+
+
 def test_an_error_reaches_who_waits() -> None:
     def work(tell: Tell) -> None:
         raise ConfigError("no")

@@ -36,6 +36,7 @@ class Task(Generic[Result]):
         self, work: Callable[[Tell], Result], *, cancelled: threading.Event | None = None
     ) -> None:
         self.cancelled = cancelled or threading.Event()
+        self._left = threading.Event()  # nobody looks any more; `cancelled` may be another's, too
         self._work = work
         self._news: queue.SimpleQueue[float | None] = queue.SimpleQueue()
         self._result: Result
@@ -57,7 +58,7 @@ class Task(Generic[Result]):
                     told = share
                     yield told
         finally:  # also when nobody listens any more
-            self.cancelled.set() if thread.is_alive() else None
+            self._left.set()
             thread.join()
         if self._error is not None:
             raise self._error
@@ -87,7 +88,7 @@ class Task(Generic[Result]):
             self._news.put(None)
 
     def _tell(self, share: float) -> None:
-        if self.cancelled.is_set():
+        if self.cancelled.is_set() or self._left.is_set():
             raise CancelledError("Cancelled. Nothing was changed.")
         self._news.put(share)
 
