@@ -1,4 +1,4 @@
-"""What stands between the network and the page: passwords, other sites, and where a browser goes.
+"""What stands between the network and the page: names, passwords, other sites, and what is served.
 
 All of it is middleware, so it holds for every path: page, uploads, downloads and the API.
 """
@@ -8,13 +8,28 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import MutableMapping
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from nitido.web.names import App, Receive, Scope, Send
 
 HEALTH = "/health"  # open to everybody: it tells nothing
+# What the page and gradio_client ask for; nothing else that Gradio would answer is answered.
+_READ = re.compile(
+    r"/|/config|/theme\.css|/favicon\.ico|/(assets|static)/[\w./-]+|/pieces/.+"
+    r"|/gradio_api/(app_id|info|upload_progress|queue/data|heartbeat/[\w-]{1,64}|file=.+)"
+)
+_WRITE = re.compile(r"/gradio_api/(upload|queue/join|run/predict|cancel|reset)")
+SERVED = {"GET": _READ, "HEAD": _READ, "POST": _WRITE}
+NO_NAME = (
+    "is no name of this server; use its address, or start it with --name and what it is called."
+)
+PORTS = {"http": "80", "https": "443"}  # which a browser does not say
+# Names that nobody can own on the internet, and so none that an attacker's page could have.
+PRIVATE = (".local", ".localhost", ".lan", ".internal", ".home.arpa")
 # A browser that shows the page asks no other host, whatever a script in it may try.
 POLICY = "; ".join(
     (
@@ -34,31 +49,81 @@ POLICY = "; ".join(
 )
 HEADERS = (
     (b"content-security-policy", POLICY.encode("ascii")),
+    (b"cross-origin-resource-policy", b"same-origin"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 )
 
 
 class Guard:
-    """Middleware that lets through who knows the password and comes from the page itself."""
+    """Middleware that lets through who knows the password and comes from the page itself.
 
-    def __init__(self, app: App, *, auth: tuple[str, str] | None = None) -> None:
+    A page of another site must not use this one through the browser of its visitor: not by a
+    script or a form, and not under a name of its own that it lets point here (DNS rebinding).
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        auth: tuple[str, str] | None = None,
+        host: str = "127.0.0.1",
+        names: Iterable[str] = (),
+    ) -> None:
+        """Remember what the server is.
+
+        Args:
+            app: that is guarded.
+            auth: user name and password that are asked for; None asks for none.
+            host: address that the server listens on.
+            names: by which it is called besides, by a proxy or in its network.
+        """
         self._app = app
         self._auth = auth
+        self._loopback = _is_loopback(host)
+        own = (host, socket.gethostname(), *names) if not self._loopback else names
+        self._names = {name.lower() for name in own}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that is refused; pass the others on."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        if scope["type"] != "http":  # there are no websockets here
+            await send({"type": "websocket.close", "code": 1008})
+            return
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
-        if _from_elsewhere(headers):
+        served = SERVED.get(scope["method"])
+        if scope["path"] == HEALTH and scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, _with_headers(send))
+        elif not self._is_called(name := _name(headers.get("host", b"").decode("latin-1"))):
+            await _refuse(send, 403, f"{name or 'No name'} {NO_NAME}")
+        elif _from_elsewhere(scope, headers):
             await _refuse(send, 403, "Another site may not use this page.")
-        elif scope["path"] != HEALTH and not self._knows(headers.get("authorization", b"")):
+        elif not self._knows(headers.get("authorization", b"")):
             ask = [(b"www-authenticate", b'Basic realm="nitido", charset="UTF-8"')]
             await _refuse(send, 401, "This page asks for a user name and a password.", ask)
+        elif served is None:
+            await _refuse(send, 405, "This page is read and written to, and nothing else.")
+        elif not served.fullmatch(scope["path"]):
+            await _refuse(send, 404, "There is nothing here.")
         else:
             await self._app(scope, receive, _with_headers(send))
+
+    def _is_called(self, name: str) -> bool:
+        """Return whether a request may call the server so.
+
+        An address is never a name of somebody else's. Where a password is asked for, a foreign name
+        leads nowhere: the browser knows the password by the name of the page that it was given to.
+        """
+        if name in self._names or _is_loopback(name):
+            return True
+        if self._loopback or not name:
+            return False
+        try:
+            return bool(ipaddress.ip_address(name))
+        except ValueError:
+            return self._auth is not None or "." not in name or name.endswith(PRIVATE)
 
     def _knows(self, authorization: bytes) -> bool:
         """Return whether name and password are right; takes as long whichever is wrong."""
@@ -75,22 +140,70 @@ class Guard:
         return right_user & right_password
 
 
-def _from_elsewhere(headers: dict[str, bytes]) -> bool:
-    """Return whether another site sent the request by a script or a form; links may be used."""
-    site = headers.get("sec-fetch-site")
-    if site is not None:
-        return site == b"cross-site" and headers.get("sec-fetch-mode") != b"navigate"
-    origin = headers.get("origin")  # browsers send the other header only where there is TLS
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _name(host: str) -> str:
+    """Return the name in a Host header, without its port; empty if that is none.
+
+    >>> _name("Music.test:8000"), _name("[::1]:8000"), _name("a@b")
+    ('music.test', '::1', '')
+    """
+    found = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([\w.-]+?)\.?)(?::\d+)?", host.strip().lower())
+    return (found[1] or found[2]) if found else ""
+
+
+def _from_elsewhere(scope: Scope, headers: dict[str, bytes]) -> bool:
+    """Return whether another site sent the request; its links may lead here, and nothing more.
+
+    What the browser says of the site it says only where there is TLS, or on the same computer;
+    without it, only what writes is known to come from elsewhere.
+    """
+    said = {name: value.decode("latin-1") for name, value in headers.items()}
+    reads = scope["method"] in ("GET", "HEAD")
+    link = reads and (said.get("sec-fetch-mode"), said.get("sec-fetch-dest")) == (
+        "navigate",
+        "document",
+    )
+    if said.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return not link
+    origin = said.get("origin")
     if origin is None:
         return False
-    own = {headers.get("host", b""), headers.get("x-forwarded-host", b"")}
-    return urlsplit(origin.decode("latin-1")).netloc.encode("latin-1") not in own
+    # A proxy tells what it is called; a page cannot, unless its own origin has let it already.
+    scheme = _first(said.get("x-forwarded-proto")) or scope.get("scheme", "http")
+    hosts = (said.get("host"), _first(said.get("x-forwarded-host")))
+    own = {_origin(f"{scheme}://{host}") for host in hosts if host}
+    return _origin(origin) not in own
+
+
+def _first(values: str | None) -> str:
+    """Return the first of several values of a header: what the outermost proxy has said."""
+    return (values or "").split(",")[0].strip()
+
+
+def _origin(origin: str) -> str:
+    """Return an origin without what need not be said.
+
+    >>> _origin("HTTPS://Music.test:443"), _origin("http://music.test:443")
+    ('https://music.test', 'http://music.test:443')
+    """
+    scheme, _, host = origin.lower().partition("://")
+    return f"{scheme}://{host.removesuffix(f':{PORTS.get(scheme)}')}"
 
 
 def _with_headers(send: Send) -> Send:
+    """Add what a browser is told; Gradio allows other origins, which is taken out."""
+
     async def send_more(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
+            given = message.get("headers", ())
+            kept = [(n, v) for n, v in given if not n.lower().startswith(b"access-control-")]
+            message = {**message, "headers": [*kept, *HEADERS]}
         await send(message)
 
     return send_more
