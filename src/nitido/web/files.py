@@ -1,4 +1,4 @@
-"""The files of results, for the visitor whose they are."""
+"""The files of visitors: uploads come in here, results go out to whose they are."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import threading
 from typing import Any
 from urllib.parse import quote
 
+from nitido.errors import ConfigError
 from nitido.optional import load
-from nitido.web.guard import HEALTH
+from nitido.web.guard import HEALTH, UPLOAD
 from nitido.web.visits import SOURCE, Visits
 from nitido.web.work import encode
 
+FIELDS_MAX = 4  # of an upload, that are no files
 SUFFIXES = {"report.html": ".report.html", "plan.json": ".nitido.json"}
 TYPES = {
     "flac": "audio/flac",
@@ -23,8 +25,10 @@ TYPES = {
 
 
 def add_routes(app: Any, visits: Visits) -> None:
-    """Add the addresses of results, and of the health check, to a FastAPI application."""
+    """Add the addresses of uploads, results, and the health check to a FastAPI application."""
     responses = load("starlette.responses")
+    in_thread = load("starlette.concurrency").run_in_threadpool
+    limits, uploads = visits.limits, visits.uploads
     encoding = threading.Semaphore(visits.limits.at_once)
 
     def give(request: Any) -> Any:
@@ -49,9 +53,44 @@ def add_routes(app: Any, visits: Visits) -> None:
             },
         )
 
+    def give_told(request: Any) -> Any:
+        """Answer with a file whose path is known to its visitor alone."""
+        path = visits.told(request.path_params["path"])
+        if path is None or not path.is_file():
+            return responses.PlainTextResponse("There is no such file.", 404)
+        return responses.FileResponse(
+            path,
+            media_type=TYPES.get(path.suffix[1:], "application/octet-stream"),
+            headers={"Content-Disposition": "attachment", "Cache-Control": "private, no-store"},
+        )
+
+    async def upload(request: Any) -> Any:
+        """Take files, under names of our own; answer with where they lie."""
+        length = request.headers.get("content-length", "")
+        if not length.isdecimal():
+            return responses.PlainTextResponse("An upload says how long it is.", 411)
+        if int(length) > limits.upload_bytes:
+            return responses.PlainTextResponse("This is more than a visitor may have here.", 413)
+        try:
+            with uploads.room(int(length)):
+                async with request.form(max_files=limits.pieces, max_fields=FIELDS_MAX) as form:
+                    files = [file for file in form.getlist("files") if hasattr(file, "file")]
+                    if any(file.size > limits.megabytes * 2**20 for file in files):
+                        said = f"A file may have a size of {limits.megabytes:g} MB at most."
+                        return responses.PlainTextResponse(said, 413)
+                    paths = [
+                        await in_thread(uploads.add, file.file, file.filename or "")
+                        for file in files
+                    ]
+        except ConfigError as error:
+            return responses.PlainTextResponse(str(error), 503)
+        return responses.JSONResponse([str(path) for path in paths])
+
     def health(request: Any) -> Any:
         del request
         return responses.PlainTextResponse("ok")
 
+    app.add_route(UPLOAD, upload, methods=["POST"])
+    app.add_route("/gradio_api/file={path:path}", give_told, methods=["GET", "HEAD"])
     app.add_route("/pieces/{token}/{number:int}/{result}/{name}", give, methods=["GET", "HEAD"])
     app.add_route(HEALTH, health, methods=["GET", "HEAD"])

@@ -12,7 +12,7 @@ import nitido
 from nitido.errors import CancelledError, ConfigError, NitidoError
 from nitido.optional import available
 from nitido.web import panels
-from nitido.web.parts import CANCELLED, Bar, Shown, look, panel
+from nitido.web.parts import CANCELLED, QUICK, Bar, Shown, claim, look, panel
 from nitido.web.restore_tab import RestoreTab
 from nitido.web.visits import Piece, Visit, Visits
 from nitido.web.work import Task, Tell
@@ -69,6 +69,7 @@ class GenerateTab:
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=80)
         with gr.Accordion("A melody to follow, for the melody model", open=False, elem_id="tune"):
             melody = gr.File(show_label=False, height=104, elem_id="melody", buttons=[])
+            melody.upload(claim, melody, None, **QUICK)
         self.bar = Bar(visits, "generate", "Generate")
         self.clips = panel("clips", script="nitidoClips(element, trigger);")
         panel("licence", f"<p class='hint'>{LICENCE}</p>")
@@ -89,10 +90,14 @@ class GenerateTab:
     ) -> Iterator[Shown]:
         """Generate the candidates, one after the other; show each as soon as it is there."""
         visit = self._visits.of(request.session_hash)
-        options = {"model": model, "seconds": float(seconds), "melody": melody}
         made: list[int] = []
         try:
             _check(prompt, model, seconds, count)
+            options = {"model": model, "seconds": float(seconds), "melody": None}
+            if melody is not None:
+                upload = self._visits.uploads.take(melody, request.session_hash)
+                self._visits.limits.check_length(upload.path, upload.name)
+                options["melody"] = upload.path
             visit.forget_unlisted()
             for number in range(int(count)):
                 work = self._work(visit, prompt, int(seed or 0) + number, options)

@@ -9,13 +9,24 @@ import base64
 import binascii
 import hmac
 import ipaddress
+import json
 import re
 import socket
-from collections.abc import Iterable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, TypeAlias
 
-from nitido.web.names import App, Receive, Scope, Send
+from nitido.errors import ConfigError
+from nitido.web.visits import Visits
 
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+UPLOAD = "/gradio_api/upload"
+CALL_MAX_BYTES = 2**20  # of what is asked, files apart
+ASKED = ("data", "event_data", "event_id", "fn_index", "session_hash", "trigger_id")
+SESSION = re.compile(r"[\w-]{1,64}")
 HEALTH = "/health"  # open to everybody: it tells nothing
 # What the page and gradio_client ask for; nothing else that Gradio would answer is answered.
 _READ = re.compile(
@@ -23,6 +34,7 @@ _READ = re.compile(
     r"|/gradio_api/(app_id|info|upload_progress|queue/data|heartbeat/[\w-]{1,64}|file=.+)"
 )
 _WRITE = re.compile(r"/gradio_api/(upload|queue/join|run/predict|cancel|reset)")
+REWRITTEN = (b"content-type", b"content-length")  # headers of a call, in this order
 SERVED = {"GET": _READ, "HEAD": _READ, "POST": _WRITE}
 NO_NAME = (
     "is no name of this server; use its address, or start it with --name and what it is called."
@@ -138,6 +150,87 @@ class Guard:
         right_user = hmac.compare_digest(user, self._auth[0].encode())
         right_password = hmac.compare_digest(password, self._auth[1].encode())
         return right_user & right_password
+
+
+class Calls:
+    """Middleware that reads what is asked before Gradio does, and hands on what may be asked.
+
+    A file is one that was uploaded, by this visitor and nobody else: what names another, or one
+    that would have to be fetched from another host, is refused wherever it stands.
+    """
+
+    def __init__(self, app: App, *, visits: Visits) -> None:
+        self._app = app
+        self._visits = visits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call that is refused; pass on what is left of the others."""
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] == UPLOAD:
+            await self._app(scope, receive, send)
+            return
+        body = await _body(receive)
+        if body is None:
+            await _refuse(send, 413, f"A call may have {CALL_MAX_BYTES} bytes; files are uploaded.")
+            return
+        try:
+            asked = json.dumps(self._checked(json.loads(body))).encode()
+        except ConfigError as error:
+            await _refuse(send, 400, str(error))
+            return
+        except (ValueError, RecursionError):
+            await _refuse(send, 400, "This is no call that the page or its client would make.")
+            return
+        headers = [(name, value) for name, value in scope["headers"] if name not in REWRITTEN]
+        headers += zip(REWRITTEN, (b"application/json", str(len(asked)).encode()), strict=True)
+        unread = [{"type": "http.request", "body": asked, "more_body": False}]
+
+        async def receive_asked() -> MutableMapping[str, Any]:
+            return unread.pop() if unread else await receive()
+
+        await self._app({**scope, "headers": headers}, receive_asked, send)
+
+    def _checked(self, call: Any) -> dict[str, Any]:
+        """Return a call with nothing in it but what the page has to say.
+
+        Raises:
+            ConfigError: it names a file that is not its visitor's.
+            ValueError: it is no call.
+        """
+        if not isinstance(call, dict):
+            raise ValueError("no call")
+        session = call.get("session_hash")
+        if session is not None and not (isinstance(session, str) and SESSION.fullmatch(session)):
+            raise ValueError("no session")
+        asked = {name: call[name] for name in ASKED if name in call}
+        if "data" not in asked:  # it ends something
+            return asked
+        if session is None:
+            raise ValueError("no session")
+        self._visits.of(session)
+        checked: dict[str, Any] = self._files(asked, session)
+        return checked
+
+    def _files(self, given: Any, session: str) -> Any:
+        """Return what was given with its files as they were uploaded, and nothing else of them."""
+        if isinstance(given, list):
+            return [self._files(item, session) for item in given]
+        if not isinstance(given, dict):
+            return given
+        if given.keys() & {"path", "meta", "_type"}:
+            upload = self._visits.uploads.take(str(given.get("path")), session)
+            meta = {"_type": "gradio.FileData"}
+            return {"path": str(upload.path), "orig_name": upload.name, "meta": meta}
+        return {name: self._files(item, session) for name, item in given.items()}
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Return the body of a call; None if it is too long, or does not come to its end."""
+    body, more = b"", True
+    while more and len(body) <= CALL_MAX_BYTES:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body if len(body) <= CALL_MAX_BYTES else None
 
 
 def _is_loopback(host: str) -> bool:

@@ -19,6 +19,7 @@ class Limits:
         pieces: held for one visitor.
         at_once: jobs that run at the same time, of all visitors.
         waiting: jobs that may wait for their turn.
+        gigabytes: of all files of all visitors, with what is on its way.
         idle_minutes: after so long without a sign of life a visitor's files are deleted.
     """
 
@@ -27,7 +28,13 @@ class Limits:
     pieces: int = 12
     at_once: int = 2
     waiting: int = 20
+    gigabytes: float = 50.0
     idle_minutes: float = 60.0
+
+    @property
+    def upload_bytes(self) -> int:
+        """The most that one request may upload: every piece of a visitor, and what is around."""
+        return int(self.pieces * self.megabytes * 2**20) + 2**20
 
     def check_length(self, path: Path, name: str) -> None:
         """Open a file and check its length; no sound is read.

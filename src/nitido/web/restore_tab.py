@@ -13,7 +13,6 @@ import gradio as gr
 from nitido.errors import CancelledError, ConfigError, NitidoError
 from nitido.web import panels
 from nitido.web.choices import Choices
-from nitido.web.names import Names
 from nitido.web.parts import CANCELLED, QUICK, Bar, Shown, look, panel
 from nitido.web.visits import Piece, Visit, Visits
 from nitido.web.work import Task, Tell, examine, restore
@@ -31,10 +30,9 @@ class RestoreTab:
         outputs: what an event may change.
     """
 
-    def __init__(self, visits: Visits, names: Names) -> None:
+    def __init__(self, visits: Visits) -> None:
         """Build the components; must be called inside `gradio.Blocks`."""
         self._visits = visits
-        self._names = names
         self.drop = gr.File(
             file_count="multiple", show_label=False, elem_id="drop", height=136, buttons=[]
         )
@@ -101,18 +99,19 @@ class RestoreTab:
     # ── Pieces ───────────────────────────────────────────────────────────────────────────────────
 
     def _take_files(self, files: list[str] | None, request: gr.Request) -> Iterator[Shown]:
-        named = [(Path(file), self._names.given(Path(file).name)) for file in files or []]
-        yield from self._take(named, request)
+        taken = [self._visits.uploads.take(file, request.session_hash) for file in files or []]
+        yield from self._take([(upload.path, upload.name) for upload in taken], request)
 
     def _take_recording(self, file: str | None, request: gr.Request) -> Iterator[Shown]:
         visit = self._visits.of(request.session_hash)
         if file is None:
             return
+        upload = self._visits.uploads.take(file, request.session_hash)
         name = f"Recording {max(visit.pieces, default=0) + 1}.wav"
         taken = visit.folder / secrets.token_hex(8)
-        shutil.copyfile(file, taken)  # the recorder still shows the other
+        shutil.copyfile(upload.path, taken)  # the recorder still shows the other
         yield from self._take([(taken, name)], request)
-        Path(file).unlink(missing_ok=True)
+        upload.path.unlink(missing_ok=True)
 
     def _take(self, files: list[tuple[Path, str]], request: gr.Request) -> Iterator[Shown]:
         """Take files over and examine them; what cannot be taken is said, one by one."""

@@ -12,7 +12,6 @@ from typing import Any
 
 from nitido.optional import load
 from nitido.web.limits import Limits
-from nitido.web.names import Names, Rename
 from nitido.web.visits import Visits
 
 SWEEP_SECONDS = 60.0
@@ -46,12 +45,12 @@ def make_app(
         MissingExtraError: Gradio is not installed.
     """
     limits = limits or Limits()
-    visits, renamed = Visits(limits), Names()
+    visits = Visits(limits)
     os.environ.update(SETTINGS)
-    os.environ["GRADIO_TEMP_DIR"] = str(visits.folder / "gradio")
+    os.environ["GRADIO_TEMP_DIR"] = str(visits.folder)  # no second copy of what lies there
     gradio = load("gradio", need="The page", remedy="pip install 'nitido[web]'")
     from nitido.web.files import add_routes
-    from nitido.web.guard import Guard
+    from nitido.web.guard import Calls, Guard
     from nitido.web.page import make_page
     from nitido.web.theme import make_theme
 
@@ -66,7 +65,7 @@ def make_app(
     add_routes(app, visits)
     gradio.mount_gradio_app(
         app,
-        make_page(visits, renamed),
+        make_page(visits),
         path="/",
         footer_links=[],
         show_error=True,
@@ -75,7 +74,7 @@ def make_app(
         theme=make_theme(),
         head=f"<style>{_asset('page.css')}</style><script>{_asset('page.js')}</script>",
     )
-    return Guard(Rename(app, names=renamed), auth=auth, host=host, names=names)
+    return Guard(Calls(app, visits=visits), auth=auth, host=host, names=names)
 
 
 def serve(

@@ -21,6 +21,7 @@ from nitido.errors import ConfigError
 from nitido.restoration.plan import Plan
 from nitido.web.choices import Choices
 from nitido.web.limits import Limits
+from nitido.web.names import Uploads
 
 FOLDER = "nitido-web-"  # how the name of the folder of all visitors begins
 SOURCE = "source"  # stands for the result in the address of the file that was uploaded
@@ -182,6 +183,7 @@ class Visits:
         remove_left_behind(Path(tempfile.gettempdir()))
         self._folder = tempfile.TemporaryDirectory(prefix=FOLDER)
         self.folder = Path(self._folder.name)
+        self.uploads = Uploads(self.folder / "uploads", limits, clock=clock)
 
     def of(self, session: str, *, brief: bool = False) -> Visit:
         """Return the visit of a session; it begins with the first call."""
@@ -189,10 +191,11 @@ class Visits:
             visit = self._visits.get(session)
             if visit is None:
                 token = secrets.token_urlsafe(32)
-                visit = Visit(token, self.folder / secrets.token_hex(16), brief=brief)
+                visit = Visit(token, self.folder / secrets.token_hex(16))
                 visit.folder.mkdir()
                 self._visits[session] = visit
             visit.seen = self._clock()
+            visit.brief |= brief
             return visit
 
     def end(self, session: str) -> None:
@@ -203,6 +206,7 @@ class Visits:
             visit.gone.set()
             visit.cancelled.set()
             shutil.rmtree(visit.folder, ignore_errors=True)
+        self.uploads.end(session)
 
     def sweep(self) -> None:
         """End the visits that have been idle for too long; show that this server is alive."""
@@ -216,6 +220,7 @@ class Visits:
             ]
         for name in idle:
             self.end(name)
+        self.uploads.sweep()
         with suppress(OSError):
             self.folder.touch()
 
@@ -238,6 +243,17 @@ class Visits:
         path = piece.folder / result / name
         to_be_had = path.stem == "result" and path.suffix[1:] in piece.formats
         return (piece, path) if to_be_had or path.is_file() else None
+
+    def told(self, path: str) -> Path | None:
+        """Return the file at a path that only its visitor was told: an upload, or a result."""
+        with self._lock:
+            known = list(self._visits.values())
+        place, name = Path(path).parent, Path(path).name
+        for visit in known:
+            for piece in list(visit.pieces.values()):
+                if piece.result and place == piece.folder / piece.result and _SAFE.fullmatch(name):
+                    return Path(path) if Path(path).is_file() else None
+        return self.uploads.find(path)
 
     def close(self) -> None:
         """End all visits."""
