@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nitido.web.guard import Guard
+from nitido.web.guard import GUESS_SECONDS, GUESSES_MAX, Guard
 
 AUTH = ("ann", "s:ecret")
 
@@ -16,31 +16,45 @@ SCRIPT = {"sec_fetch_mode": "cors", "sec_fetch_dest": "empty"}
 LINK = {"sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
 
 
-def answer(
-    path: str = "/",
-    *,
-    auth: tuple[str, str] | None = None,
-    method: str = "GET",
-    bind: str = "127.0.0.1",
-    names: tuple[str, ...] = (),
-    host: str = HOME,
-    **headers: str,
-) -> tuple[int, dict[bytes, bytes]]:
-    sent: list[Any] = []
+class Application:
+    """What is guarded; it answers when it may go."""
 
-    async def app(scope, receive, send):
+    def __init__(self, go: asyncio.Event | None = None) -> None:
+        self.go = go
+
+    async def __call__(self, scope, receive, send):
+        if self.go is not None:
+            await self.go.wait()
         allowed = (b"Access-Control-Allow-Origin", b"*")
         await send({"type": "http.response.start", "status": 200, "headers": [allowed]})
         await send({"type": "http.response.body", "body": b"inside"})
 
+
+async def asked(
+    guard: Guard, path: str = "/", *, method: str = "GET", client: str = "", **headers: str
+) -> tuple[int, dict[bytes, bytes]]:
+    sent: list[Any] = []
+
     async def send(message):
         sent.append(message)
 
-    headers = {"host": host, **headers}
+    headers = {"host": HOME, **headers}
     pairs = [(k.replace("_", "-").encode(), v.encode("utf-8")) for k, v in headers.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": pairs, "scheme": "http"}
-    asyncio.run(Guard(app, auth=auth, host=bind, names=names)(scope, None, send))
+    await guard({**scope, "client": (client, 1)}, None, send)
     return sent[0]["status"], dict(sent[0]["headers"])
+
+
+def answer(
+    path: str = "/",
+    *,
+    auth: tuple[str, str] | None = None,
+    bind: str = "127.0.0.1",
+    names: tuple[str, ...] = (),
+    **given: str,
+) -> tuple[int, dict[bytes, bytes]]:
+    guard = Guard(Application(), auth=auth, host=bind, names=names)
+    return asyncio.run(asked(guard, path, **given))
 
 
 def basic(user: str, password: str) -> str:
@@ -83,6 +97,46 @@ def test_the_password_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("nitido.web.guard.hmac.compare_digest", compare)
     answer(auth=AUTH, authorization=basic("bob", "wrong"))
     assert compared == [b"ann", b"s:ecret"]  # both, although the first was wrong already
+
+
+def test_who_guesses_has_to_wait_and_others_do_not() -> None:
+    now = 0.0
+    inside = Application()
+    guard = Guard(inside, auth=AUTH, clock=lambda: now)
+
+    def tries(client: str, **given: str) -> int:
+        return asyncio.run(asked(guard, client=client, **given))[0]
+
+    right, wrong = basic(*AUTH), basic("ann", "guess")
+    assert {tries("10.0.0.1") for _ in range(2 * GUESSES_MAX)} == {401}  # a browser asks first
+    assert [tries("10.0.0.1", authorization=wrong) for _ in range(GUESSES_MAX)][-1] == 401
+    assert tries("10.0.0.1", authorization=wrong) == 429
+    assert tries("10.0.0.1", authorization=right) == 429  # or it would be a guess like any other
+    assert tries("10.0.0.2", authorization=right) == 200
+    now = GUESS_SECONDS + 1
+    assert tries("10.0.0.1", authorization=right) == 200
+    for number in range(GUESSES_MAX):  # one household has more addresses than can be counted
+        tries(f"2001:db8::{number:x}", authorization=wrong)
+    assert tries("2001:db8::ffff", authorization=right) == 429
+    assert tries("2001:db8:0:1::1", authorization=right) == 200
+
+
+def test_there_is_a_bound_to_what_is_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nitido.web.guard.OPEN_PER_CLIENT", 2)
+    monkeypatch.setattr("nitido.web.guard.OPEN_MAX", 3)
+
+    async def ask() -> list[int]:
+        inside = Application(asyncio.Event())
+        guard = Guard(inside)
+        clients = ("a", "a", "a", "b", "c")
+        asking = [asyncio.create_task(asked(guard, client=client)) for client in clients]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        inside.go.set()
+        statuses = [(await one)[0] for one in asking]
+        return [*statuses, (await asked(guard, client="a"))[0]]
+
+    assert asyncio.run(ask()) == [200, 200, 503, 200, 503, 200]
 
 
 def test_the_health_check_is_open_and_nothing_else() -> None:

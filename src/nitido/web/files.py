@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from nitido.errors import ConfigError
 from nitido.optional import load
-from nitido.web.guard import HEALTH, UPLOAD
+from nitido.web.guard import HEALTH, UPLOAD, client_of
 from nitido.web.visits import SOURCE, Visits
 from nitido.web.work import encode
 
@@ -66,6 +66,7 @@ def add_routes(app: Any, visits: Visits) -> None:
 
     async def upload(request: Any) -> Any:
         """Take files, under names of our own; answer with where they lie."""
+        client = client_of(request.scope)
         length = request.headers.get("content-length", "")
         if not length.isdecimal():
             return responses.PlainTextResponse("An upload says how long it is.", 411)
@@ -79,7 +80,7 @@ def add_routes(app: Any, visits: Visits) -> None:
                         said = f"A file may have a size of {limits.megabytes:g} MB at most."
                         return responses.PlainTextResponse(said, 413)
                     paths = [
-                        await in_thread(uploads.add, file.file, file.filename or "")
+                        await in_thread(uploads.add, file.file, file.filename or "", client=client)
                         for file in files
                     ]
         except ConfigError as error:

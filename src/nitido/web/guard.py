@@ -12,6 +12,8 @@ import ipaddress
 import json
 import re
 import socket
+import time
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
 
@@ -25,6 +27,9 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 UPLOAD = "/gradio_api/upload"
 CALL_MAX_BYTES = 2**20  # of what is asked, files apart
+GUESSES_MAX, GUESS_SECONDS = 10, 60.0  # wrong passwords of one client, within
+CLIENTS_MAX = 10_000  # whose guesses are remembered
+OPEN_MAX, OPEN_PER_CLIENT = 512, 64  # requests that are being answered; an open page is two
 ASKED = ("data", "event_data", "event_id", "fn_index", "session_hash", "trigger_id")
 SESSION = re.compile(r"[\w-]{1,64}")
 HEALTH = "/health"  # open to everybody: it tells nothing
@@ -59,6 +64,7 @@ POLICY = "; ".join(
         "frame-ancestors 'self'",
     )
 )
+LATER = (b"retry-after", b"60")
 HEADERS = (
     (b"content-security-policy", POLICY.encode("ascii")),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -81,6 +87,7 @@ class Guard:
         auth: tuple[str, str] | None = None,
         host: str = "127.0.0.1",
         names: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Remember what the server is.
 
@@ -89,9 +96,13 @@ class Guard:
             auth: user name and password that are asked for; None asks for none.
             host: address that the server listens on.
             names: by which it is called besides, by a proxy or in its network.
+            clock: in seconds.
         """
         self._app = app
         self._auth = auth
+        self._clock = clock
+        self._wrong: OrderedDict[str, list[float]] = OrderedDict()
+        self._open: Counter[str] = Counter()
         self._loopback = _is_loopback(host)
         own = (host, socket.gethostname(), *names) if not self._loopback else names
         self._names = {name.lower() for name in own}
@@ -104,15 +115,35 @@ class Guard:
         if scope["type"] != "http":  # there are no websockets here
             await send({"type": "websocket.close", "code": 1008})
             return
-        headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
-        served = SERVED.get(scope["method"])
         if scope["path"] == HEALTH and scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, _with_headers(send))
-        elif not self._is_called(name := _name(headers.get("host", b"").decode("latin-1"))):
+            return
+        client = client_of(scope)
+        if self._open[client] >= OPEN_PER_CLIENT or self._open.total() >= OPEN_MAX:
+            await _refuse(send, 503, "Too much is asked at once; come again in a while.", [LATER])
+            return
+        self._open[client] += 1
+        try:
+            await self._answer(scope, receive, send, client)
+        finally:
+            self._open[client] -= 1
+            self._open += Counter()  # forgets who asks for nothing
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, client: str) -> None:
+        headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
+        served = SERVED.get(scope["method"])
+        given = headers.get("authorization", b"")
+        if not self._is_called(name := _name(headers.get("host", b"").decode("latin-1"))):
             await _refuse(send, 403, f"{name or 'No name'} {NO_NAME}")
         elif _from_elsewhere(scope, headers):
             await _refuse(send, 403, "Another site may not use this page.")
-        elif not self._knows(headers.get("authorization", b"")):
+        elif self._guesses(client):
+            await _refuse(send, 429, "Too many wrong passwords; wait for a minute.", [LATER])
+        elif not self._knows(given):
+            if given:
+                self._wrong.setdefault(client, []).append(self._clock())
+                while len(self._wrong) > CLIENTS_MAX:
+                    self._wrong.popitem(last=False)
             ask = [(b"www-authenticate", b'Basic realm="nitido", charset="UTF-8"')]
             await _refuse(send, 401, "This page asks for a user name and a password.", ask)
         elif served is None:
@@ -136,6 +167,14 @@ class Guard:
             return bool(ipaddress.ip_address(name))
         except ValueError:
             return self._auth is not None or "." not in name or name.endswith(PRIVATE)
+
+    def _guesses(self, client: str) -> bool:
+        """Return whether a client has guessed so often that it has to wait."""
+        since = self._clock() - GUESS_SECONDS
+        recent = [then for then in self._wrong.pop(client, ()) if then > since]
+        if recent:
+            self._wrong[client] = recent
+        return len(recent) >= GUESSES_MAX
 
     def _knows(self, authorization: bytes) -> bool:
         """Return whether name and password are right; takes as long whichever is wrong."""
@@ -231,6 +270,18 @@ async def _body(receive: Receive) -> bytes | None:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return body if len(body) <= CALL_MAX_BYTES else None
+
+
+def client_of(scope: Scope) -> str:
+    """Return the address that a request comes from; one network of IPv6 is one client."""
+    host = str((scope.get("client") or ("",))[0])
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return host
 
 
 def _is_loopback(host: str) -> bool:
