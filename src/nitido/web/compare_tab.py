@@ -76,12 +76,18 @@ class CompareTab:
         self, visit: Visit, before: Named, after: Named, reference: Named | None, tell: Tell
     ) -> str:
         """Compare; return the address of the report."""
-        with visit.working():
+        with visit.working(), self._visits.uploads.room():
             piece = visit.hold(before[1])
             folder = piece.new_result()
             files = (before[0], after[0], reference[0] if reference else None)
-            tell(0.0)
-            compare_files(*files, names=(before[1], after[1]), report=folder / "report.html")
-            tell(1.0)  # raises if it was cancelled meanwhile
+            try:
+                tell(0.0)
+                compare_files(*files, names=(before[1], after[1]), report=folder / "report.html")
+                tell(1.0)  # raises if it was cancelled meanwhile
+            except BaseException:
+                visit.remove(piece.number)
+                raise
             piece.keep(folder)
+            visit.remove(visit.compared)
+            visit.compared = piece.number
         return f"{panels.address(visit, piece, piece.result)}report.html"

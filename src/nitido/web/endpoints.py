@@ -92,7 +92,7 @@ class Endpoints:
         """Do the work; it stops when the program that asked has gone."""
 
         def alone(tell: Tell) -> None:
-            with visit.working():
+            with visit.working(), self._visits.uploads.room():
                 work(tell)
 
         try:

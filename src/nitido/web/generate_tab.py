@@ -116,7 +116,7 @@ class GenerateTab:
         self, visit: Visit, prompt: str, seed: int, options: dict[str, Any]
     ) -> Callable[[Tell], Piece]:
         def work(tell: Tell) -> Piece:
-            with visit.working():
+            with visit.working(), self._visits.uploads.room():
                 generation = nitido.generate(
                     prompt,
                     seed=seed,
@@ -136,12 +136,13 @@ class GenerateTab:
         piece = visit.pieces.get(int(event.number))
         if piece is None:
             return
-        yield {self._tabs: gr.update(selected="restore")}
-        piece.listed, visit.chosen = True, piece.number
         try:
+            visit.choose(piece, limits=self._visits.limits)
+            yield {self._tabs: gr.update(selected="restore")}
             yield from self._restoring.examined(visit, piece)
         except NitidoError as error:
-            yield {self._restoring.news: panels.notice([str(error)])}
+            shown = {self._tabs: gr.update(selected="restore")}
+            yield {**shown, self._restoring.news: panels.notice([str(error)])}
 
 
 def _check(prompt: str, model: str, seconds: float, count: float) -> None:

@@ -5,6 +5,7 @@ All of it is middleware, so it holds for every path: page, uploads, downloads an
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -14,8 +15,10 @@ import re
 import socket
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
+from urllib.parse import parse_qs
 
 from nitido.errors import ConfigError
 from nitido.web.visits import Visits
@@ -25,7 +28,9 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-UPLOAD = "/gradio_api/upload"
+UPLOAD, JOIN, NEWS = (f"/gradio_api/{name}" for name in ("upload", "queue/join", "queue/data"))
+UNHEARD_MAX = 20  # calls of a visitor who does not listen to what comes of them
+PATIENCE_SECONDS = 30.0  # until the next bytes of what is sent must be there
 CALL_MAX_BYTES = 2**20  # of what is asked, files apart
 GUESSES_MAX, GUESS_SECONDS = 10, 60.0  # wrong passwords of one client, within
 CLIENTS_MAX = 10_000  # whose guesses are remembered
@@ -204,21 +209,44 @@ class Calls:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call that is refused; pass on what is left of the others."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] == UPLOAD:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
-        body = await _body(receive)
+        elif scope["path"] == NEWS:
+            with self._listening(scope):
+                await self._app(scope, receive, send)
+        elif scope["method"] == "POST" and scope["path"] == UPLOAD:
+            await self._app(scope, _patient(receive), send)
+        elif scope["method"] == "POST":
+            await self._call(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _body(_patient(receive))
         if body is None:
             await _refuse(send, 413, f"A call may have {CALL_MAX_BYTES} bytes; files are uploaded.")
             return
         try:
-            asked = json.dumps(self._checked(json.loads(body))).encode()
-        except ConfigError as error:
-            await _refuse(send, 400, str(error))
-            return
+            call = _read(body)
         except (ValueError, RecursionError):
             await _refuse(send, 400, "This is no call that the page or its client would make.")
             return
+        if "data" in call:  # the others end something
+            try:
+                visit = self._visits.of(call["session_hash"])
+            except ConfigError as error:
+                await _refuse(send, 503, str(error), [LATER])
+                return
+            try:
+                call = self._files(call, call["session_hash"])
+            except ConfigError as error:
+                await _refuse(send, 400, str(error))
+                return
+            visit.unheard += scope["path"] == JOIN and not visit.listening
+            if visit.unheard > UNHEARD_MAX:
+                await _refuse(send, 429, "Hear first what came of the calls before.")
+                return
+        asked = json.dumps(call).encode()
         headers = [(name, value) for name, value in scope["headers"] if name not in REWRITTEN]
         headers += zip(REWRITTEN, (b"application/json", str(len(asked)).encode()), strict=True)
         unread = [{"type": "http.request", "body": asked, "more_body": False}]
@@ -228,26 +256,19 @@ class Calls:
 
         await self._app({**scope, "headers": headers}, receive_asked, send)
 
-    def _checked(self, call: Any) -> dict[str, Any]:
-        """Return a call with nothing in it but what the page has to say.
-
-        Raises:
-            ConfigError: it names a file that is not its visitor's.
-            ValueError: it is no call.
-        """
-        if not isinstance(call, dict):
-            raise ValueError("no call")
-        session = call.get("session_hash")
-        if session is not None and not (isinstance(session, str) and SESSION.fullmatch(session)):
-            raise ValueError("no session")
-        asked = {name: call[name] for name in ASKED if name in call}
-        if "data" not in asked:  # it ends something
-            return asked
-        if session is None:
-            raise ValueError("no session")
-        self._visits.of(session)
-        checked: dict[str, Any] = self._files(asked, session)
-        return checked
+    @contextmanager
+    def _listening(self, scope: Scope) -> Iterator[None]:
+        """Remember that a visitor hears what comes of their calls, as long as they do."""
+        asked = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        visit = self._visits.find(*asked.get("session_hash", [""])[:1])
+        if visit is None:
+            yield
+            return
+        visit.listening, visit.unheard = visit.listening + 1, 0
+        try:
+            yield
+        finally:
+            visit.listening -= 1
 
     def _files(self, given: Any, session: str) -> Any:
         """Return what was given with its files as they were uploaded, and nothing else of them."""
@@ -262,8 +283,36 @@ class Calls:
         return {name: self._files(item, session) for name, item in given.items()}
 
 
+def _read(body: bytes) -> dict[str, Any]:
+    """Return a call with nothing in it but what the page has to say.
+
+    Raises:
+        ValueError: it is no call.
+    """
+    call = json.loads(body)
+    if not isinstance(call, dict):
+        raise ValueError("no call")
+    asked = {name: call[name] for name in ASKED if name in call}
+    session = asked.get("session_hash", "" if "data" in asked else "none")
+    if not (isinstance(session, str) and SESSION.fullmatch(session)):
+        raise ValueError("no session")
+    return asked
+
+
+def _patient(receive: Receive) -> Receive:
+    """Wait for a body, but not for ever."""
+
+    async def receive_in_time() -> MutableMapping[str, Any]:
+        try:
+            return await asyncio.wait_for(receive(), PATIENCE_SECONDS)
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+
+    return receive_in_time
+
+
 async def _body(receive: Receive) -> bytes | None:
-    """Return the body of a call; None if it is too long, or does not come to its end."""
+    """Return the body of a call; None if it is too long."""
     body, more = b"", True
     while more and len(body) <= CALL_MAX_BYTES:
         message = await receive()

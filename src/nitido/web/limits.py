@@ -17,6 +17,7 @@ class Limits:
         megabytes: of one uploaded file.
         minutes: length of one piece.
         pieces: held for one visitor.
+        visitors: at the same time; who has nothing here gives way to who comes.
         at_once: jobs that run at the same time, of all visitors.
         waiting: jobs that may wait for their turn.
         gigabytes: of all files of all visitors, with what is on its way.
@@ -26,6 +27,7 @@ class Limits:
     megabytes: float = 200.0
     minutes: float = 15.0
     pieces: int = 12
+    visitors: int = 100
     at_once: int = 2
     waiting: int = 20
     gigabytes: float = 50.0

@@ -59,19 +59,20 @@ class Uploads:
         self._uploads: dict[str, Upload] = {}
         self._coming = 0  # bytes that are still on their way
         folder.mkdir()
+        self._most = min(limits.gigabytes * 2**30, shutil.disk_usage(folder).free / 2)
 
     @contextmanager
-    def room(self, size: int) -> Iterator[None]:
-        """Keep room for an upload while it comes.
+    def room(self, size: int = 0) -> Iterator[None]:
+        """Keep room for an upload while it comes, or look whether there is any for a result.
 
         Args:
-            size: bytes.
+            size: bytes of the upload.
 
         Raises:
             ConfigError: all visitors together have as much as they may.
         """
         with self._lock:
-            if self._coming + size + _size(self._folder.parent) > self._limits.gigabytes * 2**30:
+            if self._coming + size + _size(self._folder.parent) > self._most:
                 raise ConfigError("The server is full; come again when others have left.")
             self._coming += size
         try:
@@ -124,6 +125,11 @@ class Uploads:
         with self._lock:
             upload = self._uploads.get(path)
         return upload.path if upload else None
+
+    def held(self, session: str) -> bool:
+        """Return whether a session has uploads."""
+        with self._lock:
+            return any(upload.session == session for upload in self._uploads.values())
 
     def end(self, session: str) -> None:
         """Delete the uploads of a session."""

@@ -45,6 +45,7 @@ def make_page(visits: Visits) -> Any:
             visits.end(request.session_hash)
 
         blocks.unload(leave)
+    blocks.state_session_capacity = limits.visitors
     # Gradio lets a page that has not launched read any file, and this one is mounted instead.
     blocks.has_launched = True
     return blocks.queue(max_size=limits.waiting, default_concurrency_limit=limits.at_once)

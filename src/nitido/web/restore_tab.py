@@ -170,7 +170,7 @@ class RestoreTab:
             words = f"Restoring {piece.name}"
             words += f" ({count} of {len(pieces)})" if len(pieces) > 1 else ""
             try:
-                for share in Task(_alone(visit, piece), cancelled=visit.cancelled).shares():
+                for share in Task(self._alone(visit, piece), cancelled=visit.cancelled).shares():
                     restored = "Writing the files and the report"
                     yield self.bar.at(words if share < 1 else restored, share)
             except CancelledError:
@@ -181,12 +181,11 @@ class RestoreTab:
         yield {**self.shown(visit), **self.bar.idle(said, refused=refused)}
         yield self.shown(visit)  # the names of the buttons, which are on again now
 
+    def _alone(self, visit: Visit, piece: Piece) -> Callable[[Tell], None]:
+        """Return the work of restoring a piece, which other work of the visitor waits for."""
 
-def _alone(visit: Visit, piece: Piece) -> Callable[[Tell], None]:
-    """Return the work of restoring a piece, which other work of the same visitor waits for."""
+        def work(tell: Tell) -> None:
+            with visit.working(), self._visits.uploads.room():
+                restore(piece, tell)
 
-    def work(tell: Tell) -> None:
-        with visit.working():
-            restore(piece, tell)
-
-    return work
+        return work

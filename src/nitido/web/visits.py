@@ -91,6 +91,9 @@ class Visit:
         cancelled: set to stop the work that runs for this visitor.
         gone: set when the visit ends; stops whatever still runs.
         seen: when they last did anything, by the monotonic clock, s.
+        compared: number of the piece that holds the report of the last comparison; 0 before that.
+        listening: to what comes of their calls, how often at the same time.
+        unheard: calls since they last listened.
         brief: whether it is a program, which has what it asked for when it is answered.
     """
 
@@ -101,6 +104,9 @@ class Visit:
     cancelled: threading.Event = field(default_factory=threading.Event)
     gone: threading.Event = field(default_factory=threading.Event)
     seen: float = 0.0
+    compared: int = 0
+    listening: int = 0
+    unheard: int = 0
     brief: bool = False
     _work: threading.Lock = field(default_factory=threading.Lock)
 
@@ -126,15 +132,23 @@ class Visit:
             ConfigError: there are too many already.
         """
         if len(self.listed) >= limits.pieces:
-            raise ConfigError(
-                f"There are {limits.pieces} pieces already, which is the most; remove one first."
-            )
+            raise ConfigError(_most(limits))
         piece = self.hold(name)
         piece.source = piece.folder / f"source{source.suffix}"
         shutil.move(source, piece.source)
         if listed:
-            piece.listed, self.chosen = True, piece.number
+            self.choose(piece, limits=limits)
         return piece
+
+    def choose(self, piece: Piece, *, limits: Limits) -> None:
+        """List a piece and show it.
+
+        Raises:
+            ConfigError: there are too many already.
+        """
+        if not piece.listed and len(self.listed) >= limits.pieces:
+            raise ConfigError(_most(limits))
+        piece.listed, self.chosen = True, piece.number
 
     def hold(self, name: str) -> Piece:
         """Return a piece that is not listed, and has no file yet."""
@@ -172,6 +186,10 @@ class Visit:
             self._work.release()
 
 
+def _most(limits: Limits) -> str:
+    return f"There are {limits.pieces} pieces already, which is the most; remove one first."
+
+
 class Visits:
     """All visitors, by the name that the page's session has."""
 
@@ -186,10 +204,18 @@ class Visits:
         self.uploads = Uploads(self.folder / "uploads", limits, clock=clock)
 
     def of(self, session: str, *, brief: bool = False) -> Visit:
-        """Return the visit of a session; it begins with the first call."""
+        """Return the visit of a session; it begins with the first call.
+
+        Raises:
+            ConfigError: there are too many visitors.
+        """
+        if session not in self._visits and len(self._visits) >= self.limits.visitors:
+            self._make_room()
         with self._lock:
             visit = self._visits.get(session)
             if visit is None:
+                if len(self._visits) >= self.limits.visitors:
+                    raise ConfigError("Too many are here; come again when others have left.")
                 token = secrets.token_urlsafe(32)
                 visit = Visit(token, self.folder / secrets.token_hex(16))
                 visit.folder.mkdir()
@@ -197,6 +223,21 @@ class Visits:
             visit.seen = self._clock()
             visit.brief |= brief
             return visit
+
+    def find(self, session: str) -> Visit | None:
+        """Return the visit of a session, if it has begun."""
+        return self._visits.get(session)
+
+    def _make_room(self) -> None:
+        """End the visit that has been idle for the longest of those that have nothing here."""
+        with self._lock:
+            idle = [name for name, visit in self._visits.items() if self._empty(name, visit)]
+            oldest = min(idle, key=lambda name: self._visits[name].seen, default=None)
+        if oldest is not None:
+            self.end(oldest)
+
+    def _empty(self, session: str, visit: Visit) -> bool:
+        return not (visit.pieces or visit.busy or self.uploads.held(session))
 
     def end(self, session: str) -> None:
         """Stop what runs for a session and delete its files."""
@@ -215,12 +256,15 @@ class Visits:
             idle = [
                 name
                 for name, visit in self._visits.items()
-                if now - visit.seen > (BRIEF_SECONDS if visit.brief else patience)
+                if now - visit.seen
+                > (BRIEF_SECONDS if visit.brief or self._empty(name, visit) else patience)
                 and not visit.busy
             ]
         for name in idle:
             self.end(name)
         self.uploads.sweep()
+        for stray in self.folder.glob("tmp*"):  # Gradio leaves an empty file for each that it reads
+            stray.unlink(missing_ok=True)
         with suppress(OSError):
             self.folder.touch()
 
