@@ -191,6 +191,8 @@ def test_another_site_may_link_here_and_do_nothing_more() -> None:
     for site in ("cross-site", "same-site"):  # another port of this computer is the same site
         assert answer(sec_fetch_site=site, **LINK)[0] == 200
         assert answer(sec_fetch_site=site, **SCRIPT)[0] == 403
+        assert answer("/pieces/x/1/y/report.html", sec_fetch_site=site, **LINK)[0] == 200
+        assert answer("/gradio_api/heartbeat/x", sec_fetch_site=site, **LINK)[0] == 403
         framed = {**LINK, "sec_fetch_dest": "iframe"}
         assert answer(sec_fetch_site=site, **framed)[0] == 403
         assert answer("/gradio_api/upload", method="POST", sec_fetch_site=site, **LINK)[0] == 403

@@ -84,6 +84,18 @@ def test_there_is_a_bound_to_the_files_of_a_client_and_of_a_visitor(uploads: Upl
     assert [path.exists() for path in taken] == [False, *(2 + AT_HAND) * [True]]
 
 
+def test_one_client_cannot_keep_all_the_room_for_what_never_comes(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path / "uploads", Limits(megabytes=1, pieces=1))
+    most = Limits(megabytes=1, pieces=1).upload_bytes
+    with uploads.room(most, client="a"), uploads.room(most, client="a"):
+        with pytest.raises(ConfigError, match="from your address"), uploads.room(1, client="a"):
+            pass
+        with uploads.room(most, client="b"):
+            pass
+    with uploads.room(most, client="a"):
+        pass
+
+
 def test_there_is_a_bound_to_all_files_with_those_on_their_way(uploads: Uploads) -> None:
     full = pytest.raises(ConfigError, match="full")
     with uploads.room(1000), full, uploads.room(100):  # of 1024 bytes

@@ -171,6 +171,14 @@ def test_what_is_too_long_is_refused_before_it_is_listened_to(clip: Path) -> Non
         Limits(minutes=0.04).check_length(clip, "my song")
 
 
+def test_what_unpacks_to_too_much_is_refused_though_it_is_short(tmp_path: Path) -> None:
+    path = tmp_path / "wide.wav"
+    sf.write(path, np.zeros((8000, 64)), 192_000)
+    Limits(minutes=0.05).check_length(path, "wide")
+    with pytest.raises(ConfigError, match="64 channels at 192000 Hz; this page takes as much as"):
+        Limits(minutes=0.001).check_length(path, "wide")
+
+
 def test_an_error_names_the_file_as_its_visitor_does(tmp_path: Path) -> None:
     path = tmp_path / "0123456789abcdef.wav"
     path.write_text("no sound")

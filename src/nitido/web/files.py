@@ -28,6 +28,7 @@ def add_routes(app: Any, visits: Visits) -> None:
     """Add the addresses of uploads, results, and the health check to a FastAPI application."""
     responses = load("starlette.responses")
     in_thread = load("starlette.concurrency").run_in_threadpool
+    gone = load("starlette.requests").ClientDisconnect
     limits, uploads = visits.limits, visits.uploads
     encoding = threading.Semaphore(visits.limits.at_once)
 
@@ -73,7 +74,7 @@ def add_routes(app: Any, visits: Visits) -> None:
         if int(length) > limits.upload_bytes:
             return responses.PlainTextResponse("This is more than a visitor may have here.", 413)
         try:
-            with uploads.room(int(length)):
+            with uploads.room(int(length), client=client):
                 async with request.form(max_files=limits.pieces, max_fields=FIELDS_MAX) as form:
                     files = [file for file in form.getlist("files") if hasattr(file, "file")]
                     if any(file.size > limits.megabytes * 2**20 for file in files):
@@ -83,6 +84,8 @@ def add_routes(app: Any, visits: Visits) -> None:
                         await in_thread(uploads.add, file.file, file.filename or "", client=client)
                         for file in files
                     ]
+        except gone:
+            return responses.PlainTextResponse("It has not come to its end.", 400)
         except ConfigError as error:
             return responses.PlainTextResponse(str(error), 503)
         return responses.JSONResponse([str(path) for path in paths])

@@ -358,9 +358,15 @@ def _from_elsewhere(scope: Scope, headers: dict[str, bytes]) -> bool:
     """
     said = {name: value.decode("latin-1") for name, value in headers.items()}
     reads = scope["method"] in ("GET", "HEAD")
-    link = reads and (said.get("sec-fetch-mode"), said.get("sec-fetch-dest")) == (
-        "navigate",
-        "document",
+    shown = scope["path"] == "/" or scope["path"].startswith("/pieces/")
+    link = (
+        reads
+        and shown
+        and (said.get("sec-fetch-mode"), said.get("sec-fetch-dest"))
+        == (
+            "navigate",
+            "document",
+        )
     )
     if said.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return not link

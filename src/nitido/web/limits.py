@@ -8,6 +8,9 @@ from pathlib import Path
 from nitido.audio import open_source
 from nitido.errors import ConfigError, NitidoError
 
+# What a second of a piece may hold: a small file unpacks to much, and a result lies there whole.
+VALUES_PER_SECOND = 2 * 192_000
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -39,7 +42,7 @@ class Limits:
         return int(self.pieces * self.megabytes * 2**20) + 2**20
 
     def check_length(self, path: Path, name: str) -> None:
-        """Open a file and check its length; no sound is read.
+        """Open a file and check its length, and how much it holds; no sound is read.
 
         Args:
             path: of the file.
@@ -47,7 +50,7 @@ class Limits:
 
         Raises:
             AudioReadError: it is no audio.
-            ConfigError: it is too long.
+            ConfigError: it is too long, or has too many channels for its length.
         """
         try:
             source = open_source(path)
@@ -59,4 +62,10 @@ class Limits:
             raise ConfigError(
                 f"{name} is {minutes:.1f} minutes long; this page takes {self.minutes:g} minutes "
                 "at most, the command line any length."
+            )
+        if source.samples * source.channels > 60 * self.minutes * VALUES_PER_SECOND:
+            raise ConfigError(
+                f"{name} is {minutes:.1f} minutes of {source.channels} channels at "
+                f"{source.sample_rate} Hz; this page takes as much as {self.minutes:g} minutes of "
+                "stereo at 192000 Hz, the command line any."
             )

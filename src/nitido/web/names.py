@@ -11,6 +11,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -57,29 +58,36 @@ class Uploads:
         self._clock = clock
         self._lock = threading.Lock()
         self._uploads: dict[str, Upload] = {}
-        self._coming = 0  # bytes that are still on their way
+        self._coming: Counter[str] = Counter()  # bytes that are still on their way, by client
         folder.mkdir()
         self._most = min(limits.gigabytes * 2**30, shutil.disk_usage(folder).free / 2)
 
     @contextmanager
-    def room(self, size: int = 0) -> Iterator[None]:
+    def room(self, size: int = 0, *, client: str = "") -> Iterator[None]:
         """Keep room for an upload while it comes, or look whether there is any for a result.
 
         Args:
             size: bytes of the upload.
+            client: address that sends it.
 
         Raises:
-            ConfigError: all visitors together have as much as they may.
+            ConfigError: all visitors together have as much as they may, or two whole requests are
+                on their way from that client.
         """
         with self._lock:
-            if self._coming + size + _size(self._folder.parent) > self._most:
+            if self._coming[client] + size > 2 * self._limits.upload_bytes:
+                raise ConfigError(
+                    "Too much comes from your address at once; wait until it is here."
+                )
+            if self._coming.total() + size + _size(self._folder.parent) > self._most:
                 raise ConfigError("The server is full; come again when others have left.")
-            self._coming += size
+            self._coming[client] += size
         try:
             yield
         finally:
             with self._lock:
-                self._coming -= size
+                self._coming[client] -= size
+                self._coming += Counter()  # forgets who sends nothing
 
     def add(self, content: BinaryIO, given: str, *, client: str = "") -> Path:
         """Write an upload to the disk; return where.
