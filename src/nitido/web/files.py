@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from typing import Any
 from urllib.parse import quote
 
@@ -30,9 +30,9 @@ def add_routes(app: Any, visits: Visits) -> None:
     in_thread = load("starlette.concurrency").run_in_threadpool
     gone = load("starlette.requests").ClientDisconnect
     limits, uploads = visits.limits, visits.uploads
-    encoding = threading.Semaphore(visits.limits.at_once)
+    encoding = asyncio.Semaphore(visits.limits.at_once)
 
-    def give(request: Any) -> Any:
+    async def give(request: Any) -> Any:
         """Answer with a file of a result; whoever does not know the token gets the same as none."""
         parts = request.path_params
         found = visits.file(parts["token"], parts["number"], parts["result"], parts["name"])
@@ -41,8 +41,8 @@ def add_routes(app: Any, visits: Visits) -> None:
             return responses.PlainTextResponse(gone, 404)
         piece, path = found
         if not path.is_file():
-            with encoding:
-                encode(path.parent, path.suffix[1:])
+            async with encoding:  # who waits keeps no thread from others
+                await in_thread(encode, path.parent, path.suffix[1:])
         end = SUFFIXES.get(path.name, path.suffix)
         stem = piece.stem if parts["result"] == SOURCE else f"{piece.stem}_restored"
         return responses.FileResponse(
@@ -54,7 +54,7 @@ def add_routes(app: Any, visits: Visits) -> None:
             },
         )
 
-    def give_told(request: Any) -> Any:
+    async def give_told(request: Any) -> Any:
         """Answer with a file whose path is known to its visitor alone."""
         path = visits.told(request.path_params["path"])
         if path is None or not path.is_file():
@@ -90,7 +90,7 @@ def add_routes(app: Any, visits: Visits) -> None:
             return responses.PlainTextResponse(str(error), 503)
         return responses.JSONResponse([str(path) for path in paths])
 
-    def health(request: Any) -> Any:
+    async def health(request: Any) -> Any:
         del request
         return responses.PlainTextResponse("ok")
 
