@@ -1,8 +1,10 @@
 """Every visitor has a place of their own, and it is gone when they are."""
 
 import io
+import secrets
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,27 @@ def test_there_is_a_bound_to_the_pieces_of_a_visitor(visits: Visits, tmp_path: P
     assert visit.add("c", tmp_path / "c", limits=visits.limits).number == 3
     with pytest.raises(ConfigError, match="2 pieces already"):
         visit.choose(visit.hold("generated"), limits=visits.limits)
+
+
+def test_pieces_that_come_at_the_same_time_are_all_counted(
+    visits: Visits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guess = secrets.token_hex
+    monkeypatch.setattr(secrets, "token_hex", lambda length: time.sleep(0.01) or guess(length))
+    visit = visits.of("one")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(visit.hold, "abcdefgh"))
+    assert len(list(visit.folder.iterdir())) == len(visit.pieces) == 8
+
+
+def test_what_work_writes_after_its_visitor_left_goes_too(visits: Visits) -> None:
+    visit, other = visits.of("one"), visits.of("other")
+    piece = visit.hold("a piece")
+    visits.end("one")
+    piece.new_result().joinpath("result.wav").touch()
+    (visits.folder / "tmp1").touch()
+    visits.sweep()
+    assert set(visits.folder.iterdir()) == {other.folder, visits.uploads.folder}
 
 
 def test_two_works_of_one_visitor_do_not_run_at_once(

@@ -166,6 +166,16 @@ def test_a_cancelled_restoration_leaves_the_result_before(piece: Piece) -> None:
     assert (piece.folder / first / "result.wav").is_file()
 
 
+def test_a_restoration_that_is_cancelled_at_its_end_leaves_nothing(piece: Piece) -> None:
+    def stop(share: float) -> None:
+        if list(piece.folder.rglob("report.html")):
+            raise CancelledError("enough")
+
+    with pytest.raises(CancelledError):
+        restore(piece, stop)
+    assert [path.name for path in piece.folder.iterdir()] == ["source.wav"]
+
+
 def test_what_is_too_long_is_refused_before_it_is_listened_to(clip: Path) -> None:
     with pytest.raises(ConfigError, match=r"my song is 0.1 minutes long; this page takes 0.04"):
         Limits(minutes=0.04).check_length(clip, "my song")

@@ -53,7 +53,7 @@ class Uploads:
         self, folder: Path, limits: Limits, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Begin without any; `folder` is made."""
-        self._folder = folder
+        self.folder = folder
         self._limits = limits
         self._clock = clock
         self._lock = threading.Lock()
@@ -79,7 +79,7 @@ class Uploads:
                 raise ConfigError(
                     "Too much comes from your address at once; wait until it is here."
                 )
-            if self._coming.total() + size + _size(self._folder.parent) > self._most:
+            if self._coming.total() + size + _size(self.folder.parent) > self._most:
                 raise ConfigError("The server is full; come again when others have left.")
             self._coming[client] += size
         try:
@@ -103,7 +103,7 @@ class Uploads:
         suffix = PurePath(plain).suffix.lower()
         name = secrets.token_hex(16) + (suffix if suffix in AUDIO_SUFFIXES else "")
         shown = "".join(c for c in plain if c.isprintable())[:SHOWN_LENGTH] or "piece"
-        upload = Upload(self._folder / name, shown, client, self._clock())
+        upload = Upload(self.folder / name, shown, client, self._clock())
         with upload.path.open("xb") as file:
             shutil.copyfileobj(content, file)
         with self._lock:

@@ -109,6 +109,7 @@ class Visit:
     unheard: int = 0
     brief: bool = False
     _work: threading.Lock = field(default_factory=threading.Lock)
+    _pieces: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def busy(self) -> bool:
@@ -118,7 +119,7 @@ class Visit:
     @property
     def listed(self) -> list[Piece]:
         """The pieces to restore."""
-        return [piece for piece in self.pieces.values() if piece.listed]
+        return [piece for piece in list(self.pieces.values()) if piece.listed]
 
     @property
     def piece(self) -> Piece | None:
@@ -131,14 +132,15 @@ class Visit:
         Raises:
             ConfigError: there are too many already.
         """
-        if len(self.listed) >= limits.pieces:
-            raise ConfigError(_most(limits))
-        piece = self.hold(name)
-        piece.source = piece.folder / f"source{source.suffix}"
-        shutil.move(source, piece.source)
-        if listed:
-            self.choose(piece, limits=limits)
-        return piece
+        with self._pieces:
+            if len(self.listed) >= limits.pieces:
+                raise ConfigError(_most(limits))
+            piece = self.hold(name)
+            piece.source = piece.folder / f"source{source.suffix}"
+            shutil.move(source, piece.source)
+            if listed:
+                self.choose(piece, limits=limits)
+            return piece
 
     def choose(self, piece: Piece, *, limits: Limits) -> None:
         """List a piece and show it.
@@ -146,21 +148,23 @@ class Visit:
         Raises:
             ConfigError: there are too many already.
         """
-        if not piece.listed and len(self.listed) >= limits.pieces:
-            raise ConfigError(_most(limits))
-        piece.listed, self.chosen = True, piece.number
+        with self._pieces:
+            if not piece.listed and len(self.listed) >= limits.pieces:
+                raise ConfigError(_most(limits))
+            piece.listed, self.chosen = True, piece.number
 
     def hold(self, name: str) -> Piece:
         """Return a piece that is not listed, and has no file yet."""
-        number = max(self.pieces, default=0) + 1
-        folder = self.folder / f"{number}-{secrets.token_hex(8)}"
-        folder.mkdir(parents=True)
-        self.pieces[number] = Piece(number, name, folder / "source", folder)
-        return self.pieces[number]
+        with self._pieces:
+            number = max(self.pieces, default=0) + 1
+            folder = self.folder / f"{number}-{secrets.token_hex(8)}"
+            folder.mkdir(parents=True)
+            self.pieces[number] = Piece(number, name, folder / "source", folder)
+            return self.pieces[number]
 
     def forget_unlisted(self) -> None:
         """Remove the pieces that are not on the page to be restored."""
-        for number in [piece.number for piece in self.pieces.values() if not piece.listed]:
+        for number in [piece.number for piece in list(self.pieces.values()) if not piece.listed]:
             self.remove(number)
 
     def remove(self, number: int) -> None:
@@ -263,8 +267,16 @@ class Visits:
         for name in idle:
             self.end(name)
         self.uploads.sweep()
-        for stray in self.folder.glob("tmp*"):  # Gradio leaves an empty file for each that it reads
-            stray.unlink(missing_ok=True)
+        # What a visitor's last work wrote after they had left; and Gradio leaves an empty file for
+        # each that it reads.
+        with self._lock:
+            known = {self.uploads.folder, *(visit.folder for visit in self._visits.values())}
+            strays = [place for place in self.folder.iterdir() if place not in known]
+        for stray in strays:
+            if stray.is_dir():
+                shutil.rmtree(stray, ignore_errors=True)
+            else:
+                stray.unlink(missing_ok=True)
         with suppress(OSError):
             self.folder.touch()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,15 +119,19 @@ def restore(piece: Piece, tell: Tell) -> None:
     )
     tell(1.0)
     folder = piece.new_result()
-    restoration.write(folder / "result.wav")
-    (folder / "result.wav.nitido.json").rename(folder / "plan.json")
-    tell(1.0)
-    formats = tuple(n for n in FORMATS if restoration.channels <= CONTAINERS[n].channels_max)
-    if "flac" in formats:
-        restoration.write(folder / "result.flac", sidecar=False)
-    tell(1.0)
-    restoration.report(folder / "report.html")
-    tell(1.0)  # raises if it was cancelled meanwhile
+    try:
+        restoration.write(folder / "result.wav")
+        (folder / "result.wav.nitido.json").rename(folder / "plan.json")
+        tell(1.0)
+        formats = tuple(n for n in FORMATS if restoration.channels <= CONTAINERS[n].channels_max)
+        if "flac" in formats:
+            restoration.write(folder / "result.flac", sidecar=False)
+        tell(1.0)
+        restoration.report(folder / "report.html")
+        tell(1.0)  # raises if it was cancelled meanwhile
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     piece.keep(folder, restoration.plan, formats)
 
 
