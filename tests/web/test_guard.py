@@ -302,6 +302,7 @@ def test_there_are_no_websockets() -> None:
         (b'{"event_id": "x"}', 200),
         (b'{"data": ["' + 2**20 * b"x" + b'"], "session_hash": "ann"}', 413),
         (b"[" * 100_000, 400),
+        (b'{"data": ' + 600 * b"[" + 600 * b"]" + b', "session_hash": "ann"}', 400),
         (b"", 400),
         (b"{", 400),
         (b"[]", 400),

@@ -53,6 +53,16 @@ def test_the_visitor_sees_the_name_that_they_gave(uploads: Uploads) -> None:
     assert uploads.take(sent(uploads, ""), "ann").name == "piece"
 
 
+def test_a_file_that_does_not_come_to_its_end_is_not_kept(uploads: Uploads) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        uploads.add(Broken(), "song.wav")
+    assert list(uploads.folder.iterdir()) == []
+
+
 def test_who_uses_a_file_first_is_who_sent_it_and_nobody_else_may(
     uploads: Uploads, tmp_path: Path
 ) -> None:

@@ -68,6 +68,9 @@ def add_routes(app: Any, visits: Visits) -> None:
     async def upload(request: Any) -> Any:
         """Take files, under names of our own; answer with where they lie."""
         client = client_of(request.scope)
+        kind = request.headers.get("content-type", "").lower()
+        if not kind.startswith("multipart/form-data"):  # another form would be held in memory
+            return responses.PlainTextResponse("An upload is multipart/form-data.", 415)
         length = request.headers.get("content-length", "")
         if not length.isdecimal():
             return responses.PlainTextResponse("An upload says how long it is.", 411)

@@ -46,6 +46,7 @@ _READ = re.compile(
 _WRITE = re.compile(r"/gradio_api/(upload|queue/join|run/predict|cancel|reset)")
 REWRITTEN = (b"content-type", b"content-length")  # headers of a call, in this order
 SERVED = {"GET": _READ, "HEAD": _READ, "POST": _WRITE}
+NO_CALL = "This is no call that the page or its client would make."
 NO_NAME = (
     "is no name of this server; use its address, or start it with --name and what it is called."
 )
@@ -110,7 +111,7 @@ class Guard:
         self._open: Counter[str] = Counter()
         self._loopback = _is_loopback(host)
         own = (host, socket.gethostname(), *names) if not self._loopback else names
-        self._names = {name.lower() for name in own}
+        self._names = {_name(name) for name in own}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that is refused; pass the others on."""
@@ -229,7 +230,7 @@ class Calls:
         try:
             call = _read(body)
         except (ValueError, RecursionError):
-            await _refuse(send, 400, "This is no call that the page or its client would make.")
+            await _refuse(send, 400, NO_CALL)
             return
         if "data" in call:  # the others end something
             try:
@@ -241,6 +242,9 @@ class Calls:
                 call = self._files(call, call["session_hash"])
             except ConfigError as error:
                 await _refuse(send, 400, str(error))
+                return
+            except RecursionError:
+                await _refuse(send, 400, NO_CALL)
                 return
             visit.unheard += scope["path"] == JOIN and not visit.listening
             if visit.unheard > UNHEARD_MAX:

@@ -104,8 +104,12 @@ class Uploads:
         name = secrets.token_hex(16) + (suffix if suffix in AUDIO_SUFFIXES else "")
         shown = "".join(c for c in plain if c.isprintable())[:SHOWN_LENGTH] or "piece"
         upload = Upload(self.folder / name, shown, client, self._clock())
-        with upload.path.open("xb") as file:
-            shutil.copyfileobj(content, file)
+        try:
+            with upload.path.open("xb") as file:
+                shutil.copyfileobj(content, file)
+        except BaseException:  # the disk is full
+            upload.path.unlink(missing_ok=True)
+            raise
         with self._lock:
             self._uploads[str(upload.path)] = upload
             unused = [u for u in self._uploads.values() if u.client == client and not u.session]
