@@ -4,10 +4,12 @@ import asyncio
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from nitido.errors import ConfigError
 from nitido.web.guard import (
     GUESS_SECONDS,
     GUESSES_MAX,
@@ -330,6 +332,30 @@ def test_who_does_not_listen_cannot_call_for_ever(visits: Visits) -> None:
         called(visits, b"", method="GET", path=NEWS, query_string=b"session_hash=ann")
     visits.of("ann").listening = 1
     assert {called(visits, body)[0] for _ in range(2 * UNHEARD_MAX)} == {200}
+
+
+def test_a_page_is_open_as_long_as_it_asks(visits: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nitido.web.visits.BRIEF_SECONDS", -1.0)
+    small = Visits(replace(visits.limits, visitors=2))
+    refused = []
+
+    async def app(scope, receive, send):
+        try:
+            small.of("somebody else")
+        except ConfigError as error:
+            refused.append(str(error))
+
+    for session in ("ann", "bob"):
+        small.of(session).hold("a piece")
+    asked = {"type": "http", "method": "GET", "headers": []}
+    calls = Calls(app, visits=small)
+    with small.here("bob"):
+        asyncio.run(calls({**asked, "path": "/gradio_api/heartbeat/ann"}, None, None))
+        assert refused == ["Too many are here; come again when others have left."]
+        asyncio.run(calls({**asked, "path": "/gradio_api/info"}, None, None))
+    assert len(refused) == 1
+    assert small.find("ann") is None
+    small.close()
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(

@@ -136,11 +136,18 @@ def test_who_has_nothing_here_gives_way_and_is_forgotten_soon(
     another = place.of("another")
     path = place.uploads.add(io.BytesIO(b"sound"), "a.wav")
     place.uploads.take(path, "another")
+    for name in ("uploaded", "pieced"):
+        place.of(name)
     with pytest.raises(ConfigError, match="Too many are here"):
         place.of("one more")
     place.end("another")
+    clock.now = 81.0
     assert not path.exists()
-    place.of("one more")
+    place.of("one more").hold("a piece")
+    clock.now = 145.0  # the page of one is still open, and the others' are not
+    with place.here("pieced"):
+        place.of("the last")
+    assert [visit.folder.exists() for visit in (uploaded, pieced)] == [False, True]
     place.close()
 
 

@@ -29,6 +29,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 UPLOAD, JOIN, NEWS = (f"/gradio_api/{name}" for name in ("upload", "queue/join", "queue/data"))
+HEARTBEAT = "/gradio_api/heartbeat/"  # is asked for as long as a page is open
 UNHEARD_MAX = 20  # calls of a visitor who does not listen to what comes of them
 PATIENCE_SECONDS = 30.0  # until the next bytes of what is sent must be there
 CALL_MAX_BYTES = 2**20  # of what is asked, files apart
@@ -214,6 +215,9 @@ class Calls:
             await self._app(scope, receive, send)
         elif scope["path"] == NEWS:
             with self._listening(scope):
+                await self._app(scope, receive, send)
+        elif scope["path"].startswith(HEARTBEAT):
+            with self._visits.here(scope["path"].removeprefix(HEARTBEAT)):
                 await self._app(scope, receive, send)
         elif scope["method"] == "POST" and scope["path"] == UPLOAD:
             await self._app(scope, _patient(receive), send)

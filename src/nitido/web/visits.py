@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -202,6 +203,7 @@ class Visits:
         self._clock = clock
         self._lock = threading.Lock()
         self._visits: dict[str, Visit] = {}
+        self._here: Counter[str] = Counter()
         remove_left_behind(Path(tempfile.gettempdir()))
         self._folder = tempfile.TemporaryDirectory(prefix=FOLDER)
         self.folder = Path(self._folder.name)
@@ -232,13 +234,30 @@ class Visits:
         """Return the visit of a session, if it has begun."""
         return self._visits.get(session)
 
-    def _make_room(self) -> None:
-        """End the visit that has been idle for the longest of those that have nothing here."""
+    @contextmanager
+    def here(self, session: str) -> Iterator[None]:
+        """Remember that a session's page is open, as long as it is."""
         with self._lock:
-            idle = [name for name, visit in self._visits.items() if self._empty(name, visit)]
-            oldest = min(idle, key=lambda name: self._visits[name].seen, default=None)
-        if oldest is not None:
-            self.end(oldest)
+            self._here[session] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._here[session] -= 1
+                self._here += Counter()  # forgets who is not
+
+    def _make_room(self) -> None:
+        """End a visit that has nothing here, or else one whose page is not open any more."""
+        then = self._clock() - BRIEF_SECONDS
+        with self._lock:
+            idle = [
+                (not empty, visit.seen, name)
+                for name, visit in self._visits.items()
+                if (empty := self._empty(name, visit))
+                or (visit.seen < then and not visit.busy and not self._here[name])
+            ]
+        if idle:
+            self.end(min(idle)[2])
 
     def _empty(self, session: str, visit: Visit) -> bool:
         return not (visit.pieces or visit.busy or self.uploads.held(session))
