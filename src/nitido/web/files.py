@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from nitido.errors import ConfigError
 from nitido.optional import load
-from nitido.web.guard import HEALTH, UPLOAD, client_of
+from nitido.web.calls import UPLOAD
+from nitido.web.guard import HEALTH, client_of
 from nitido.web.visits import SOURCE, Visits
 from nitido.web.work import encode
 
