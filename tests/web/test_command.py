@@ -59,6 +59,11 @@ def test_half_a_password_is_wrong_usage(served: list[dict[str, Any]], auth: str)
     assert served == []
 
 
+def test_its_names_are_handed_on(served: list[dict[str, Any]]) -> None:
+    run("--name", "music.test", "--name", "nas")
+    assert served[0]["names"] == ("music.test", "nas")
+
+
 def test_limits_are_handed_on(served: list[dict[str, Any]]) -> None:
     run("--max-megabytes", "5", "--max-minutes", "1", "--at-once", "3")
     limits = served[0]["limits"]

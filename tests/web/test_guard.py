@@ -6,27 +6,55 @@ from typing import Any
 
 import pytest
 
-from nitido.web.guard import Guard
+from nitido.web.guard import GUESS_SECONDS, GUESSES_MAX, Guard
 
 AUTH = ("ann", "s:ecret")
 
 
-def answer(
-    path: str = "/", *, auth: tuple[str, str] | None = AUTH, **headers: str
+HOME = "127.0.0.1:7860"
+SCRIPT = {"sec_fetch_mode": "cors", "sec_fetch_dest": "empty"}
+LINK = {"sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+
+
+class Application:
+    """What is guarded; it answers when it may go."""
+
+    def __init__(self, go: asyncio.Event | None = None) -> None:
+        self.go = go
+
+    async def __call__(self, scope, receive, send):
+        if self.go is not None:
+            await self.go.wait()
+        allowed = (b"Access-Control-Allow-Origin", b"*")
+        await send({"type": "http.response.start", "status": 200, "headers": [allowed]})
+        await send({"type": "http.response.body", "body": b"inside"})
+
+
+async def asked(
+    guard: Guard, path: str = "/", *, method: str = "GET", client: str = "", **headers: str
 ) -> tuple[int, dict[bytes, bytes]]:
     sent: list[Any] = []
-
-    async def app(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"inside"})
 
     async def send(message):
         sent.append(message)
 
+    headers = {"host": HOME, **headers}
     pairs = [(k.replace("_", "-").encode(), v.encode("utf-8")) for k, v in headers.items()]
-    scope = {"type": "http", "path": path, "headers": pairs}
-    asyncio.run(Guard(app, auth=auth)(scope, None, send))
+    scope = {"type": "http", "method": method, "path": path, "headers": pairs, "scheme": "http"}
+    await guard({**scope, "client": (client, 1)}, None, send)
     return sent[0]["status"], dict(sent[0]["headers"])
+
+
+def answer(
+    path: str = "/",
+    *,
+    auth: tuple[str, str] | None = None,
+    bind: str = "127.0.0.1",
+    names: tuple[str, ...] = (),
+    **given: str,
+) -> tuple[int, dict[bytes, bytes]]:
+    guard = Guard(Application(), auth=auth, host=bind, names=names)
+    return asyncio.run(asked(guard, path, **given))
 
 
 def basic(user: str, password: str) -> str:
@@ -34,7 +62,7 @@ def basic(user: str, password: str) -> str:
 
 
 def test_who_knows_the_password_comes_in() -> None:
-    assert answer(authorization=basic(*AUTH))[0] == 200
+    assert answer(auth=AUTH, authorization=basic(*AUTH))[0] == 200
     assert answer(authorization=basic("é", "ü"), auth=("é", "ü"))[0] == 200
 
 
@@ -54,7 +82,7 @@ def test_who_knows_the_password_comes_in() -> None:
 )
 @pytest.mark.parametrize("path", ["/", "/gradio_api/upload", "/pieces/x/1/y/result.wav"])
 def test_everybody_else_is_asked_for_it_on_every_path(given: str, path: str) -> None:
-    status, headers = answer(path, authorization=given)
+    status, headers = answer(path, auth=AUTH, authorization=given)
     assert status == 401
     assert headers[b"www-authenticate"].startswith(b"Basic")
 
@@ -67,27 +95,165 @@ def test_the_password_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPat
         return given == right
 
     monkeypatch.setattr("nitido.web.guard.hmac.compare_digest", compare)
-    answer(authorization=basic("bob", "wrong"))
+    answer(auth=AUTH, authorization=basic("bob", "wrong"))
     assert compared == [b"ann", b"s:ecret"]  # both, although the first was wrong already
 
 
+def test_who_guesses_has_to_wait_and_others_do_not() -> None:
+    now = 0.0
+    inside = Application()
+    guard = Guard(inside, auth=AUTH, clock=lambda: now)
+
+    def tries(client: str, **given: str) -> int:
+        return asyncio.run(asked(guard, client=client, **given))[0]
+
+    right, wrong = basic(*AUTH), basic("ann", "guess")
+    assert {tries("10.0.0.1") for _ in range(2 * GUESSES_MAX)} == {401}  # a browser asks first
+    assert [tries("10.0.0.1", authorization=wrong) for _ in range(GUESSES_MAX)][-1] == 401
+    assert tries("10.0.0.1", authorization=wrong) == 429
+    assert tries("10.0.0.1", authorization=right) == 429  # or it would be a guess like any other
+    assert tries("10.0.0.2", authorization=right) == 200
+    now = GUESS_SECONDS + 1
+    assert tries("10.0.0.1", authorization=right) == 200
+    for number in range(GUESSES_MAX):  # one household has more addresses than can be counted
+        tries(f"2001:db8::{number:x}", authorization=wrong)
+    assert tries("2001:db8::ffff", authorization=right) == 429
+    assert tries("2001:db8:0:1::1", authorization=right) == 200
+
+
+def test_there_is_a_bound_to_what_is_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nitido.web.guard.OPEN_PER_CLIENT", 2)
+    monkeypatch.setattr("nitido.web.guard.OPEN_MAX", 3)
+
+    async def ask() -> list[int]:
+        inside = Application(asyncio.Event())
+        guard = Guard(inside)
+        clients = ("a", "a", "a", "b", "c")
+        asking = [asyncio.create_task(asked(guard, client=client)) for client in clients]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        inside.go.set()
+        statuses = [(await one)[0] for one in asking]
+        return [*statuses, (await asked(guard, client="a"))[0]]
+
+    assert asyncio.run(ask()) == [200, 200, 503, 200, 503, 200]
+
+
 def test_the_health_check_is_open_and_nothing_else() -> None:
-    assert answer("/health")[0] == 200
-    assert answer("/healthy")[0] == 401
+    assert answer("/health", auth=AUTH)[0] == 200
+    assert answer("/healthy", auth=AUTH)[0] == 401
 
 
 def test_another_site_may_link_here_and_do_nothing_more() -> None:
-    assert answer(auth=None, sec_fetch_site="cross-site", sec_fetch_mode="navigate")[0] == 200
-    assert answer(auth=None, sec_fetch_site="cross-site", sec_fetch_mode="cors")[0] == 403
-    assert answer(auth=None, sec_fetch_site="same-origin", sec_fetch_mode="cors")[0] == 200
-    assert answer(auth=None, origin="http://evil.test", host="10.0.0.2:7860")[0] == 403
-    assert answer(auth=None, origin="http://10.0.0.2:7860", host="10.0.0.2:7860")[0] == 200
-    proxied = {"host": "127.0.0.1:7860", "x_forwarded_host": "music.test"}
-    assert answer(auth=None, origin="https://music.test", **proxied)[0] == 200
+    for site in ("cross-site", "same-site"):  # another port of this computer is the same site
+        assert answer(sec_fetch_site=site, **LINK)[0] == 200
+        assert answer(sec_fetch_site=site, **SCRIPT)[0] == 403
+        assert answer("/pieces/x/1/y/report.html", sec_fetch_site=site, **LINK)[0] == 200
+        assert answer("/gradio_api/heartbeat/x", sec_fetch_site=site, **LINK)[0] == 403
+        framed = {**LINK, "sec_fetch_dest": "iframe"}
+        assert answer(sec_fetch_site=site, **framed)[0] == 403
+        assert answer("/gradio_api/upload", method="POST", sec_fetch_site=site, **LINK)[0] == 403
+    assert answer(sec_fetch_site="none", **LINK)[0] == 200  # typed by hand
+    assert answer(sec_fetch_site="same-origin", **SCRIPT)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null",
+        "file://",
+        "",
+        "http://evil.test",
+        "http://127.0.0.1",
+        "http://127.0.0.1:3000",
+        "http://localhost:7860",
+        "https://127.0.0.1:7860",
+        "http://127.0.0.1:7860.evil.test",
+    ],
+)
+def test_only_its_own_origin_may_call_it(origin: str) -> None:
+    assert answer("/gradio_api/upload", method="POST", origin=origin)[0] == 403
+    status, headers = answer("/gradio_api/upload", method="POST", origin=f"http://{HOME}")
+    assert status == 200
+    assert not [name for name in headers if name.lower().startswith(b"access-control")]
+
+
+def test_behind_a_proxy_its_origin_is_what_the_proxy_says() -> None:
+    said = {"x_forwarded_host": "music.test", "x_forwarded_proto": "https"}
+    assert answer(origin="https://music.test", **said)[0] == 200
+    assert answer(origin="https://music.test:443", **said)[0] == 200
+    assert answer(origin="http://music.test", **said)[0] == 403
+    assert answer(origin="https://evil.test", **said)[0] == 403
+
+
+def test_on_this_computer_it_has_no_name_of_anybody_else_s() -> None:
+    for host in ("localhost:7860", "127.0.0.1", "127.8.8.8:1", "[::1]:7860", "LOCALHOST"):
+        assert answer(host=host)[0] == 200
+    for host in (
+        "evil.test",
+        "evil.test:7860",
+        "127.0.0.1.evil.test",
+        "192.168.1.5",
+        "",
+        "a@[::1]",
+    ):
+        assert answer(host=host)[0] == 403
+        assert answer(host=host, x_forwarded_host=HOME)[0] == 403
+    assert answer(host="music.test", names=("Music.test",))[0] == 200
+
+
+def test_open_to_others_it_is_called_by_what_nobody_can_own_unless_it_asks_for_a_password() -> None:
+    for host in ("10.0.0.2:7860", "[fe80::1]:7860", "nas:7860", "nas.local", "localhost"):
+        assert answer(host=host, bind="0.0.0.0")[0] == 200
+    assert answer(host="evil.test", bind="0.0.0.0")[0] == 403
+    assert answer(host="evil.test", bind="0.0.0.0", names=("music.test",))[0] == 403
+    known = {"auth": AUTH, "authorization": basic(*AUTH)}
+    assert answer(host="music.test", bind="0.0.0.0", **known)[0] == 200
+    assert answer(host="music.test", bind="music.test")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/gradio_api/deep_link"),
+        ("GET", "/gradio_api/dev/reload"),
+        ("POST", "/gradio_api/component_server"),
+        ("POST", "/gradio_api/stream/1"),
+        ("GET", "/gradio_api/stream/a/b/1/playlist.m3u8"),
+        ("GET", "/gradio_api/proxy=https://example.org/"),
+        ("POST", "/gradio_api/vibe-edit/"),
+        ("POST", "/gradio_api/process_recording"),
+        ("POST", "/gradio_api/call/restore"),
+        ("POST", "/gradio_api/run/restore"),
+        ("POST", "/gradio_api/api/restore"),
+        ("GET", "/gradio_api/heartbeat/a/b"),
+        ("GET", "/monitoring"),
+        ("GET", "/gradio_api/mcp/sse"),
+        ("GET", "/login"),
+        ("POST", "/login"),
+        ("POST", "//gradio_api/upload"),
+        ("GET", "/gradio_api/upload"),
+        ("PUT", "/gradio_api/upload"),
+        ("OPTIONS", "/"),
+        ("POST", "/"),
+    ],
+)
+def test_what_the_page_does_not_need_is_not_served(method: str, path: str) -> None:
+    assert answer(path, method=method)[0] in (404, 405)
+
+
+def test_there_are_no_websockets() -> None:
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(Guard(None, auth=None)({"type": "websocket", "path": "/"}, None, send))
+    assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
 def test_a_browser_is_told_to_ask_no_other_host() -> None:
-    policy = answer(auth=None)[1][b"content-security-policy"].decode()
+    policy = answer()[1][b"content-security-policy"].decode()
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     allowed = {source for sources in rules.values() for source in sources.split()}
     assert rules["default-src"] == "'self'"

@@ -1,13 +1,16 @@
-"""What a visitor calls a file is shown to them, and never becomes the name of a file."""
+"""What a visitor calls a file is shown to them; on the disk it has a name of ours and one owner."""
 
-import asyncio
+import io
 import re
+from pathlib import Path
 
 import pytest
+from tests.web.test_visits import Clock
 
-from nitido.web.names import Names, Rename
+from nitido.errors import ConfigError
+from nitido.web.limits import Limits
+from nitido.web.names import AT_HAND, UNUSED_SECONDS, Uploads
 
-BOUNDARY = b"----b0undary"
 AWFUL = [
     "../../etc/passwd",
     "..\\..\\windows\\system32\\song.wav",
@@ -21,78 +24,93 @@ AWFUL = [
 ]
 
 
-def body(*files: tuple[str, bytes]) -> bytes:
-    parts = b""
-    for name, content in files:
-        head = f'Content-Disposition: form-data; name="files"; filename="{name}"'
-        parts += b"--" + BOUNDARY + b"\r\n" + head.encode()
-        parts += b"\r\nContent-Type: audio/wav\r\n\r\n" + content + b"\r\n"
-    return parts + b"--" + BOUNDARY + b"--\r\n"
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-def passed(sent: bytes, *, size: int, names: Names, path: str = "/gradio_api/upload") -> bytes:
-    """What the application gets of a body that comes in pieces of that size."""
-    got: list[bytes] = []
-
-    async def app(scope, receive, send):
-        more = True
-        while more:
-            message = await receive()
-            got.append(message["body"])
-            more = message["more_body"]
-
-    pieces = [sent[i : i + size] for i in range(0, len(sent), size)]
-
-    async def receive():
-        piece = pieces.pop(0)
-        return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
-
-    kind = b"multipart/form-data; boundary=" + BOUNDARY
-    headers = [(b"content-type", kind), (b"content-length", str(len(sent)).encode())]
-    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
-    asyncio.run(Rename(app, names=names)(scope, receive, None))
-    return b"".join(got)
+@pytest.fixture
+def uploads(tmp_path: Path, clock: Clock) -> Uploads:
+    return Uploads(tmp_path / "uploads", Limits(pieces=2, gigabytes=2**-20), clock=clock)
 
 
-def disk_names(got: bytes) -> list[str]:
-    return [name.decode() for name in re.findall(rb'filename="(.*?)"\r\n', got)]
+def sent(uploads: Uploads, name: str = "song.wav", *, client: str = "") -> Path:
+    return uploads.add(io.BytesIO(b"sound"), name, client=client)
 
 
 @pytest.mark.parametrize("given", AWFUL)
-def test_no_name_reaches_the_disk_as_it_was_given(given: str) -> None:
-    names = Names()
-    (name,) = disk_names(passed(body((given, b"sound")), size=10_000, names=names))
-    assert re.fullmatch(r"[0-9a-f]{32}(\.[a-z0-9]+)?", name)
-    assert not name.endswith((".php", ".exe"))
+def test_no_name_reaches_the_disk_as_it_was_given(uploads: Uploads, given: str) -> None:
+    path = sent(uploads, given)
+    assert path.read_bytes() == b"sound"
+    assert re.fullmatch(r"[0-9a-f]{32}(\.[a-z0-9]+)?", path.name)
+    assert path.suffix not in (".php", ".exe")
 
 
-def test_the_visitor_sees_the_name_that_they_gave() -> None:
-    names = Names()
-    (name,) = disk_names(passed(body(("C:\\Music\\été ♪.mp3", b"x")), size=99, names=names))
-    assert name.endswith(".mp3")
-    assert names.given(name) == "été ♪.mp3"
-    assert names.given("unknown") == "piece"
+def test_the_visitor_sees_the_name_that_they_gave(uploads: Uploads) -> None:
+    upload = uploads.take(sent(uploads, "C:\\Music\\été ♪.mp3"), "ann")
+    assert upload.name == "été ♪.mp3"
+    assert upload.path.suffix == ".mp3"
+    assert uploads.take(sent(uploads, ""), "ann").name == "piece"
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 100_000])
-def test_the_sound_passes_untouched_in_pieces_of_any_size(size: int) -> None:
-    # Sound that looks like a boundary, like headers, and like a file name.
-    tricky = b"\r\n--" + BOUNDARY[:-1] + b'\r\n\r\nfilename="a.wav"\r\n--' + bytes(range(256))
-    sent = body(("one.wav", tricky), ("two.flac", b""))
-    got = passed(sent, size=size, names=Names())
-    assert got.count(tricky) == 1
-    one, two = disk_names(got.replace(tricky, b""))
-    plain = got.replace(one.encode(), b"one.wav").replace(two.encode(), b"two.flac")
-    assert plain == sent
+def test_a_file_that_does_not_come_to_its_end_is_not_kept(uploads: Uploads) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        uploads.add(Broken(), "song.wav")
+    assert list(uploads.folder.iterdir()) == []
 
 
-def test_what_is_no_upload_is_left_alone() -> None:
-    sent = body(("one.wav", b"x"))
-    assert passed(sent, size=50, names=Names(), path="/gradio_api/run") == sent
+def test_who_uses_a_file_first_is_who_sent_it_and_nobody_else_may(
+    uploads: Uploads, tmp_path: Path
+) -> None:
+    path = sent(uploads)
+    assert uploads.take(path, "ann").path == uploads.take(path, "ann").path == path
+    other = tmp_path / "uploads" / "other.wav"
+    other.touch()
+    for wrong, session in ((path, "bob"), (other, "ann"), (f"{path}/../{path.name}", "ann")):
+        with pytest.raises(ConfigError, match="no such upload of yours"):
+            uploads.take(wrong, session)
 
 
-def test_names_are_forgotten_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nitido.web.names.REMEMBERED", 2)
-    names = Names()
-    first, *_ = [names.replace(f"{i}.wav") for i in range(3)]
-    assert names.given(first) == "piece"
+def test_a_file_that_is_not_used_goes_and_the_others_go_with_their_visitor(
+    uploads: Uploads, clock: Clock
+) -> None:
+    unused, ann, bob = (sent(uploads) for _ in range(3))
+    uploads.take(ann, "ann"), uploads.take(bob, "bob")
+    clock.now = UNUSED_SECONDS + 1
+    uploads.sweep()
+    assert [path.exists() for path in (unused, ann, bob)] == [False, True, True]
+    uploads.end("ann")
+    assert [path.exists() for path in (ann, bob)] == [False, True]
+
+
+def test_there_is_a_bound_to_the_files_of_a_client_and_of_a_visitor(uploads: Uploads) -> None:
+    other, *paths = (sent(uploads, client=client) for client in ("other", *"aaaaaa"))
+    assert [path.exists() for path in (other, *paths)] == [True, False, False, *4 * [True]]
+    taken = [uploads.take(sent(uploads), "ann").path for _ in range(2 + AT_HAND + 1)]
+    assert [path.exists() for path in taken] == [False, *(2 + AT_HAND) * [True]]
+
+
+def test_one_client_cannot_keep_all_the_room_for_what_never_comes(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path / "uploads", Limits(megabytes=1, pieces=1))
+    most = Limits(megabytes=1, pieces=1).upload_bytes
+    with uploads.room(most, client="a"), uploads.room(most, client="a"):
+        with pytest.raises(ConfigError, match="from your address"), uploads.room(1, client="a"):
+            pass
+        with uploads.room(most, client="b"):
+            pass
+    with uploads.room(most, client="a"):
+        pass
+
+
+def test_there_is_a_bound_to_all_files_with_those_on_their_way(uploads: Uploads) -> None:
+    full = pytest.raises(ConfigError, match="full")
+    with uploads.room(1000), full, uploads.room(100):  # of 1024 bytes
+        pass
+    with uploads.room(1000):
+        sent(uploads)
+    with pytest.raises(ConfigError, match="full"), uploads.room(1020):
+        pass

@@ -240,7 +240,9 @@ def test_words_become_candidates_and_one_goes_on_to_be_restored(visitor: Visitor
     assert page.is_enabled("#generate")
 
 
-def test_two_files_are_compared(visitor: Visitor, clip: Path, tmp_path: Path) -> None:
+def test_two_files_are_compared(
+    visitor: Visitor, server: Server, clip: Path, tmp_path: Path
+) -> None:
     page = visitor.page
     page.click("role=tab[name=Compare]")
     page.click("#compare")
@@ -253,6 +255,11 @@ def test_two_files_are_compared(visitor: Visitor, clip: Path, tmp_path: Path) ->
         page.wait_for_selector(f"#file-{name} .file-preview")
     page.click("#compare")
     said = visitor.report("#compare-result").inner_text("body")
+    reports = len(list(server.folder.rglob("report.html")))
+    first = page.get_attribute("#compare-result iframe", "src")
+    page.click("#compare")
+    page.wait_for_selector(f"#compare-result iframe:not([src='{first}'])")
+    assert len(list(server.folder.rglob("report.html"))) == reports  # the one before is gone
     assert "It plays at" in said
     assert "Harmony and onsets are kept." in said
 

@@ -9,7 +9,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import soundfile as sf
@@ -33,6 +37,10 @@ def restore(preset):
 with ThreadPoolExecutor() as pool:
     print(json.dumps(list(pool.map(restore, ["musicgen", "gentle", "seed"]))))
 """
+
+MULTIPART = "multipart/form-data; boundary=b"
+HEAD = 'Content-Disposition: form-data; name="files"; filename="nmistakable.php"'
+FILE = {"_type": "gradio.FileData"}
 
 
 def program(code: str, *arguments: str, cwd: Path) -> str:
@@ -116,7 +124,135 @@ def test_a_visitor_s_files_are_gone_when_they_have_left(
     for _ in range(200):  # its connection is looked at every five seconds
         # os.walk, for a folder may vanish while it is looked through.
         names = [name for _, _, files in os.walk(server.folder) for name in files]
-        if not (left := [name for name in names if name.startswith("source")]):
+        kinds = ("source", "result", "report")
+        if not (left := [name for name in names if name.startswith(kinds)]):
             break
         time.sleep(0.1)
     assert left == []
+
+
+class Stranger:
+    """Somebody who writes requests by hand."""
+
+    def __init__(self, server: Server, session: str) -> None:
+        self._address = urlsplit(server.url).netloc
+        self._session = session
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+        with closing(HTTPConnection(self._address, timeout=60)) as connection:
+            given = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, given)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    def upload(self, content: bytes, *, kind: str = MULTIPART, head: str = HEAD) -> tuple[int, Any]:
+        """Upload a file, with any spelling of the headers."""
+        body = f"--b\r\n{head}\r\n\r\n".encode() + content + b"\r\n--b--\r\n"
+        status, said = self.ask("POST", "/gradio_api/upload", body, content_type=kind)
+        return status, json.loads(said) if status == 200 else said.decode()
+
+    def call(self, **asked: Any) -> tuple[int, str]:
+        """Call `/diagnose`; return what the server says, whether it takes the call or refuses."""
+        call = {"fn_index": self._number("diagnose"), "session_hash": self._session, **asked}
+        body = json.dumps(call).encode()
+        status, said = self.ask("POST", "/gradio_api/queue/join", body)
+        if status == 200:
+            said = self.ask("GET", f"/gradio_api/queue/data?session_hash={self._session}")[1]
+        return status, said.decode()
+
+    def _number(self, name: str) -> int:
+        _, said = self.ask("GET", "/config")
+        functions = json.loads(said)["dependencies"]
+        return int(next(f["id"] for f in functions if f["api_name"] == name))
+
+
+@pytest.fixture
+def ann(server: Server) -> Stranger:
+    return Stranger(server, "ann")
+
+
+@pytest.fixture
+def bob(server: Server) -> Stranger:
+    return Stranger(server, "bob")
+
+
+def test_a_file_is_its_visitor_s_alone(ann: Stranger, bob: Stranger, clip: Path) -> None:
+    _, (path,) = ann.upload(clip.read_bytes())
+    assert '"findings"' in ann.call(data=[{"path": path, "meta": FILE}])[1]
+    _, (path,) = ann.upload(clip.read_bytes())
+    ann.call(data=[None], event_data={"path": path})  # it is Ann's now
+    status, said = bob.call(data=[{"path": path, "meta": FILE}])
+    assert (status, said) == (
+        400,
+        "There is no such upload of yours any more; send the file again.",
+    )
+
+
+@pytest.mark.parametrize("meta", [FILE, {"_type": "x"}, None])
+def test_no_file_of_the_server_and_no_other_host_can_be_named(
+    ann: Stranger, clip: Path, meta: Any
+) -> None:
+    _, (own,) = ann.upload(clip.read_bytes())
+    named = {"meta": meta} if meta else {}
+    for path in (
+        str(clip),
+        f"{ROOT}/pyproject.toml",
+        f"{own}/../../../..{clip}",
+        f"file://{clip}",
+        "http://127.0.0.1:9/song.wav",
+        "https://example.org/song.wav",
+        "",
+        None,
+        [own],
+        {"path": own},
+    ):
+        for data in (
+            [{"path": path, **named}],
+            [[{"path": path, **named}]],
+            [{"deep": [{"in": {"path": path, **named}}]}],
+            [{"path": path, "url": own, "is_stream": True, **named}],
+        ):
+            assert ann.call(data=data)[0] == 400
+        assert ann.call(data=[None], event_data={"path": path, **named})[0] == 400
+    # What is no file as Gradio knows one is none for the page either.
+    for data in ([str(clip)], [own], [[own]], [{"url": str(clip)}], [{"name": own}]):
+        assert '"findings"' not in ann.call(data=data)[1]
+    url = "http://127.0.0.1:9/song.wav"
+    assert '"findings"' in ann.call(data=[{"path": own, "url": url, **named}])[1]  # it is not asked
+
+
+def test_what_is_no_file_is_not_held_in_memory(ann: Stranger) -> None:
+    form, kind = b"files=" + 3 * 2**20 * b"x", "application/x-www-form-urlencoded"
+    assert ann.ask("POST", "/gradio_api/upload", form, content_type=kind)[0] == 415
+    for head in (
+        'Content-Disposition: form-data; name="files"',
+        HEAD + "\r\nX-Long: " + "x" * 2**20,
+    ):
+        assert ann.upload(3 * 2**20 * b"x", head=head)[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        ("Multipart/Form-Data; Boundary=b", HEAD),
+        ("multipart/form-data; boundary=x; boundary=b", HEAD),
+        ("multipart/form-data; xboundary=x; boundary=b", HEAD),
+        ('multipart/form-data; boundary="b"', HEAD),
+        (MULTIPART, HEAD.replace("filename=", "filename =")),
+        (MULTIPART, HEAD.replace("filename=", "FileName=")),
+        (MULTIPART, HEAD.replace("filename=", "filename*=utf-8''")),
+        (MULTIPART, HEAD.replace("filename=", "filename*0=")),
+        (MULTIPART, HEAD.replace('"nmistakable.php"', "nmistakable.php")),
+        (MULTIPART, HEAD.replace("; filename", ";\tfilename")),
+        (MULTIPART, HEAD.replace("nmistakable", "../../nmistakable")),
+        (MULTIPART, HEAD + "\r\n" + HEAD),
+        ("application/x-www-form-urlencoded; boundary=b", HEAD),
+    ],
+)
+def test_no_spelling_brings_a_visitor_s_name_to_the_disk(
+    server: Server, ann: Stranger, kind: str, head: str
+) -> None:
+    status, _ = ann.upload(b"sound", kind=kind, head=head)
+    assert status in (200, 400, 415)
+    names = [name for _, folders, files in os.walk(server.folder) for name in folders + files]
+    assert not [name for name in names if "mistakable" in name or name.endswith(".php")]

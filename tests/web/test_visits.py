@@ -1,7 +1,10 @@
 """Every visitor has a place of their own, and it is gone when they are."""
 
+import io
+import secrets
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -103,6 +106,8 @@ def test_when_a_visitor_leaves_their_work_stops_and_their_files_go(
 
 def test_who_is_idle_for_long_is_forgotten_but_not_at_work(visits: Visits, clock: Clock) -> None:
     idle, busy, awake = (visits.of(name) for name in ("idle", "busy", "awake"))
+    for visit in (idle, busy, awake):
+        visit.hold("a piece")
     clock.now = 500.0
     visits.of("awake")
     clock.now = 700.0
@@ -111,6 +116,39 @@ def test_who_is_idle_for_long_is_forgotten_but_not_at_work(visits: Visits, clock
     assert not idle.folder.exists()
     assert busy.folder.exists()
     assert awake.folder.exists()
+
+
+def test_who_has_nothing_here_gives_way_and_is_forgotten_soon(
+    clock: Clock, upload: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nitido.web.visits.BRIEF_SECONDS", 60.0)
+    place = Visits(Limits(visitors=3, idle_minutes=10), clock=clock)
+    made_up, uploaded, pieced = (place.of(name) for name in ("made up", "uploaded", "pieced"))
+    place.uploads.take(place.uploads.add(io.BytesIO(b"sound"), "a.wav"), "uploaded")
+    pieced.add("a.wav", upload, limits=place.limits)
+    clock.now = 10.0
+    another = place.of("another")
+    assert not made_up.folder.exists()
+    clock.now = 80.0
+    place.sweep()
+    left = [visit.folder.exists() for visit in (another, uploaded, pieced)]
+    assert left == [False, True, True]
+    another = place.of("another")
+    path = place.uploads.add(io.BytesIO(b"sound"), "a.wav")
+    place.uploads.take(path, "another")
+    for name in ("uploaded", "pieced"):
+        place.of(name)
+    with pytest.raises(ConfigError, match="Too many are here"):
+        place.of("one more")
+    place.end("another")
+    clock.now = 81.0
+    assert not path.exists()
+    place.of("one more").hold("a piece")
+    clock.now = 145.0  # the page of one is still open, and the others' are not
+    with place.here("pieced"):
+        place.of("the last")
+    assert [visit.folder.exists() for visit in (uploaded, pieced)] == [False, True]
+    place.close()
 
 
 def test_there_is_a_bound_to_the_pieces_of_a_visitor(visits: Visits, tmp_path: Path) -> None:
@@ -124,6 +162,29 @@ def test_there_is_a_bound_to_the_pieces_of_a_visitor(visits: Visits, tmp_path: P
         visit.add("c", tmp_path / "c", limits=visits.limits)
     visit.remove(1)
     assert visit.add("c", tmp_path / "c", limits=visits.limits).number == 3
+    with pytest.raises(ConfigError, match="2 pieces already"):
+        visit.choose(visit.hold("generated"), limits=visits.limits)
+
+
+def test_pieces_that_come_at_the_same_time_are_all_counted(
+    visits: Visits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guess = secrets.token_hex
+    monkeypatch.setattr(secrets, "token_hex", lambda length: time.sleep(0.01) or guess(length))
+    visit = visits.of("one")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(visit.hold, "abcdefgh"))
+    assert len(list(visit.folder.iterdir())) == len(visit.pieces) == 8
+
+
+def test_what_work_writes_after_its_visitor_left_goes_too(visits: Visits) -> None:
+    visit, other = visits.of("one"), visits.of("other")
+    piece = visit.hold("a piece")
+    visits.end("one")
+    piece.new_result().joinpath("result.wav").touch()
+    (visits.folder / "tmp1").touch()
+    visits.sweep()
+    assert set(visits.folder.iterdir()) == {other.folder, visits.uploads.folder}
 
 
 def test_two_works_of_one_visitor_do_not_run_at_once(

@@ -80,6 +80,22 @@ def test_work_stops_when_nobody_looks_any_more() -> None:
     assert ended.is_set()
 
 
+@pytest.mark.parametrize("left_early", [False, True])
+def test_a_task_that_is_over_cancels_no_other_of_its_visitor(left_early: bool) -> None:
+    class Lingering(Task[None]):
+        """Its thread still lives when its end was told."""
+
+        def _run(self) -> None:
+            super()._run()
+            threading.Event().wait(0.05)
+
+    shared = threading.Event()
+    shares = Lingering(lambda tell: tell(0.5), cancelled=shared).shares()
+    next(shares)
+    shares.close() if left_early else list(shares)
+    assert not shared.is_set()
+
+
 def test_an_error_reaches_who_waits() -> None:
     def work(tell: Tell) -> None:
         raise ConfigError("no")
@@ -150,9 +166,27 @@ def test_a_cancelled_restoration_leaves_the_result_before(piece: Piece) -> None:
     assert (piece.folder / first / "result.wav").is_file()
 
 
+def test_a_restoration_that_is_cancelled_at_its_end_leaves_nothing(piece: Piece) -> None:
+    def stop(share: float) -> None:
+        if list(piece.folder.rglob("report.html")):
+            raise CancelledError("enough")
+
+    with pytest.raises(CancelledError):
+        restore(piece, stop)
+    assert [path.name for path in piece.folder.iterdir()] == ["source.wav"]
+
+
 def test_what_is_too_long_is_refused_before_it_is_listened_to(clip: Path) -> None:
     with pytest.raises(ConfigError, match=r"my song is 0.1 minutes long; this page takes 0.04"):
         Limits(minutes=0.04).check_length(clip, "my song")
+
+
+def test_what_unpacks_to_too_much_is_refused_though_it_is_short(tmp_path: Path) -> None:
+    path = tmp_path / "wide.wav"
+    sf.write(path, np.zeros((8000, 64)), 192_000)
+    Limits(minutes=0.05).check_length(path, "wide")
+    with pytest.raises(ConfigError, match="64 channels at 192000 Hz; this page takes as much as"):
+        Limits(minutes=0.001).check_length(path, "wide")
 
 
 def test_an_error_names_the_file_as_its_visitor_does(tmp_path: Path) -> None:

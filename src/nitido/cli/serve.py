@@ -38,6 +38,13 @@ def _auth(
     help="Ask for it.  [also: NITIDO_AUTH, which other users of this computer cannot see]",
 )
 @click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="What this server is called, if not by its address; as often as it has names.",
+)
+@click.option(
     "--max-megabytes",
     type=click.FloatRange(1.0, 10_000.0),
     default=200.0,
@@ -63,6 +70,7 @@ def serve(
     host: str,
     port: int,
     auth: tuple[str, str] | None,
+    names: tuple[str, ...],
     max_megabytes: float,
     max_minutes: float,
     at_once: int,
@@ -86,7 +94,7 @@ def serve(
         )
     click.echo(f"nitido is at http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}", err=True)
     limits = Limits(megabytes=max_megabytes, minutes=max_minutes, at_once=at_once)
-    run(host=host, port=port, auth=auth, limits=limits)
+    run(host=host, port=port, auth=auth, limits=limits, names=names)
 
 
 def _is_local(host: str) -> bool:

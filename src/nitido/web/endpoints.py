@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from nitido.errors import ConfigError, NitidoError
 from nitido.web.choices import Choices
-from nitido.web.names import Names
 from nitido.web.visits import Piece, Visit, Visits
 from nitido.web.work import FORMATS, Task, Tell, encode, examine, restore
 
@@ -18,10 +16,9 @@ from nitido.web.work import FORMATS, Task, Tell, encode, examine, restore
 class Endpoints:
     """`/diagnose` and `/restore`: one file in, everything about it out."""
 
-    def __init__(self, visits: Visits, names: Names) -> None:
+    def __init__(self, visits: Visits) -> None:
         """Add the endpoints; must be called inside `gradio.Blocks`."""
         self._visits = visits
-        self._names = names
         with gr.Group(visible=False):
             button = gr.Button()
             file = gr.File(label="file")
@@ -84,10 +81,10 @@ class Endpoints:
         try:
             if file is None:
                 raise ConfigError("There is no file; give one with gradio_client.handle_file.")
-            path = Path(file)
-            name = self._names.given(path.name)
-            self._visits.limits.check_length(path, name)
-            return visit, visit.add(name, path, limits=self._visits.limits, listed=False)
+            upload = self._visits.uploads.take(file, request.session_hash)
+            self._visits.limits.check_length(upload.path, upload.name)
+            piece = visit.add(upload.name, upload.path, limits=self._visits.limits, listed=False)
+            return visit, piece
         except NitidoError as error:
             raise _said(error) from error
 
@@ -95,7 +92,7 @@ class Endpoints:
         """Do the work; it stops when the program that asked has gone."""
 
         def alone(tell: Tell) -> None:
-            with visit.working():
+            with visit.working(), self._visits.uploads.room():
                 work(tell)
 
         try:

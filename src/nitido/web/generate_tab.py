@@ -12,7 +12,7 @@ import nitido
 from nitido.errors import CancelledError, ConfigError, NitidoError
 from nitido.optional import available
 from nitido.web import panels
-from nitido.web.parts import CANCELLED, Bar, Shown, look, panel
+from nitido.web.parts import CANCELLED, QUICK, Bar, Shown, claim, look, panel
 from nitido.web.restore_tab import RestoreTab
 from nitido.web.visits import Piece, Visit, Visits
 from nitido.web.work import Task, Tell
@@ -69,6 +69,7 @@ class GenerateTab:
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=80)
         with gr.Accordion("A melody to follow, for the melody model", open=False, elem_id="tune"):
             melody = gr.File(show_label=False, height=104, elem_id="melody", buttons=[])
+            melody.upload(claim, melody, None, **QUICK)
         self.bar = Bar(visits, "generate", "Generate")
         self.clips = panel("clips", script="nitidoClips(element, trigger);")
         panel("licence", f"<p class='hint'>{LICENCE}</p>")
@@ -89,10 +90,14 @@ class GenerateTab:
     ) -> Iterator[Shown]:
         """Generate the candidates, one after the other; show each as soon as it is there."""
         visit = self._visits.of(request.session_hash)
-        options = {"model": model, "seconds": float(seconds), "melody": melody}
         made: list[int] = []
         try:
             _check(prompt, model, seconds, count)
+            options = {"model": model, "seconds": float(seconds), "melody": None}
+            if melody is not None:
+                upload = self._visits.uploads.take(melody, request.session_hash)
+                self._visits.limits.check_length(upload.path, upload.name)
+                options["melody"] = upload.path
             visit.forget_unlisted()
             for number in range(int(count)):
                 work = self._work(visit, prompt, int(seed or 0) + number, options)
@@ -111,7 +116,7 @@ class GenerateTab:
         self, visit: Visit, prompt: str, seed: int, options: dict[str, Any]
     ) -> Callable[[Tell], Piece]:
         def work(tell: Tell) -> Piece:
-            with visit.working():
+            with visit.working(), self._visits.uploads.room():
                 generation = nitido.generate(
                     prompt,
                     seed=seed,
@@ -131,12 +136,13 @@ class GenerateTab:
         piece = visit.pieces.get(int(event.number))
         if piece is None:
             return
-        yield {self._tabs: gr.update(selected="restore")}
-        piece.listed, visit.chosen = True, piece.number
         try:
+            visit.choose(piece, limits=self._visits.limits)
+            yield {self._tabs: gr.update(selected="restore")}
             yield from self._restoring.examined(visit, piece)
         except NitidoError as error:
-            yield {self._restoring.news: panels.notice([str(error)])}
+            shown = {self._tabs: gr.update(selected="restore")}
+            yield {**shown, self._restoring.news: panels.notice([str(error)])}
 
 
 def _check(prompt: str, model: str, seconds: float, count: float) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 from nitido.audio import open_source
 from nitido.errors import ConfigError, NitidoError
 
+# What a second of a piece may hold: a small file unpacks to much, and a result lies there whole.
+VALUES_PER_SECOND = 2 * 192_000
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -17,20 +20,29 @@ class Limits:
         megabytes: of one uploaded file.
         minutes: length of one piece.
         pieces: held for one visitor.
+        visitors: at the same time; who has nothing here gives way to who comes.
         at_once: jobs that run at the same time, of all visitors.
         waiting: jobs that may wait for their turn.
+        gigabytes: of all files of all visitors, with what is on its way.
         idle_minutes: after so long without a sign of life a visitor's files are deleted.
     """
 
     megabytes: float = 200.0
     minutes: float = 15.0
     pieces: int = 12
+    visitors: int = 100
     at_once: int = 2
     waiting: int = 20
+    gigabytes: float = 50.0
     idle_minutes: float = 60.0
 
+    @property
+    def upload_bytes(self) -> int:
+        """The most that one request may upload: every piece of a visitor, and what is around."""
+        return int(self.pieces * self.megabytes * 2**20) + 2**20
+
     def check_length(self, path: Path, name: str) -> None:
-        """Open a file and check its length; no sound is read.
+        """Open a file and check its length, and how much it holds; no sound is read.
 
         Args:
             path: of the file.
@@ -38,7 +50,7 @@ class Limits:
 
         Raises:
             AudioReadError: it is no audio.
-            ConfigError: it is too long.
+            ConfigError: it is too long, or has too many channels for its length.
         """
         try:
             source = open_source(path)
@@ -50,4 +62,10 @@ class Limits:
             raise ConfigError(
                 f"{name} is {minutes:.1f} minutes long; this page takes {self.minutes:g} minutes "
                 "at most, the command line any length."
+            )
+        if source.samples * source.channels > 60 * self.minutes * VALUES_PER_SECOND:
+            raise ConfigError(
+                f"{name} is {minutes:.1f} minutes of {source.channels} channels at "
+                f"{source.sample_rate} Hz; this page takes as much as {self.minutes:g} minutes of "
+                "stereo at 192000 Hz, the command line any."
             )

@@ -1,134 +1,171 @@
-"""Uploaded files get names of our own: what a visitor calls a file never reaches the disk."""
+"""Uploads: files of visitors, under names of our own, each for the visitor who sent it alone.
+
+What a visitor calls a file never reaches the disk, and what a request calls a file is a file only
+if it was uploaded.
+"""
 
 from __future__ import annotations
 
-import re
+import os
 import secrets
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
-from pathlib import PurePath
-from typing import Any, TypeAlias
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import BinaryIO
 
+from nitido.errors import ConfigError
 from nitido.jobs import AUDIO_SUFFIXES
+from nitido.web.limits import Limits
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-UPLOAD = "/upload"  # how the path of an upload ends
-REMEMBERED = 10_000  # names; the oldest are forgotten
 SHOWN_LENGTH = 80  # letters of a name that are kept
-HEADERS_MAX_BYTES = 8192  # of one part
-_FILENAME = re.compile(rb'filename\*?=(?:"((?:[^"\\\r\n]|\\.)*)"|([^;\r\n]*))', re.IGNORECASE)
+UNUSED_SECONDS = 120.0  # that an upload waits to be used
+AT_HAND = 4  # uploads of a visitor that are no pieces: what is compared, a melody
 
 
-class Names:
-    """What visitors called their files, by the name that the file has on the disk."""
+@dataclass
+class Upload:
+    """A file that was uploaded.
 
-    def __init__(self) -> None:
-        self._given: OrderedDict[str, str] = OrderedDict()
+    Attributes:
+        path: on the disk: 128 random bits, which only who sent it is told.
+        name: what its visitor calls it; shown, never used as a path.
+        client: address that sent it.
+        since: when, by the monotonic clock, s.
+        session: that has used it, which is the only one that may; empty before that.
+    """
 
-    def replace(self, given: str) -> str:
-        """Return a name for the disk: random, with the suffix of `given` if that is of audio."""
+    path: Path
+    name: str
+    client: str
+    since: float
+    session: str = ""
+
+
+class Uploads:
+    """All uploads, by their path; those that were moved away since are forgotten."""
+
+    def __init__(
+        self, folder: Path, limits: Limits, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin without any; `folder` is made."""
+        self.folder = folder
+        self._limits = limits
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._uploads: dict[str, Upload] = {}
+        self._coming: Counter[str] = Counter()  # bytes that are still on their way, by client
+        folder.mkdir()
+        self._most = min(limits.gigabytes * 2**30, shutil.disk_usage(folder).free / 2)
+
+    @contextmanager
+    def room(self, size: int = 0, *, client: str = "") -> Iterator[None]:
+        """Keep room for an upload while it comes, or look whether there is any for a result.
+
+        Args:
+            size: bytes of the upload.
+            client: address that sends it.
+
+        Raises:
+            ConfigError: all visitors together have as much as they may, or two whole requests are
+                on their way from that client.
+        """
+        with self._lock:
+            if self._coming[client] + size > 2 * self._limits.upload_bytes:
+                raise ConfigError(
+                    "Too much comes from your address at once; wait until it is here."
+                )
+            if self._coming.total() + size + _size(self.folder.parent) > self._most:
+                raise ConfigError("The server is full; come again when others have left.")
+            self._coming[client] += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._coming[client] -= size
+                self._coming += Counter()  # forgets who sends nothing
+
+    def add(self, content: BinaryIO, given: str, *, client: str = "") -> Path:
+        """Write an upload to the disk; return where.
+
+        The oldest that the same client has sent and not used go if there are too many.
+
+        Args:
+            content: of the file.
+            given: what its visitor calls it; the suffix is kept if it is one of audio.
+            client: address that sent it.
+        """
         plain = given.replace("\\", "/").rsplit("/", 1)[-1]
         suffix = PurePath(plain).suffix.lower()
         name = secrets.token_hex(16) + (suffix if suffix in AUDIO_SUFFIXES else "")
-        self._given[name] = "".join(c for c in plain if c.isprintable())[:SHOWN_LENGTH]
-        while len(self._given) > REMEMBERED:
-            self._given.popitem(last=False)
-        return name
+        shown = "".join(c for c in plain if c.isprintable())[:SHOWN_LENGTH] or "piece"
+        upload = Upload(self.folder / name, shown, client, self._clock())
+        try:
+            with upload.path.open("xb") as file:
+                shutil.copyfileobj(content, file)
+        except BaseException:  # the disk is full
+            upload.path.unlink(missing_ok=True)
+            raise
+        with self._lock:
+            self._uploads[str(upload.path)] = upload
+            unused = [u for u in self._uploads.values() if u.client == client and not u.session]
+            self._delete(unused[: -2 * self._limits.pieces])
+        return upload.path
 
-    def given(self, name: str, *, default: str = "piece") -> str:
-        """Return what the visitor called the file, to be shown."""
-        return self._given.get(name) or default
+    def take(self, path: str | Path, session: str) -> Upload:
+        """Return an upload for a session; from then on it is that session's.
+
+        Raises:
+            ConfigError: there is no such upload, or it is another's.
+        """
+        with self._lock:
+            upload = self._uploads.get(str(path))
+            if upload is None or upload.session not in ("", session) or not upload.path.exists():
+                raise ConfigError("There is no such upload of yours any more; send the file again.")
+            if not upload.session:
+                upload.session = session
+                own = [u for u in self._uploads.values() if u.session == session]
+                self._delete(own[: -self._limits.pieces - AT_HAND])
+            return upload
+
+    def find(self, path: str) -> Path | None:
+        """Return the path of an upload, for who was told it; None if there is none."""
+        with self._lock:
+            upload = self._uploads.get(path)
+        return upload.path if upload else None
+
+    def held(self, session: str) -> bool:
+        """Return whether a session has uploads."""
+        with self._lock:
+            return any(upload.session == session for upload in self._uploads.values())
+
+    def end(self, session: str) -> None:
+        """Delete the uploads of a session."""
+        with self._lock:
+            self._delete([u for u in self._uploads.values() if u.session == session])
+
+    def sweep(self) -> None:
+        """Delete what was not used in time; forget what has become a piece."""
+        then = self._clock() - UNUSED_SECONDS
+        with self._lock:
+            late = [u for u in self._uploads.values() if not u.session and u.since < then]
+            self._delete(late + [u for u in self._uploads.values() if not u.path.exists()])
+
+    def _delete(self, uploads: list[Upload]) -> None:
+        for upload in uploads:
+            self._uploads.pop(str(upload.path), None)
+            upload.path.unlink(missing_ok=True)
 
 
-class Rename:
-    """Middleware that renames the files of an upload before anything else sees them."""
-
-    def __init__(self, app: App, *, names: Names) -> None:
-        self._app = app
-        self._names = names
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; the parts of a multipart upload have new file names."""
-        boundary = _boundary(scope)
-        if boundary is None:
-            await self._app(scope, receive, send)
-            return
-        renamed = _Multipart(boundary, self._names)
-
-        async def receive_renamed() -> MutableMapping[str, Any]:
-            message = await receive()
-            if message["type"] == "http.request":
-                body = renamed.feed(message.get("body", b""))
-                if not message.get("more_body", False):
-                    body += renamed.rest()
-                message = {**message, "body": body}
-            return message
-
-        # The length changes with the names, and nothing behind this needs it.
-        kept = [pair for pair in scope["headers"] if pair[0] != b"content-length"]
-        await self._app({**scope, "headers": kept}, receive_renamed, send)
-
-
-def _boundary(scope: Scope) -> bytes | None:
-    """Return the boundary of a multipart upload; None for every other request."""
-    if scope["type"] != "http" or scope["method"] != "POST":
-        return None
-    if not scope["path"].rstrip("/").endswith(UPLOAD):
-        return None
-    kind = dict(scope["headers"]).get(b"content-type", b"")
-    found = re.search(rb'boundary="?([^";,]+)', kind)
-    return found[1].strip() if found and b"multipart/form-data" in kind.lower() else None
-
-
-class _Multipart:
-    """A multipart body, read in pieces of any length, given back with other file names."""
-
-    def __init__(self, boundary: bytes, names: Names) -> None:
-        self._mark = b"\r\n--" + boundary
-        self._names = names
-        self._held = b"\r\n"  # the first boundary has no line before it
-        self._begun = False
-        self._in_headers = False
-
-    def feed(self, body: bytes) -> bytes:
-        """Take the next bytes; return those that are settled."""
-        self._held += body
-        out = b""
-        while True:
-            if self._in_headers:
-                end = self._held.find(b"\r\n\r\n")
-                if end < 0 and len(self._held) <= HEADERS_MAX_BYTES:
-                    return self._first(out)
-                end = len(self._held) if end < 0 else end
-                out += _FILENAME.sub(self._rename, self._held[:end])
-                self._held, self._in_headers = self._held[end:], False
-            else:
-                at = self._held.find(self._mark)
-                if at < 0:
-                    kept = len(self._mark) - 1
-                    out += self._held[:-kept]
-                    self._held = self._held[-kept:]
-                    return self._first(out)
-                end = at + len(self._mark)
-                out += self._held[:end]
-                self._held, self._in_headers = self._held[end:], True
-
-    def rest(self) -> bytes:
-        """Return what is still held, at the end of the body."""
-        out, self._held = _FILENAME.sub(self._rename, self._held), b""
-        return self._first(out)
-
-    def _rename(self, found: re.Match[bytes]) -> bytes:
-        given = (found[1] if found[1] is not None else found[2]).decode("utf-8", "replace")
-        return b'filename="' + self._names.replace(given).encode("ascii") + b'"'
-
-    def _first(self, out: bytes) -> bytes:
-        """Take the line that was put before the body off again."""
-        if out and not self._begun:
-            self._begun = True
-            return out[2:]
-        return out
+def _size(folder: Path) -> int:
+    """Return how much lies in a folder, in bytes; what goes away meanwhile counts or not."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += Path(place, name).stat().st_size
+    return size

@@ -11,7 +11,6 @@ from nitido.version import __version__
 from nitido.web.compare_tab import CompareTab
 from nitido.web.endpoints import Endpoints
 from nitido.web.generate_tab import GenerateTab
-from nitido.web.names import Names
 from nitido.web.parts import panel
 from nitido.web.restore_tab import RestoreTab
 from nitido.web.visits import Visits
@@ -27,23 +26,26 @@ FOOTER = (
 CACHE_SECONDS = (600, 3600)  # how often Gradio looks for old files of its own, how old they get
 
 
-def make_page(visits: Visits, names: Names) -> Any:
+def make_page(visits: Visits) -> Any:
     """Return the page as `gradio.Blocks`, with its queue."""
     limits = visits.limits
     with gr.Blocks(title="nitido", analytics_enabled=False, delete_cache=CACHE_SECONDS) as blocks:
         panel("top", HEADER, script="nitidoTheme(element);")
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Restore", id="restore"):
-                restoring = RestoreTab(visits, names)
+                restoring = RestoreTab(visits)
             with gr.Tab("Generate", id="generate"):
                 GenerateTab(visits, restoring, tabs)
             with gr.Tab("Compare", id="compare"):
-                CompareTab(visits, names)
+                CompareTab(visits)
         panel("bottom", FOOTER)
-        Endpoints(visits, names)
+        Endpoints(visits)
 
         def leave(request: gr.Request) -> None:
             visits.end(request.session_hash)
 
         blocks.unload(leave)
+    blocks.state_session_capacity = limits.visitors
+    # Gradio lets a page that has not launched read any file, and this one is mounted instead.
+    blocks.has_launched = True
     return blocks.queue(max_size=limits.waiting, default_concurrency_limit=limits.at_once)

@@ -26,6 +26,10 @@ def panel(elem_id: str, value: str = "", *, script: str | None = None) -> Any:
     return gr.HTML(value, elem_id=elem_id, js_on_load=script, apply_default_css=False)
 
 
+def claim(file: str | None) -> None:
+    """Let a file be uploaded and not yet used: to name it once makes it its visitor's."""
+
+
 def look(visits: Visits) -> dict[str, Any]:
     """Return the options of an event that examines a file."""
     return {**PRIVATE, "concurrency_id": "look", "concurrency_limit": 2 * visits.limits.at_once}

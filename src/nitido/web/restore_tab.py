@@ -13,7 +13,6 @@ import gradio as gr
 from nitido.errors import CancelledError, ConfigError, NitidoError
 from nitido.web import panels
 from nitido.web.choices import Choices
-from nitido.web.names import Names
 from nitido.web.parts import CANCELLED, QUICK, Bar, Shown, look, panel
 from nitido.web.visits import Piece, Visit, Visits
 from nitido.web.work import Task, Tell, examine, restore
@@ -31,10 +30,9 @@ class RestoreTab:
         outputs: what an event may change.
     """
 
-    def __init__(self, visits: Visits, names: Names) -> None:
+    def __init__(self, visits: Visits) -> None:
         """Build the components; must be called inside `gradio.Blocks`."""
         self._visits = visits
-        self._names = names
         self.drop = gr.File(
             file_count="multiple", show_label=False, elem_id="drop", height=136, buttons=[]
         )
@@ -101,18 +99,19 @@ class RestoreTab:
     # ── Pieces ───────────────────────────────────────────────────────────────────────────────────
 
     def _take_files(self, files: list[str] | None, request: gr.Request) -> Iterator[Shown]:
-        named = [(Path(file), self._names.given(Path(file).name)) for file in files or []]
-        yield from self._take(named, request)
+        taken = [self._visits.uploads.take(file, request.session_hash) for file in files or []]
+        yield from self._take([(upload.path, upload.name) for upload in taken], request)
 
     def _take_recording(self, file: str | None, request: gr.Request) -> Iterator[Shown]:
         visit = self._visits.of(request.session_hash)
         if file is None:
             return
+        upload = self._visits.uploads.take(file, request.session_hash)
         name = f"Recording {max(visit.pieces, default=0) + 1}.wav"
         taken = visit.folder / secrets.token_hex(8)
-        shutil.copyfile(file, taken)  # the recorder still shows the other
+        shutil.copyfile(upload.path, taken)  # the recorder still shows the other
         yield from self._take([(taken, name)], request)
-        Path(file).unlink(missing_ok=True)
+        upload.path.unlink(missing_ok=True)
 
     def _take(self, files: list[tuple[Path, str]], request: gr.Request) -> Iterator[Shown]:
         """Take files over and examine them; what cannot be taken is said, one by one."""
@@ -171,7 +170,7 @@ class RestoreTab:
             words = f"Restoring {piece.name}"
             words += f" ({count} of {len(pieces)})" if len(pieces) > 1 else ""
             try:
-                for share in Task(_alone(visit, piece), cancelled=visit.cancelled).shares():
+                for share in Task(self._alone(visit, piece), cancelled=visit.cancelled).shares():
                     restored = "Writing the files and the report"
                     yield self.bar.at(words if share < 1 else restored, share)
             except CancelledError:
@@ -182,12 +181,11 @@ class RestoreTab:
         yield {**self.shown(visit), **self.bar.idle(said, refused=refused)}
         yield self.shown(visit)  # the names of the buttons, which are on again now
 
+    def _alone(self, visit: Visit, piece: Piece) -> Callable[[Tell], None]:
+        """Return the work of restoring a piece, which other work of the visitor waits for."""
 
-def _alone(visit: Visit, piece: Piece) -> Callable[[Tell], None]:
-    """Return the work of restoring a piece, which other work of the same visitor waits for."""
+        def work(tell: Tell) -> None:
+            with visit.working(), self._visits.uploads.room():
+                restore(piece, tell)
 
-    def work(tell: Tell) -> None:
-        with visit.working():
-            restore(piece, tell)
-
-    return work
+        return work

@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from importlib import resources
 from typing import Any
 
 from nitido.optional import load
 from nitido.web.limits import Limits
-from nitido.web.names import Names, Rename
 from nitido.web.visits import Visits
 
 SWEEP_SECONDS = 60.0
@@ -27,21 +26,30 @@ SETTINGS = {
 }
 
 
-def make_app(limits: Limits | None = None, *, auth: tuple[str, str] | None = None) -> Any:
+def make_app(
+    limits: Limits | None = None,
+    *,
+    auth: tuple[str, str] | None = None,
+    host: str = "127.0.0.1",
+    names: Iterable[str] = (),
+) -> Any:
     """Return the page as an ASGI application.
 
     Args:
         limits: what a visitor may ask.
         auth: user name and password that are asked for; None asks for none.
+        host: address that it is served on; by another name than that, or `names`, it is not served.
+        names: by which it is called besides, by a proxy or in its network.
 
     Raises:
         MissingExtraError: Gradio is not installed.
     """
     limits = limits or Limits()
-    visits, names = Visits(limits), Names()
+    visits = Visits(limits)
     os.environ.update(SETTINGS)
-    os.environ["GRADIO_TEMP_DIR"] = str(visits.folder / "gradio")
+    os.environ["GRADIO_TEMP_DIR"] = str(visits.folder)  # no second copy of what lies there
     gradio = load("gradio", need="The page", remedy="pip install 'nitido[web]'")
+    from nitido.web.calls import Calls
     from nitido.web.files import add_routes
     from nitido.web.guard import Guard
     from nitido.web.page import make_page
@@ -58,7 +66,7 @@ def make_app(limits: Limits | None = None, *, auth: tuple[str, str] | None = Non
     add_routes(app, visits)
     gradio.mount_gradio_app(
         app,
-        make_page(visits, names),
+        make_page(visits),
         path="/",
         footer_links=[],
         show_error=True,
@@ -67,7 +75,7 @@ def make_app(limits: Limits | None = None, *, auth: tuple[str, str] | None = Non
         theme=make_theme(),
         head=f"<style>{_asset('page.css')}</style><script>{_asset('page.js')}</script>",
     )
-    return Guard(Rename(app, names=names), auth=auth)
+    return Guard(Calls(app, visits=visits), auth=auth, host=host, names=names)
 
 
 def serve(
@@ -76,6 +84,7 @@ def serve(
     port: int = 7860,
     auth: tuple[str, str] | None = None,
     limits: Limits | None = None,
+    names: Iterable[str] = (),
 ) -> None:
     """Serve the page until it is stopped.
 
@@ -84,11 +93,12 @@ def serve(
         port: to listen on.
         auth: as `make_app`.
         limits: as `make_app`.
+        names: as `make_app`.
 
     Raises:
         MissingExtraError: Gradio is not installed.
     """
-    app = make_app(limits, auth=auth)
+    app = make_app(limits, auth=auth, host=host, names=names)
     uvicorn = load("uvicorn")
     config = uvicorn.Config(
         app,

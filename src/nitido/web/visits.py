@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from nitido.errors import ConfigError
 from nitido.restoration.plan import Plan
 from nitido.web.choices import Choices
 from nitido.web.limits import Limits
+from nitido.web.names import Uploads
 
 FOLDER = "nitido-web-"  # how the name of the folder of all visitors begins
 SOURCE = "source"  # stands for the result in the address of the file that was uploaded
@@ -90,6 +92,9 @@ class Visit:
         cancelled: set to stop the work that runs for this visitor.
         gone: set when the visit ends; stops whatever still runs.
         seen: when they last did anything, by the monotonic clock, s.
+        compared: number of the piece that holds the report of the last comparison; 0 before that.
+        listening: to what comes of their calls, how often at the same time.
+        unheard: calls since they last listened.
         brief: whether it is a program, which has what it asked for when it is answered.
     """
 
@@ -100,8 +105,12 @@ class Visit:
     cancelled: threading.Event = field(default_factory=threading.Event)
     gone: threading.Event = field(default_factory=threading.Event)
     seen: float = 0.0
+    compared: int = 0
+    listening: int = 0
+    unheard: int = 0
     brief: bool = False
     _work: threading.Lock = field(default_factory=threading.Lock)
+    _pieces: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def busy(self) -> bool:
@@ -111,7 +120,7 @@ class Visit:
     @property
     def listed(self) -> list[Piece]:
         """The pieces to restore."""
-        return [piece for piece in self.pieces.values() if piece.listed]
+        return [piece for piece in list(self.pieces.values()) if piece.listed]
 
     @property
     def piece(self) -> Piece | None:
@@ -124,28 +133,39 @@ class Visit:
         Raises:
             ConfigError: there are too many already.
         """
-        if len(self.listed) >= limits.pieces:
-            raise ConfigError(
-                f"There are {limits.pieces} pieces already, which is the most; remove one first."
-            )
-        piece = self.hold(name)
-        piece.source = piece.folder / f"source{source.suffix}"
-        shutil.move(source, piece.source)
-        if listed:
+        with self._pieces:
+            if len(self.listed) >= limits.pieces:
+                raise ConfigError(_most(limits))
+            piece = self.hold(name)
+            piece.source = piece.folder / f"source{source.suffix}"
+            shutil.move(source, piece.source)
+            if listed:
+                self.choose(piece, limits=limits)
+            return piece
+
+    def choose(self, piece: Piece, *, limits: Limits) -> None:
+        """List a piece and show it.
+
+        Raises:
+            ConfigError: there are too many already.
+        """
+        with self._pieces:
+            if not piece.listed and len(self.listed) >= limits.pieces:
+                raise ConfigError(_most(limits))
             piece.listed, self.chosen = True, piece.number
-        return piece
 
     def hold(self, name: str) -> Piece:
         """Return a piece that is not listed, and has no file yet."""
-        number = max(self.pieces, default=0) + 1
-        folder = self.folder / f"{number}-{secrets.token_hex(8)}"
-        folder.mkdir(parents=True)
-        self.pieces[number] = Piece(number, name, folder / "source", folder)
-        return self.pieces[number]
+        with self._pieces:
+            number = max(self.pieces, default=0) + 1
+            folder = self.folder / f"{number}-{secrets.token_hex(8)}"
+            folder.mkdir(parents=True)
+            self.pieces[number] = Piece(number, name, folder / "source", folder)
+            return self.pieces[number]
 
     def forget_unlisted(self) -> None:
         """Remove the pieces that are not on the page to be restored."""
-        for number in [piece.number for piece in self.pieces.values() if not piece.listed]:
+        for number in [piece.number for piece in list(self.pieces.values()) if not piece.listed]:
             self.remove(number)
 
     def remove(self, number: int) -> None:
@@ -171,6 +191,10 @@ class Visit:
             self._work.release()
 
 
+def _most(limits: Limits) -> str:
+    return f"There are {limits.pieces} pieces already, which is the most; remove one first."
+
+
 class Visits:
     """All visitors, by the name that the page's session has."""
 
@@ -179,21 +203,64 @@ class Visits:
         self._clock = clock
         self._lock = threading.Lock()
         self._visits: dict[str, Visit] = {}
+        self._here: Counter[str] = Counter()
         remove_left_behind(Path(tempfile.gettempdir()))
         self._folder = tempfile.TemporaryDirectory(prefix=FOLDER)
         self.folder = Path(self._folder.name)
+        self.uploads = Uploads(self.folder / "uploads", limits, clock=clock)
 
     def of(self, session: str, *, brief: bool = False) -> Visit:
-        """Return the visit of a session; it begins with the first call."""
+        """Return the visit of a session; it begins with the first call.
+
+        Raises:
+            ConfigError: there are too many visitors.
+        """
+        if session not in self._visits and len(self._visits) >= self.limits.visitors:
+            self._make_room()
         with self._lock:
             visit = self._visits.get(session)
             if visit is None:
+                if len(self._visits) >= self.limits.visitors:
+                    raise ConfigError("Too many are here; come again when others have left.")
                 token = secrets.token_urlsafe(32)
-                visit = Visit(token, self.folder / secrets.token_hex(16), brief=brief)
+                visit = Visit(token, self.folder / secrets.token_hex(16))
                 visit.folder.mkdir()
                 self._visits[session] = visit
             visit.seen = self._clock()
+            visit.brief |= brief
             return visit
+
+    def find(self, session: str) -> Visit | None:
+        """Return the visit of a session, if it has begun."""
+        return self._visits.get(session)
+
+    @contextmanager
+    def here(self, session: str) -> Iterator[None]:
+        """Remember that a session's page is open, as long as it is."""
+        with self._lock:
+            self._here[session] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._here[session] -= 1
+                self._here += Counter()  # forgets who is not
+
+    def _make_room(self) -> None:
+        """End a visit that has nothing here, or else one whose page is not open any more."""
+        then = self._clock() - BRIEF_SECONDS
+        with self._lock:
+            idle = [
+                (not empty, visit.seen, name)
+                for name, visit in self._visits.items()
+                if (empty := self._empty(name, visit))
+                or (visit.seen < then and not visit.busy and not self._here[name])
+            ]
+        if idle:
+            self.end(min(idle)[2])
+
+    def _empty(self, session: str, visit: Visit) -> bool:
+        return not (visit.pieces or visit.busy or self.uploads.held(session))
 
     def end(self, session: str) -> None:
         """Stop what runs for a session and delete its files."""
@@ -203,6 +270,7 @@ class Visits:
             visit.gone.set()
             visit.cancelled.set()
             shutil.rmtree(visit.folder, ignore_errors=True)
+        self.uploads.end(session)
 
     def sweep(self) -> None:
         """End the visits that have been idle for too long; show that this server is alive."""
@@ -211,11 +279,23 @@ class Visits:
             idle = [
                 name
                 for name, visit in self._visits.items()
-                if now - visit.seen > (BRIEF_SECONDS if visit.brief else patience)
+                if now - visit.seen
+                > (BRIEF_SECONDS if visit.brief or self._empty(name, visit) else patience)
                 and not visit.busy
             ]
         for name in idle:
             self.end(name)
+        self.uploads.sweep()
+        # What a visitor's last work wrote after they had left; and Gradio leaves an empty file for
+        # each that it reads.
+        with self._lock:
+            known = {self.uploads.folder, *(visit.folder for visit in self._visits.values())}
+            strays = [place for place in self.folder.iterdir() if place not in known]
+        for stray in strays:
+            if stray.is_dir():
+                shutil.rmtree(stray, ignore_errors=True)
+            else:
+                stray.unlink(missing_ok=True)
         with suppress(OSError):
             self.folder.touch()
 
@@ -238,6 +318,17 @@ class Visits:
         path = piece.folder / result / name
         to_be_had = path.stem == "result" and path.suffix[1:] in piece.formats
         return (piece, path) if to_be_had or path.is_file() else None
+
+    def told(self, path: str) -> Path | None:
+        """Return the file at a path that only its visitor was told: an upload, or a result."""
+        with self._lock:
+            known = list(self._visits.values())
+        place, name = Path(path).parent, Path(path).name
+        for visit in known:
+            for piece in list(visit.pieces.values()):
+                if piece.result and place == piece.folder / piece.result and _SAFE.fullmatch(name):
+                    return Path(path) if Path(path).is_file() else None
+        return self.uploads.find(path)
 
     def close(self) -> None:
         """End all visits."""

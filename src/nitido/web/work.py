@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ class Task(Generic[Result]):
         self, work: Callable[[Tell], Result], *, cancelled: threading.Event | None = None
     ) -> None:
         self.cancelled = cancelled or threading.Event()
+        self._left = threading.Event()  # nobody looks any more; `cancelled` may be another's, too
         self._work = work
         self._news: queue.SimpleQueue[float | None] = queue.SimpleQueue()
         self._result: Result
@@ -57,7 +59,7 @@ class Task(Generic[Result]):
                     told = share
                     yield told
         finally:  # also when nobody listens any more
-            self.cancelled.set() if thread.is_alive() else None
+            self._left.set()
             thread.join()
         if self._error is not None:
             raise self._error
@@ -87,7 +89,7 @@ class Task(Generic[Result]):
             self._news.put(None)
 
     def _tell(self, share: float) -> None:
-        if self.cancelled.is_set():
+        if self.cancelled.is_set() or self._left.is_set():
             raise CancelledError("Cancelled. Nothing was changed.")
         self._news.put(share)
 
@@ -117,15 +119,19 @@ def restore(piece: Piece, tell: Tell) -> None:
     )
     tell(1.0)
     folder = piece.new_result()
-    restoration.write(folder / "result.wav")
-    (folder / "result.wav.nitido.json").rename(folder / "plan.json")
-    tell(1.0)
-    formats = tuple(n for n in FORMATS if restoration.channels <= CONTAINERS[n].channels_max)
-    if "flac" in formats:
-        restoration.write(folder / "result.flac", sidecar=False)
-    tell(1.0)
-    restoration.report(folder / "report.html")
-    tell(1.0)  # raises if it was cancelled meanwhile
+    try:
+        restoration.write(folder / "result.wav")
+        (folder / "result.wav.nitido.json").rename(folder / "plan.json")
+        tell(1.0)
+        formats = tuple(n for n in FORMATS if restoration.channels <= CONTAINERS[n].channels_max)
+        if "flac" in formats:
+            restoration.write(folder / "result.flac", sidecar=False)
+        tell(1.0)
+        restoration.report(folder / "report.html")
+        tell(1.0)  # raises if it was cancelled meanwhile
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     piece.keep(folder, restoration.plan, formats)
 
 
