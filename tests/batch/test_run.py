@@ -66,7 +66,7 @@ def test_without_resume_results_that_exist_are_left_alone_and_told_of(
     before = contents(out)
     outcomes = run_all(songs, out)
     assert states(outcomes) == ["failed"] * 3
-    assert "--overwrite" in str(outcomes[0].error)
+    assert "`overwrite=True` replaces it" in str(outcomes[0].error)
     assert contents(out) == before
 
 

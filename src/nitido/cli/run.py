@@ -90,8 +90,7 @@ def _check_stream(job: Job, order: Order) -> None:
 @contextmanager
 def _set_down(job: Job, order: Order) -> Iterator[Task]:
     """Give the piece as files: streams are set down in temporary ones."""
-    from nitido.audio import set_down
-    from nitido.audio.intake import no_room
+    from nitido.audio import no_room, set_down
 
     try:
         place = tempfile.TemporaryDirectory(prefix="nitido-")
