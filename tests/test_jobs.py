@@ -37,10 +37,22 @@ def test_a_folder_gives_its_audio_and_that_below_in_order() -> None:
     assert [str(job.source) for job in make_jobs(["m"])] == ["m/a.FLAC", "m/b.wav", "m/x/c.ogg"]
 
 
-def test_results_of_earlier_runs_are_passed_over() -> None:
-    touch("m/a.wav", "m/a_restored.wav", "m/a_restored.removed.wav", "m/a_restored.wav.nitido.json")
+def test_results_of_earlier_runs_are_passed_over_whatever_their_name_and_that_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    touch("m/a.wav", "m/b_x.flac", "m/b_x.removed.flac", "m/b_x.flac.nitido.json")
     assert results("m") == ["m/a_restored.wav"]
-    assert results("m/*.wav") == ["m/a_restored.wav"]
+    assert "results of earlier runs: m/b_x.flac, m/b_x.removed.flac" in caplog.text
+    assert results("m/*a*") == ["m/a_restored.wav"]
+    assert results("m/a.wav", "m/b_x.flac") == ["m/a_restored.wav"]  # as a shell expands m/*
+    assert results("m/b_x.flac") == ["m/b_x_restored.wav"]
+    with pytest.raises(ConfigError, match="Every input is a result"):
+        results("m/b_*")
+
+
+def test_a_file_that_only_has_the_name_of_a_result_is_a_piece() -> None:
+    touch("m/tape_restored.wav", "m/tape.removed.wav")
+    assert results("m") == ["m/tape.removed_restored.wav", "m/tape_restored_restored.wav"]
 
 
 def test_an_output_folder_mirrors_the_input_folder() -> None:

@@ -7,6 +7,7 @@ sample is read.
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import string
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,9 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from nitido.errors import ConfigError
-from nitido.output import REMOVED, RESTORED, STEMS
+from nitido.output import REMOVED, RESTORED, SIDECAR, STEMS
+
+logger = logging.getLogger(__name__)
 
 STDIN = "-"
+PASSED_OVER_SHOWN = 3
 SUFFIXES = {
     "wav": ".wav",
     "flac": ".flac",
@@ -69,9 +73,13 @@ def make_jobs(
         ConfigError: nothing to do, or names that make no sense.
     """
     suffix = SUFFIXES[format or "wav"]
-    found = list(_found(inputs))
-    if not found:
+    found = _found(inputs)
+    if not inputs:
         raise ConfigError("There is no input; give a file, a folder, a glob or '-'.")
+    if not found:
+        raise ConfigError(
+            "Every input is a result of an earlier run; name one alone to restore it."
+        )
     if len(found) > 1 and output is not None and _names_one(output):
         raise ConfigError(
             f"{len(found)} pieces cannot all be written to {output!r}; `output=` takes a "
@@ -86,14 +94,23 @@ def make_jobs(
     return jobs
 
 
-def _found(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
-    """Yield each piece once, with the folder that its place in an output folder is relative to."""
-    seen: set[Path] = set()
-    for name in inputs:
-        for source, root in _expand(name):
-            if source.absolute() not in seen:
-                seen.add(source.absolute())
-                yield source, root
+def _found(inputs: Sequence[str]) -> list[tuple[Path, Path]]:
+    """Return each piece once, with the folder that its place in an output folder is relative to.
+
+    Results of earlier runs are passed over, unless one is the only input; that is logged.
+    """
+    found = {source.absolute(): (source, root) for name in inputs for source, root in _expand(name)}
+    pieces = list(found.values())
+    if len(inputs) == len(pieces) == 1 and pieces[0][0] == Path(inputs[0]):
+        return pieces
+    results = [source for source, _ in pieces if is_result(source)]
+    if results:
+        logger.warning(
+            "Passed over, as results of earlier runs: %s%s.",
+            ", ".join(map(str, results[:PASSED_OVER_SHOWN])),
+            f" and {left} more" if (left := len(results) - PASSED_OVER_SHOWN) > 0 else "",
+        )
+    return [piece for piece in pieces if piece[0] not in results]
 
 
 def _expand(name: str) -> Iterator[tuple[Path, Path]]:
@@ -101,14 +118,14 @@ def _expand(name: str) -> Iterator[tuple[Path, Path]]:
     if path.is_dir():
         inside = [(file, path) for file in _audio_below(path)]
         if not inside:
-            raise ConfigError(f"The folder {path} holds no audio that is still to be restored.")
+            raise ConfigError(f"The folder {path} holds no audio.")
         yield from inside
     elif name == STDIN or path.exists() or not glob.has_magic(name):
         yield path, path.parent  # a missing file is reported when its turn comes
     else:
-        files = [match for match in _matches(name) if match.is_file() and is_new_audio(match)]
+        files = [match for match in _matches(name) if match.is_file() and is_audio(match)]
         if not files:
-            raise ConfigError(f"Nothing matches {name!r} that is audio and still to be restored.")
+            raise ConfigError(f"Nothing matches {name!r} that is audio.")
         yield from ((file, file.parent) for file in files)
 
 
@@ -132,16 +149,27 @@ def _audio_below(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(
             name for name in folders if not name.startswith(".") and not name.endswith(STEMS)
         )
-        yield from filter(is_new_audio, (Path(place, name) for name in sorted(names)))
+        yield from filter(is_audio, (Path(place, name) for name in sorted(names)))
 
 
-def is_new_audio(path: PurePath) -> bool:
-    """Return whether a name is that of audio, not hidden, and not that of an earlier result."""
-    return (
-        path.suffix.lower() in AUDIO_SUFFIXES
-        and not path.name.startswith(".")
-        and not path.stem.endswith((RESTORED, REMOVED))
-    )
+def is_audio(path: PurePath) -> bool:
+    """Return whether a name is that of audio, and not hidden."""
+    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+
+
+def is_result(path: Path) -> bool:
+    """Return whether a file is a result of nitido, or its removed sound: there is a sidecar."""
+    return any(path.with_name(name + SIDECAR).exists() for name in results_of(path.name))
+
+
+def results_of(name: str) -> list[str]:
+    """Return of which results a file may be a part, by its name alone.
+
+    >>> results_of("a.removed.wav"), results_of("a.wav")
+    (['a.removed.wav', 'a.wav'], ['a.wav'])
+    """
+    stem, suffix = PurePath(name).stem, PurePath(name).suffix
+    return [name, *([stem.removesuffix(REMOVED) + suffix] if stem.endswith(REMOVED) else [])]
 
 
 def _names_one(output: str) -> bool:

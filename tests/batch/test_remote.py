@@ -98,7 +98,7 @@ def test_what_is_not_there_is_one_clear_line(bucket: str) -> None:
     assert outcome.error == f"{bucket}/in/gone.wav does not exist; check the name."
     with pytest.raises(AudioReadError, match="cannot be reached"):
         make_tasks(["nosuch://bucket/in"], Request(), output="nosuch://bucket/out")
-    with pytest.raises(ConfigError, match="-o FOLDER"):
+    with pytest.raises(ConfigError, match="output="):
         make_tasks([f"{bucket}/in"], Request())
 
 

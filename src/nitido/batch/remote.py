@@ -16,7 +16,7 @@ from typing import Any
 
 from nitido.batch.task import Request, Task, check_tasks, local
 from nitido.errors import AudioReadError, AudioWriteError, ConfigError, NitidoError
-from nitido.jobs import SUFFIXES, is_new_audio
+from nitido.jobs import SUFFIXES, is_audio, results_of
 from nitido.optional import load
 from nitido.output import RESTORED, SIDECAR, read_content
 
@@ -56,10 +56,13 @@ def _below(name: str) -> Iterator[tuple[str, str]]:
             yield local(name), PurePosixPath(root).name
             return
         found = sorted(files.find(root))
+    names = set(found)
     for path in found:
         place = path.removeprefix(root.rstrip("/") + "/")
         hidden = any(part.startswith(".") for part in place.split("/"))
-        if not hidden and is_new_audio(PurePosixPath(place)):
+        folder, slash, file = path.rpartition("/")
+        made = any(folder + slash + one + SIDECAR in names for one in results_of(file))
+        if not hidden and not made and is_audio(PurePosixPath(place)):
             yield local(files.unstrip_protocol(path)), place
 
 

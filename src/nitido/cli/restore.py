@@ -103,8 +103,8 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
 def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> None:
     """Repair each INPUT and write the result beside it.
 
-    INPUT is a file, a folder (with everything below it; results of earlier runs are passed over), a
-    quoted glob, or - for standard input. The result is NAME_restored.wav, with a sidecar
+    INPUT is a file, a folder (with everything below it), a quoted glob, or - for standard input.
+    Results of earlier runs, told by their sidecar, are passed over unless one is named alone. The result is NAME_restored.wav, with a sidecar
     NAME_restored.wav.nitido.json that says what was found and done. The input is never changed.
     With --json one piece gives an object, several give a list with an object for each.
 
