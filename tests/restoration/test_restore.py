@@ -108,13 +108,25 @@ def test_a_stage_over_its_budget_is_turned_down_and_the_result_says_so(spoiled: 
     assert "the budget is 200" in result.plan["decomb"].reason
 
 
+@pytest.mark.parametrize("preset", ["musicgen", "gentle"])
+def test_an_end_that_was_cut_is_faded_however_loud_it_is(preset: str) -> None:
+    wav = noise(seconds=6, rms=0.02)
+    wav[:, -14_400:] *= 15  # nearly all of the energy lies in the last moment
+    result = nitido.restore(wav, sample_rate=48_000, preset=preset, without=["loudness"])
+    assert result.diagnosis["end"].found
+    assert not result.after["end"].found
+    assert result.plan["ending"].on
+
+
 def test_gentle_changes_less_than_musicgen(spoiled: Wav) -> None:
     whole = {
         preset: nitido.restore(spoiled, sample_rate=32_000, preset=preset).changes[-1]
         for preset in ("gentle", "musicgen")
     }
     assert whole["gentle"].si_sdr_db >= 30
-    assert whole["gentle"].si_sdr_db > whole["musicgen"].si_sdr_db
+    assert whole["gentle"].si_sdr_db >= whole["musicgen"].si_sdr_db
+    added = {preset: change.bands[-1]["difference_db"] for preset, change in whole.items()}
+    assert added["gentle"] < added["musicgen"] - 2
 
 
 def test_what_the_callback_raises_stops_the_work() -> None:

@@ -1,7 +1,8 @@
 """How the piece begins and ends: with a click, with a cut, with silence.
 
 Two findings, as two analysers: ``"start"`` and ``"end"``. Neither keeps more than a fifth of a
-second of audio.
+second of audio. What is loud is judged against the piece, and in spans of time and bands of Hz: so
+neither a gain nor another sample rate changes the verdict.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy.signal
+from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
 from nitido.wav import Wav
@@ -16,23 +19,34 @@ from nitido.wav import Wav
 EDGE_SECONDS = 0.02  # what is taken for the level at an edge: one period of 50 Hz
 LAST_SECONDS = 0.005  # a fade that reaches its end only here is still a fade
 BEFORE_SECONDS = (0.2, 0.05)  # before the end: what the last moment is compared with
-CUT_DBFS = -40.0  # music that stops above this is heard to be cut
+CUT_DB = -26.0  # re the piece: −40 dBFS in one that plays at −14 LUFS. Above it a cut is heard
 DECAY_DB = 18.0  # a straight fade over 25 ms falls by this into its last 5 ms; a cut does not
-CLICK_DBFS = -36.0  # a first sample that jumps higher than this …
-CLICK_JUMPS = 4.0  # … and so much more than the samples after it do is a click
+# A decoder smears a cut over 10 ms. Before those the sound is as it was, which in a fade it is not.
+SMEARED_SECONDS = (0.04, 0.015, 0.01)
+SMEARED_DB = 6.0  # how much the sound may change by itself from 40…15 to 15…10 ms before its end
+CLICK_BAND_HZ = (3000.0, 7000.0)  # a jump sounds in all bands; most music is weaker in this one
+CLICK_SECONDS = 0.0005  # and there it is over at once
+CLICK_DB = -24.0  # in that band, re the piece: a jump that is softer …
+CLICK_RATIO = 4.0  # … or stands out less from the RMS of what follows is covered by the music
 SILENCE_DB = -60.0  # re peak
 LONG_SILENCE_SECONDS = 2.0  # a gap that a listener takes for the end, or for a player that hangs
 FLOOR_DBFS = -120.0
 
 
 class StartAnalyser:
-    """The first sample, the level of the first 20 ms, and the silence before the music."""
+    """The jump into the first sample, the level of the first 20 ms, the silence before the music.
+
+    A click is judged as it is heard: in a band, by how far the first half millisecond stands out of
+    the 20 ms after it. There the jump to the first sample is a burst at any sample rate, while a
+    drum or a hi-hat on the first sample goes on.
+    """
 
     def __init__(self, *, sample_rate: int, channels: int) -> None:
         self._sample_rate = sample_rate
         self._head: Wav = np.zeros((channels, 0), np.float32)
         self._head_samples = round(EDGE_SECONDS * sample_rate)
         self._samples = 0
+        self._energy = np.zeros(channels)
         self._peak = 0.0
         # The threshold hangs on the peak, known only at the end: so note for each level, in steps
         # of 1 dB, where it was first exceeded.
@@ -47,6 +61,7 @@ class StartAnalyser:
             part = block[:, : self._head_samples - self._head.shape[1]]
             self._head = np.concatenate([self._head, part], axis=1)
         self._peak = max(self._peak, _peak(block))
+        self._energy += _energy(block)
         reached = int(np.searchsorted(self._levels, self._peak))
         if reached > len(self._first):
             rising = np.maximum.accumulate(np.abs(block).max(axis=0))
@@ -61,25 +76,44 @@ class StartAnalyser:
             return Finding("start", None, "dBFS", "none", "Nothing begins here.")
         level = _level_dbfs(self._head)
         silence = self._silence_seconds()
-        first = float(np.abs(self._head[:, 0]).max())
-        jumps = np.diff(self._head, axis=1)
-        usual = math.sqrt(float(np.mean(jumps**2))) if jumps.size else 0.0
-        click = first >= 10 ** (CLICK_DBFS / 20) and first > CLICK_JUMPS * usual
+        jump_db, ratio = self._jump()
+        click = jump_db > CLICK_DB and ratio > CLICK_RATIO
         severity: Severity = "slight" if click or silence > LONG_SILENCE_SECONDS else "none"
         summary = f"Begins at {level:.0f} dBFS."
         if silence > LONG_SILENCE_SECONDS:
             summary = f"Begins with {silence:.1f} s of silence."
         if click:
-            summary = f"Begins with a click: the first sample jumps to {first:.2f}."
+            height_db = 20 * math.log10(ratio)
+            summary = f"Begins with a click, {height_db:.0f} dB over what follows it."
         return Finding(
             "start",
             level,
             "dBFS",
             severity,
             summary,
-            compared_with=f"a first sample under {CLICK_DBFS:.0f} dBFS",
+            compared_with=f"a click is {20 * math.log10(CLICK_RATIO):.0f} dB over what follows it",
             where=((0.0, min(EDGE_SECONDS, self._samples / self._sample_rate)),) if click else (),
             details={"level_dbfs": level, "click": click, "silence_seconds": silence},
+        )
+
+    def _jump(self) -> tuple[float, float]:
+        """Return how high the jump into the piece is, dB re the piece, and re what follows it."""
+        rate = self._sample_rate
+        low_hz, high_hz = CLICK_BAND_HZ
+        first = round(CLICK_SECONDS * rate) + 1
+        piece = float(np.sqrt(self._energy.max() / self._samples))
+        if self._head.shape[1] < 4 * first or low_hz >= 0.4 * rate or not piece:
+            return -math.inf, 0.0
+        sections = scipy.signal.butter(
+            2, (low_hz, min(high_hz, 0.45 * rate)), "bandpass", fs=rate, output="sos"
+        )
+        heard = scipy.signal.sosfilt(sections, self._head.astype(np.float64), axis=1)
+        jump = np.abs(heard[:, :first]).max(axis=1)
+        rest = np.sqrt(np.mean(heard[:, 2 * first :] ** 2, axis=1))
+        loudest = int(np.argmax(jump))
+        return (
+            20 * math.log10(max(jump[loudest] / piece, 1e-9)),
+            float(jump[loudest] / max(rest[loudest], 1e-9)),
         )
 
     def _silence_seconds(self) -> float:
@@ -98,6 +132,7 @@ class EndAnalyser:
         self._tail: Wav = np.zeros((channels, 0), np.float32)
         self._tail_samples = round(BEFORE_SECONDS[0] * sample_rate)
         self._samples = 0
+        self._energy = np.zeros(channels)
         self._peak = 0.0
         self._loud_until = 0  # position after the last sample above −60 dB re the peak so far
 
@@ -107,6 +142,7 @@ class EndAnalyser:
             return
         # A peak that rises later lies after all it could silence, so one pass is exact.
         self._peak = max(self._peak, _peak(block))
+        self._energy += _energy(block)
         loud = _after_last_above(block, self._peak * 10 ** (SILENCE_DB / 20))
         if loud:
             self._loud_until = self._samples + loud
@@ -120,11 +156,18 @@ class EndAnalyser:
             return Finding("end", None, "dBFS", "none", "Nothing ends here.")
         rate = self._sample_rate
         level = _level_dbfs(self._tail[:, -round(EDGE_SECONDS * rate) :])
-        last = _level_dbfs(self._tail[:, -round(LAST_SECONDS * rate) :])
+        last = self._level(LAST_SECONDS, 0.0)
         before = self._tail[:, : max(0, self._tail.shape[1] - round(BEFORE_SECONDS[1] * rate))]
         decay = _level_dbfs(before) - last if before.size else None
         silence = (self._samples - self._loud_until) / rate
-        cut = decay is not None and decay < DECAY_DB and min(level, last) > CUT_DBFS
+        mean_square = float(self._energy.max()) / self._samples
+        audible = max(FLOOR_DBFS, 10 * math.log10(mean_square) + CUT_DB) if mean_square else 0.0
+        cut = False
+        if decay is not None:
+            early, middle, late = SMEARED_SECONDS
+            smeared = self._level(middle, late)
+            cut = decay < DECAY_DB and min(level, last) > audible
+            cut |= smeared > max(audible, self._level(early, middle) - SMEARED_DB)
         severity: Severity = "slight" if silence > LONG_SILENCE_SECONDS else "none"
         severity = "clear" if cut else severity
         summary = f"Ends at {level:.0f} dBFS."
@@ -139,7 +182,7 @@ class EndAnalyser:
             "dBFS",
             severity,
             summary,
-            compared_with=f"{CUT_DBFS:.0f} dBFS, and the fifth of a second before",
+            compared_with=f"{CUT_DB:.0f} dB under the piece, and the fifth of a second before",
             where=((max(0.0, duration - EDGE_SECONDS), duration),) if cut else (),
             details={
                 "level_dbfs": level,
@@ -150,9 +193,19 @@ class EndAnalyser:
             },
         )
 
+    def _level(self, since: float, until: float) -> float:
+        """Return the level between two moments before the end, s, in dBFS."""
+        count, rate = self._tail.shape[1], self._sample_rate
+        stop = count - round(until * rate)
+        return _level_dbfs(self._tail[:, max(0, count - round(since * rate)) : max(stop, 1)])
+
 
 def _peak(block: Wav) -> float:
     return max(float(block.max()), -float(block.min()))
+
+
+def _energy(block: Wav) -> NDArray[np.float64]:
+    return np.array([float(np.dot(channel, channel)) for channel in block])
 
 
 def _level_dbfs(wav: Wav) -> float:

@@ -95,6 +95,7 @@ class Chain:
             stage.name,
             sample_rate=stage.sample_rate,
             budget_db=self.plan.stage_budget_db(stage.name),
+            judged=stage.judged,
         )
         self.meters[stage.name] = meter
         size = block_length(

@@ -153,7 +153,9 @@ def _loudness_pass(
         step = plan["loudness"]
     gain = np.float32(10 ** (step.settings["gain_db"] / 20) if step.on else 1.0)
     limited = ChangeMeter("loudness", sample_rate=rate, budget_db=plan.stage_budget_db("loudness"))
-    whole = ChangeMeter("whole", sample_rate=rate, budget_db=plan.budget_db)
+    ending = build(plan["ending"], sample_rate=rate, channels=channels, samples=samples)
+    judged = ending.judged if plan["ending"].on else (0, samples)
+    whole = ChangeMeter("whole", sample_rate=rate, budget_db=plan.budget_db, judged=judged)
     comb_high_hz = diagnosis["comb"].details.get("high_hz")
     examination = Examination(sample_rate=rate, channels=channels, comb_high_hz=comb_high_hz)
     after = Scratch(channels=channels)

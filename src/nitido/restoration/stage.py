@@ -96,6 +96,11 @@ class Remedy(ABC):
         """Number of channels that `apply` returns."""
         return self.channels
 
+    @property
+    def judged(self) -> tuple[int, int]:
+        """The first sample, and the one after the last, that the budget is about."""
+        return 0, self.samples
+
     @classmethod
     def prepare(cls, settings: Settings, equipment: Equipment) -> None:
         """Say before any work if what the stage needs beside the signal is not there.

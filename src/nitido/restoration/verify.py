@@ -61,13 +61,23 @@ class Change:
 class ChangeMeter:
     """Compares two streams of the same length and rate, block by block.
 
-    Equal channels are compared one by one; where the number differs, the downmixes are.
+    Equal channels are compared one by one; where the number differs, the downmixes are. Only the
+    samples from `judged[0]` to `judged[1]` count, if given.
     """
 
-    def __init__(self, stage: str, *, sample_rate: int, budget_db: float) -> None:
+    def __init__(
+        self,
+        stage: str,
+        *,
+        sample_rate: int,
+        budget_db: float,
+        judged: tuple[int, int] | None = None,
+    ) -> None:
         self.stage = stage
         self.budget_db = budget_db
         self._sample_rate = sample_rate
+        self._judged = judged
+        self._samples = 0
         self._n_fft = fft_size(0.043, sample_rate=sample_rate)
         bins = self._n_fft // 2 + 1
         self._before = np.zeros(bins)  # Σ|X|²
@@ -78,6 +88,11 @@ class ChangeMeter:
 
     def update(self, before: Wav, after: Wav) -> None:
         """Take the next samples of both streams, `[C, n]`."""
+        position = self._samples
+        self._samples += before.shape[1]
+        if self._judged is not None:
+            first, last = (max(0, edge - position) for edge in self._judged)
+            before, after = before[:, first:last], after[:, first:last]
         if before.shape[0] != after.shape[0]:
             before, after = (w.mean(axis=0, keepdims=True) for w in (before, after))
         error = after - before

@@ -1,7 +1,7 @@
 """Ending: a short fade where the music breaks off, none where it ends by itself.
 
 Three of four MusicGen clips stop in the middle of a sound. A fade cannot give back the missing
-end; it takes the click away, and is kept short so that it takes no music.
+end; it takes the click away, and is kept short so that it takes little music.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from nitido.restoration.stage import Budget, Settings, Stage, Step
 from nitido.wav import Wav
 
 FADE_SECONDS_MAX = 0.3
-FADE_SECONDS_MIN = 0.01
-FADE_SHARE = 0.010  # of the duration: leaves steady music at 24 dB SI-SDR
+FADE_SECONDS_MIN = 0.05  # shorter, and it is still heard to be cut
+FADE_SHARE = 0.010  # of the duration
 CLICK_FADE_MS = 2.0
 
 
@@ -37,7 +37,7 @@ class Ending(Stage):
         "fade_in_ms": (0.0, 10_000.0),
         "fade_out_seconds": (0.0, 60.0),
     }
-    budget: ClassVar[Budget] = Budget(si_sdr_db=20.0, turn_down="fade_out_seconds")
+    budget: ClassVar[Budget] = Budget(si_sdr_db=20.0, turn_down=None)
 
     @classmethod
     def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:
@@ -65,14 +65,19 @@ class Ending(Stage):
         return Step(cls.name, True, "; ".join(reasons), settings)
 
     @property
+    def judged(self) -> tuple[int, int]:
+        """All but the fades: to be silent at the end is what they are for."""
+        fade_in, fade_out = self._fades()
+        return fade_in, max(fade_in, self.samples - fade_out)
+
+    @property
     def context_samples(self) -> int:
         """None: the gain depends on the position only."""
         return 0
 
     def apply(self, window: Wav, *, start: int) -> Wav:
         """Return the faded samples, `[C, n]`."""
-        fade_in = min(self._samples(self.settings["fade_in_ms"] / 1000), self.samples)
-        fade_out = min(self._samples(self.settings["fade_out_seconds"]), self.samples)
+        fade_in, fade_out = self._fades()
         stop = start + window.shape[1]
         if start >= fade_in and stop <= self.samples - fade_out:
             return window
@@ -84,8 +89,11 @@ class Ending(Stage):
             gain *= raised_cosine((self.samples - 1 - position) / fade_out)
         return window * gain
 
-    def _samples(self, seconds: float) -> int:
-        return round(seconds * self.sample_rate)
+    def _fades(self) -> tuple[int, int]:
+        """Return the lengths of the fades, in samples."""
+        seconds = (self.settings["fade_in_ms"] / 1000, self.settings["fade_out_seconds"])
+        fade_in, fade_out = (min(round(long * self.sample_rate), self.samples) for long in seconds)
+        return fade_in, fade_out
 
 
 def raised_cosine(progress: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Wav:
