@@ -72,6 +72,23 @@ def test_silence_stays_silent() -> None:
     assert not result.wav.any()
 
 
+def test_hiss_is_not_restored_as_if_it_were_music() -> None:
+    hiss = lower_ceiling(noise(seconds=6, rms=1e-4), sample_rate=48_000, ceiling_hz=11_000)
+    result = nitido.restore(add_comb(hiss, sample_rate=48_000), sample_rate=48_000)
+    assert [finding.kind for finding in result.diagnosis.findings if finding.found] == ["loudness"]
+    assert result.channels == 1
+    assert not result.removed.any()
+
+
+def test_a_dead_channel_stays_dead_and_the_other_is_restored() -> None:
+    wav = lower_ceiling(noise(seconds=6, channels=2), sample_rate=48_000, ceiling_hz=16_000)
+    wav[1] = 0
+    result = nitido.restore(wav, sample_rate=48_000)
+    assert result.diagnosis["width"].summary == "The right channel is silent."
+    assert result.after["bandwidth"].value > 19_000
+    assert not result.wav[1].any()
+
+
 @pytest.mark.parametrize("samples", [1, 2, 100])
 def test_almost_nothing_is_restored_as_well(samples: int) -> None:
     wav = np.full((1, samples), 0.1, np.float32)
