@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from tests.signals import noise, silence
+from tests.signals import noise, silence, sine
 
 import nitido
 from nitido.degradation import add_comb, lower_ceiling, render
@@ -87,6 +87,14 @@ def test_a_dead_channel_stays_dead_and_the_other_is_restored() -> None:
     assert result.diagnosis["width"].summary == "The right channel is silent."
     assert result.after["bandwidth"].value > 19_000
     assert not result.wav[1].any()
+
+
+@pytest.mark.parametrize("preset", ["musicgen", "gentle"])
+def test_rumble_is_taken_away_however_strong_it_is(preset: str) -> None:
+    wav = noise(seconds=6) + sine(8, seconds=6, amplitude=0.4)
+    result = nitido.restore(wav, sample_rate=48_000, preset=preset, stages=["dc"])
+    assert result.diagnosis["rumble"].severity == "severe"
+    assert not result.after["rumble"].found
 
 
 @pytest.mark.parametrize("samples", [1, 2, 100])
