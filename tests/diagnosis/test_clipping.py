@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 
 from nitido.diagnosis.clipping import ClippingAnalyser
@@ -85,6 +86,20 @@ def test_a_square_wave_is_not_clipped():
     t = np.arange(96000) / 48000
     square = 0.5 * np.sign(np.sin(2 * np.pi * 221 * t + 0.1))
     assert not examine(square.astype(np.float32)[None]).found
+
+
+def pulse(hz, *, duty=0.5, seconds=4.0):
+    return np.where((hz * np.arange(round(seconds * 48000)) / 48000) % 1 < duty, 1.0, -1.0)
+
+
+@pytest.mark.parametrize("creep", [0.0, 0.3, 0.7])
+def test_the_sound_of_a_games_console_is_not_clipped(creep):
+    decay = np.ceil(15 * np.exp(-6 * np.tile(np.arange(12000) / 48000, 16))) / 15
+    lead = 0.3 * decay * (pulse(330, duty=0.25) + 1)
+    stairs = np.floor(16 * np.abs((82.5 * np.arange(lead.size) / 48000) % 1 - 0.5)) / 30
+    for wav in (lead, 0.25 * pulse(261) + 0.2 * pulse(65), lead + stairs):
+        filtered = scipy.signal.lfilter([1 - creep], [1, -creep], wav)
+        assert not examine(filtered.astype(np.float32)[None]).found
 
 
 def test_plateaus_that_something_rises_above_are_not_clipped():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 
 from nitido.diagnosis.edges import EndAnalyser, StartAnalyser
@@ -51,8 +52,23 @@ def test_notes_that_ring_out_are_not_cut():
     assert examine(EndAnalyser, ringing).details["cut"] is False
 
 
-def test_a_cut_far_below_hearing_does_not_matter():
-    assert examine(EndAnalyser, chord() * np.float32(0.01)).details["cut"] is False
+def test_a_cut_far_below_the_music_does_not_matter():
+    wav = np.concatenate([chord(), 0.03 * chord(0.5)], axis=1, dtype=np.float32)
+    assert examine(EndAnalyser, wav).details["cut"] is False
+
+
+@pytest.mark.parametrize("gain_db", [-40, -20, 12])
+def test_a_gain_changes_neither_how_a_piece_begins_nor_how_it_ends(gain_db):
+    gain = np.float32(10 ** (gain_db / 20))
+    quieter = np.concatenate([chord(), 0.1 * chord(0.5)], axis=1, dtype=np.float32)
+    for wav in (chord()[:, 30:], fade(chord(), 0.2), quieter):
+        for analyser, fault in ((StartAnalyser, "click"), (EndAnalyser, "cut")):
+            before, after = (examine(analyser, w) for w in (wav, wav * gain))
+            assert after.details[fault] == before.details[fault]
+
+
+def test_a_cut_that_a_decoder_smeared_is_still_a_cut():
+    assert examine(EndAnalyser, fade(chord(), 0.008)).details["cut"] is True
 
 
 def test_silence_at_the_end_is_measured():
@@ -86,6 +102,18 @@ def test_a_start_in_the_middle_of_a_wave_is_a_click():
 
 def test_a_start_from_zero_is_not_a_click():
     assert not examine(StartAnalyser, chord()).found
+
+
+@pytest.mark.parametrize("begin", [0, 30])
+def test_another_sample_rate_changes_neither_how_a_piece_begins_nor_how_it_ends(begin):
+    rng = np.random.default_rng(1)
+    wav = chord(sample_rate=16000)[:, begin // 3 :]
+    noisy = wav + (0.1 * rng.standard_normal(wav.shape)).astype(np.float32)
+    for piece, click in ((wav, begin > 0), (noisy, False)):
+        for up, down, rate in ((1, 1, 16000), (3, 1, 48000), (441, 160, 44100)):
+            moved = scipy.signal.resample_poly(piece, up, down, axis=1).astype(np.float32)
+            assert examine(StartAnalyser, moved, sample_rate=rate).details["click"] is click
+            assert examine(EndAnalyser, moved, sample_rate=rate).details["cut"] is True
 
 
 def test_a_hi_hat_on_the_first_sample_is_not_a_click():

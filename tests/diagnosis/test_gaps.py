@@ -77,6 +77,28 @@ def test_a_square_wave_has_no_gaps(hz):
     assert examine(square.astype(np.float32)[None]).value == 0
 
 
+def test_a_chord_of_square_waves_has_no_gaps():
+    t = np.arange(6 * 44100) / 44100
+    wav = sum(0.2 * np.where((hz * t) % 1 < 0.5, 1, -1) for hz in (220, 277, 330))
+    assert examine(wav.astype(np.float32)[None], sample_rate=44100).value == 0
+
+
+@pytest.mark.parametrize("pattern", ["x.", "x.xx.x.x", "x..x..x."])
+def test_a_gated_synthesiser_has_no_dropouts(pattern):
+    wav = music(8)
+    sixteenth = 60 / 128 / 4 * 48000
+    steps = (np.arange(wav.shape[1]) / sixteenth).astype(int) % len(pattern)
+    assert examine(wav * np.array([step == "x" for step in pattern])[steps]).value == 0
+
+
+def test_lost_packets_are_dropouts_although_all_are_equally_long():
+    wav = music(10)
+    lost = np.random.default_rng(0).choice(np.arange(5, 490), 40, replace=False)
+    for packet in lost:
+        wav[:, 960 * packet : 960 * (packet + 1)] = 0
+    assert examine(wav).value > 30
+
+
 def test_a_quiet_passage_of_a_coarse_file_has_no_gaps():
     wav = np.round(music() * 0.003 * 127) / 127  # mostly zeros at 8 bits
     assert examine(wav.astype(np.float32)).value == 0

@@ -47,11 +47,14 @@ def test_peaks_over_full_scale_between_the_samples_are_clear():
     assert finding.severity == "clear"
 
 
-def test_silence_has_no_loudness():
-    finding = examine(np.zeros((2, 96000), np.float32))
+@pytest.mark.parametrize("seconds", [0.1, 2])
+@pytest.mark.parametrize("level_dbfs", [-200, -96, -80])
+def test_silence_and_its_hiss_have_no_loudness_and_are_said_to_be_silent(seconds, level_dbfs):
+    noise = np.random.default_rng(0).standard_normal((2, round(48000 * seconds)))
+    finding = examine((noise * 10 ** (level_dbfs / 20)).astype(np.float32))
     assert finding.value is None
-    assert not finding.found
-    assert set(finding.details.values()) == {None}
+    assert finding.severity == "severe"
+    assert "Silence" in finding.summary
 
 
 @pytest.mark.parametrize("samples", [0, 1, 19199])

@@ -63,12 +63,23 @@ def test_a_second_of_out_of_phase_effect_is_not_a_swapped_wire():
     assert not examine(wav).found
 
 
-def test_a_piece_in_one_channel_only_is_not_mono():
+@pytest.mark.parametrize(("channel", "name"), [(0, "left"), (1, "right")])
+@pytest.mark.parametrize("left_over", [0.0, 0.001])
+def test_a_channel_without_music_is_silent_and_the_piece_is_not_mono(channel, name, left_over):
     wav = noise()
-    wav[1] = 0
+    wav[channel] *= np.float32(left_over)
     finding = examine(wav)
-    assert finding.value == 0
+    assert finding.severity == "clear"
+    assert finding.summary == f"The {name} channel is silent."
     assert finding.details["mono"] is False
+
+
+@pytest.mark.parametrize("gain_db", [-60, 0])
+def test_a_fold_to_mono_loses_what_the_sides_do_not_share(gain_db):
+    gain = np.float32(10 ** (gain_db / 20))
+    for side_db, lost_db in ((-200, 0.0), (0, -3.0), (20, -20.0)):
+        assert examine(gain * stereo(side_db)).details["fold_db"] == pytest.approx(lost_db, abs=0.1)
+    assert "20 dB softer" in examine(gain * stereo(20)).summary
 
 
 def test_more_than_two_channels_are_not_judged():

@@ -45,6 +45,12 @@ def test_what_happens_above_the_protected_band_does_not_count() -> None:
     assert treble["level_db"] > 5
 
 
+def test_what_happens_below_the_protected_band_does_not_count() -> None:
+    wav = noise(seconds=4)
+    rumble = sine(15, seconds=4, amplitude=0.4)  # 9 dB over the music
+    assert compare(wav, wav + rumble).si_sdr_db > 34
+
+
 def test_the_reading_does_not_depend_on_the_blocks() -> None:
     wav, error = noise(seconds=2), noise(seconds=2, seed=1, rms=0.01)
     readings = [compare(wav, wav + error, block).si_sdr_db for block in (777, 48_000, 96_000)]

@@ -1,8 +1,9 @@
 """Is the waveform clipped: peaks cut off flat at one level, at full scale or after a gain change.
 
 A cut-off peak is a run of three or more samples that lie together at the very extreme of the piece,
-with the waveform breaking off steeply on both sides. Single samples at full scale are not clipped,
-nor is the round top of a slow wave, a square wave, or a plateau that something else rises above.
+with the waveform breaking off steeply on both sides, at a slope that would have carried it higher.
+Single samples at full scale are not clipped, nor is the round top of a slow wave, a plateau that
+something else rises above, or a wave that is made of steps, as the pulse of a games console is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ QUIETEST = 0.01  # −40 dBFS: no gain change leaves clipped music quieter than 
 SHORTEST_SAMPLES = 3  # two equal samples at a peak are a coincidence
 LONGEST_SECONDS = 0.02  # a longer plateau is a held value, not a cut-off peak
 FEWEST_RUNS = 3  # per level: a plateau must come again
+FLANK_SAMPLES = 3  # beside a plateau, from which the slope is taken
+SLOPE_SHARE = 0.5  # least slope there re the step onto the plateau: a pulse has the step alone
+ALIKE = 30.0  # most that the two steps differ: a filtered pulse creeps up to its top and drops off
+LED_SHARE = 0.2  # of the plateaus: with fewer of such slopes the wave is made of steps
 CLEAR_PER_SECOND = 10.0  # a few clipped peaks per minute are not heard, one per beat and more is
 SEVERE_PER_SECOND = 500.0  # 1 % of the samples of a 48 kHz file
 SPANS = 50
@@ -35,6 +40,7 @@ class _Runs:
     """The flat runs at or above one threshold, counted."""
 
     count: int = 0
+    led: int = 0  # of these, up to and down from which a slope leads
     samples: int = 0
     lowest: float = math.inf
     spans: list[list[int]] = field(default_factory=list)
@@ -77,8 +83,8 @@ class _Side:
     def update(self, samples: Floats, position: int, longest: int, gap: int) -> None:
         """Count the runs in `samples` `[n]`, which begin at `position` in the piece.
 
-        Runs that begin at the first sample or within `longest + 1` of the end are left out; the
-        caller shows them again, with more around them.
+        Runs that begin within the first samples or within `longest` and some of the end are left
+        out; the caller shows them again, with more around them.
         """
         rise = math.floor(float(samples.max()) / STEP) - self.top
         if rise > 0:
@@ -86,7 +92,8 @@ class _Side:
             self.runs = self.runs[rise:]
             self.runs += [_Runs() for _ in range(LEVEL_STEPS - len(self.runs))]
         for step, runs in enumerate(self.runs):
-            starts, ends = _flat_runs(samples, self.threshold + step * STEP, longest)
+            starts, ends, led = _flat_runs(samples, self.threshold + step * STEP, longest)
+            runs.led += led
             if starts.size:
                 inside = np.stack([starts, ends], axis=1).ravel()
                 lowest = float(np.minimum.reduceat(samples, inside)[::2].min())
@@ -95,17 +102,20 @@ class _Side:
 
 def _flat_runs(
     samples: Floats, threshold: float, longest: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return where the cut-off peaks at or above `threshold` begin and end."""
+) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+    """Return where the cut-off peaks at or above `threshold` begin and end.
+
+    Third, how many of them have a slope on both sides: the others may be steps of a pulse.
+    """
     high = np.flatnonzero(samples >= threshold)
     if high.size < SHORTEST_SAMPLES:
-        return high[:0], high[:0]
+        return high[:0], high[:0], 0
     breaks = np.flatnonzero(np.diff(high) > 1)
     starts = high[np.concatenate([[0], breaks + 1])]
     ends = high[np.concatenate([breaks, [-1]])] + 1
     length = ends - starts
     good = (length >= SHORTEST_SAMPLES) & (length <= longest)
-    good &= (starts > 0) & (starts < samples.size - longest - 1)
+    good &= (starts >= FLANK_SAMPLES) & (starts < samples.size - longest - FLANK_SAMPLES)
     starts, ends, length = starts[good], ends[good], length[good]
     # A parabola whose top n samples lie within h falls to at most h·((n+1)/(n−1))² below its top at
     # the next sample. What breaks off by more, with a margin for rounding, is cut, not round.
@@ -113,8 +123,16 @@ def _flat_runs(
     round_drop = height * (((length + 1) / (length - 1)) ** 2 - 1)
     beside = np.maximum(samples[starts - 1], samples[ends])
     cut = threshold - beside > round_drop + 2 * STEP
-    cut &= beside > 0  # the flank of a square wave goes from one extreme to the other at once
-    return starts[cut], ends[cut]
+    starts, ends = starts[cut], ends[cut]
+    flank = np.arange(FLANK_SAMPLES)
+    steps, slopes = [], []
+    for beside in (samples[starts[:, None] - 1 - flank], samples[ends[:, None] + flank]):
+        steps.append(threshold - beside[:, 0])
+        slopes.append((beside[:, :-1] - beside[:, 1:]).max(axis=1, initial=0.0))
+    led = np.maximum(*steps) < ALIKE * np.minimum(*steps)
+    for step, slope in zip(steps, slopes, strict=True):
+        led &= slope >= SLOPE_SHARE * step
+    return starts, ends, int(led.sum())
 
 
 class ClippingAnalyser:
@@ -126,7 +144,8 @@ class ClippingAnalyser:
         self._gap = round(JOIN_SECONDS * sample_rate)
         self._samples = 0
         # What a run needs to be seen whole is held back; silence before the first sample.
-        self._held: Wav = np.zeros((channels, self._longest + 2), np.float32)
+        self._reach = self._longest + 2 * FLANK_SAMPLES
+        self._held: Wav = np.zeros((channels, self._reach), np.float32)
         self._sides = [[_Side(), _Side()] for _ in range(channels)]
 
     def update(self, block: Wav) -> None:
@@ -141,7 +160,7 @@ class ClippingAnalyser:
             if -float(channel.min()) >= negative.threshold:
                 negative.update(-channel, position, self._longest, self._gap)
         self._samples += block.shape[1]
-        self._held = samples[:, -self._longest - 2 :].copy()
+        self._held = samples[:, -self._reach :].copy()
 
     def finish(self) -> Finding:
         """Return the finding ``"clipping"``: clipped samples per second, all channels together."""
@@ -152,7 +171,7 @@ class ClippingAnalyser:
         for sides in self._sides:
             for polarity, side in enumerate(sides):
                 runs = side.runs[0]
-                if runs.count < FEWEST_RUNS:
+                if runs.count < FEWEST_RUNS or runs.led < LED_SHARE * runs.count:
                     levels[polarity].append(None)
                     continue
                 levels[polarity].append(-runs.lowest if polarity else runs.lowest)

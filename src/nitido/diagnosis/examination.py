@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from nitido.chunks import block_length, reblock
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
@@ -59,5 +60,11 @@ class Examination:
 
     def finish(self, *extra: Finding) -> Diagnosis:
         """Return the diagnosis, after the last block, with findings that were made elsewhere."""
-        findings = tuple(analyser.finish() for analyser in self._analysers)
-        return Diagnosis(self.sample_rate, self.channels, self.samples, (*extra, *findings))
+        *findings, loudness = (analyser.finish() for analyser in self._analysers)
+        if loudness.details["silent"]:  # what hiss and dither look like is nobody's fault
+            findings = [
+                replace(finding, severity="none", summary="Silence is not judged.", where=())
+                for finding in findings
+            ]
+        found = (*extra, *findings, loudness)
+        return Diagnosis(self.sample_rate, self.channels, self.samples, found)

@@ -74,6 +74,11 @@ class Diagnosis:
         """Length of the piece, s."""
         return self.samples / self.sample_rate
 
+    @property
+    def silent(self) -> bool:
+        """Whether there is no music: nothing that loudness is measured of, −70 LUFS and up."""
+        return any(finding.details.get("silent", False) for finding in self.findings)
+
     def __getitem__(self, kind: str) -> Finding:
         """Return the finding of that kind.
 

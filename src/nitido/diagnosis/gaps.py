@@ -1,11 +1,13 @@
 """Are there dropouts: moments inside the music where the signal stands still.
 
 A gap is a run of equal samples, zeros or a held value, with loud music right up to it on both
-sides. Rests, fades and the flat parts of square waves are music, not gaps.
+sides. Rests, fades and the flat parts of square waves are music, not gaps. So are gaps that keep
+time: a gated synthesiser is cut as sharply as by a fault, but again and again in its rhythm.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,6 +24,11 @@ JUMP = 0.05  # least step at a broken-off edge, re the RMS beside it; a note sta
 HELD_JUMP = 0.1  # the same after a held value, which joins the music smoothly at its start
 CROWD_SECONDS = 0.125  # more than `CROWD` flat runs this near on either side …
 CROWD = 5  # … is a waveform with flat parts, 20 Hz and up
+MOVING = 0.1  # share of the samples on either side that differ from the one before; steps do not
+BEAT_SECONDS = 1.0  # a rhythm has its next gap within this …
+BEATS = 8  # … as far away as one of so many before, …
+BEAT_TOLERANCE_SECONDS = 0.002  # … to this; packets that a network lost come at any distance
+IN_RHYTHM = 0.5  # of the gaps, and at least four: then they are a gate's
 SEVERE_PER_MINUTE = 10
 SPANS = 50
 
@@ -42,6 +49,9 @@ class GapsAnalyser:
         self._settled = 0  # runs that begin before this position have been judged
         self._waiting: list[Wav] = []
         self._count = 0
+        self._in_rhythm = 0
+        self._beats: deque[int] = deque(maxlen=BEATS)  # the last distances from gap to gap
+        self._start = 0  # of the last gap
         self._total = 0  # samples in gaps
         self._end = 0  # of the last gap
         self._spans: list[list[int]] = []  # the first gaps
@@ -56,23 +66,27 @@ class GapsAnalyser:
         """Return the finding ``"gaps"``: how many there are."""
         self._search(final=True)
         rate = self._sample_rate
-        seconds = self._total / rate
+        gate = self._in_rhythm >= max(4, IN_RHYTHM * self._count)
+        count, total = (0, 0) if gate else (self._count, self._total)
+        seconds = total / rate
         duration = (self._position + self._held.shape[1]) / rate
         severity: Severity = "none"
         summary = "No dropouts."
-        if self._count:
-            many = self._count > 1 and self._count * 60 > SEVERE_PER_MINUTE * duration
+        if gate:
+            summary = f"No dropouts: it pauses {self._count} times, but in a rhythm."
+        if count:
+            many = count > 1 and count * 60 > SEVERE_PER_MINUTE * duration
             severity = "severe" if many else "clear"
-            plural = "" if self._count == 1 else "s"
-            summary = f"{self._count} dropout{plural}, {1000 * seconds:.0f} ms in all."
+            plural = "" if count == 1 else "s"
+            summary = f"{count} dropout{plural}, {1000 * seconds:.0f} ms in all."
         return Finding(
             "gaps",
-            float(self._count),
+            float(count),
             "gaps",
             severity,
             summary,
-            where=tuple((start / rate, end / rate) for start, end in self._spans),
-            details={"count": self._count, "seconds": seconds},
+            where=tuple((start / rate, end / rate) for start, end in self._spans if not gate),
+            details={"count": count, "seconds": seconds},
         )
 
     def _search(self, *, final: bool) -> None:
@@ -98,6 +112,7 @@ class GapsAnalyser:
             if self._count and start <= self._end:
                 self._total += max(0, end - self._end)
             else:
+                self._keep_time(start)
                 self._count += 1
                 self._total += end - start
                 if len(self._spans) < SPANS:
@@ -105,6 +120,15 @@ class GapsAnalyser:
             self._end = max(self._end, end)
             if self._count == len(self._spans):
                 self._spans[-1][1] = self._end
+
+    def _keep_time(self, start: int) -> None:
+        """Note whether a gap that begins at `start` comes when it is expected."""
+        beat, self._start = start - self._start, start
+        if not self._count or beat > BEAT_SECONDS * self._sample_rate:
+            return
+        tolerance = BEAT_TOLERANCE_SECONDS * self._sample_rate
+        self._in_rhythm += any(abs(beat - other) <= tolerance for other in self._beats)
+        self._beats.append(beat)
 
     def _gaps(self, channel: NDArray[np.float32], settled: int) -> Iterator[tuple[int, int]]:
         """Yield the gaps of one channel that begin from `_settled` to `settled`."""
@@ -128,6 +152,9 @@ class GapsAnalyser:
         before = _rms(channel[start - self._side : start])
         after = _rms(channel[end : end + self._side])
         if min(before, after) < LOUD:
+            return False
+        beside = (channel[start - self._side : start], channel[end : end + self._side])
+        if any(np.mean(side[1:] != side[:-1]) < MOVING for side in beside):
             return False
         value = float(channel[start])
         jump_before = abs(float(channel[start - 1]) - value)

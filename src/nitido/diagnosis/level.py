@@ -7,13 +7,16 @@ import math
 import numpy as np
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.metrics.delivery import LoudnessMeter, TruePeakMeter
+from nitido.metrics.delivery import ABSOLUTE_GATE_LUFS, LoudnessMeter, TruePeakMeter
 from nitido.wav import Wav
 
 # Streaming services play at about −14 LUFS: 4 dB under that is heard as quiet between other pieces,
 # and 10 dB under it a player's volume control runs out.
 QUIET_LUFS = -18.0
 VERY_QUIET_LUFS = -24.0
+# BS.1770 measures nothing below this: a piece of which no moment reaches it is silence, dither, or
+# the hiss of an input with nothing on it.
+SILENT_LUFS = ABSOLUTE_GATE_LUFS
 OVER_DBTP = 0.0  # converters and encoders clip what goes over
 
 
@@ -23,6 +26,8 @@ class LoudnessAnalyser:
     def __init__(self, *, sample_rate: int, channels: int) -> None:
         self._loudness = LoudnessMeter(sample_rate, channels)
         self._peak = TruePeakMeter(sample_rate, channels)
+        self._sample_rate = sample_rate
+        self._seconds = 0.0
         self._count = 0
         self._energy = 0.0
 
@@ -31,6 +36,7 @@ class LoudnessAnalyser:
         self._loudness.update(block)
         self._peak.update(block)
         self._count += block.size
+        self._seconds += block.shape[1] / self._sample_rate
         self._energy += sum(float(np.dot(channel, channel)) for channel in block)
 
     def finish(self) -> Finding:
@@ -39,8 +45,12 @@ class LoudnessAnalyser:
         true_peak = _decibels(self._peak.true_peak)
         sample_peak = _decibels(self._peak.sample_peak)
         rms = _decibels(math.sqrt(self._energy / max(self._count, 1)))
+        # Shorter than 0.4 s nothing has a loudness: then the level must do.
+        silent = bool(self._count) and lufs is None
+        silent = silent and (self._seconds >= 0.4 or rms is None or rms < SILENT_LUFS)
         details = {
             "integrated_lufs": lufs,
+            "silent": silent,
             "range_lu": self._loudness.range_lu,
             "momentary_max_lufs": self._loudness.momentary_max_lufs,
             "short_term_max_lufs": self._loudness.short_term_max_lufs,
@@ -51,7 +61,10 @@ class LoudnessAnalyser:
             "plr_db": None if true_peak is None or lufs is None else true_peak - lufs,
         }
         severity: Severity = "none"
-        summary = "No loudness: silence, or shorter than 0.4 s."
+        summary = "No loudness: shorter than 0.4 s."
+        if silent:
+            severity = "severe"
+            summary = f"Silence: nothing in it reaches {SILENT_LUFS:.0f} LUFS."
         if lufs is not None:
             summary = f"{lufs:.1f} LUFS"
             if lufs < QUIET_LUFS:

@@ -1,4 +1,4 @@
-"""How wide the stereo image is: mono, stereo, or with one side upside down."""
+"""How wide the stereo image is: mono, stereo, with one side upside down, or with one side dead."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from nitido.wav import Wav
 EQUAL_DB = -90.0  # a difference this small is rounding: the channels are the same
 INVERTED_BELOW = -0.5  # correlation of one second in which the sides work against each other
 INVERTED_SHARE = 0.8  # of the energy: wide effects go below zero for moments, a swapped wire stays
+DEAD_DB = -50.0  # a channel so far under the other is silent; a lossy coder leaks that much into it
 SILENCE = 1e-12  # mean square, −120 dBFS
 
 
@@ -56,7 +57,13 @@ class WidthAnalyser:
             side_db = 10 * math.log10(difference / middle)
         inverted = self._channels == 2 and not mono and not silent
         inverted = bool(inverted and self._inverted >= INVERTED_SHARE * self._energy)
-        severity, summary = self._judge(silent, mono, inverted, correlation)
+        fold_db = None
+        if self._channels == 2 and not silent:  # of the mean of both re the mean energy of each
+            fold_db = 10 * math.log10(max(middle / (2 * (left + right)), 1e-12))
+        dead = None
+        if self._channels == 2 and min(left, right) < 10 ** (DEAD_DB / 10) * max(left, right):
+            dead = "left" if left < right else "right"
+        severity, summary = self._judge(silent, mono, inverted, dead, correlation, fold_db)
         return Finding(
             "width",
             correlation,
@@ -68,11 +75,19 @@ class WidthAnalyser:
                 "correlation": correlation,
                 "side_db": side_db,
                 "polarity_inverted": inverted,
+                "silent_channel": dead,
+                "fold_db": fold_db,
             },
         )
 
     def _judge(
-        self, silent: bool, mono: bool, inverted: bool, correlation: float | None
+        self,
+        silent: bool,
+        mono: bool,
+        inverted: bool,
+        dead: str | None,
+        correlation: float | None,
+        fold_db: float | None,
     ) -> tuple[Severity, str]:
         if silent:
             return "none", "Silence has no width."
@@ -82,10 +97,12 @@ class WidthAnalyser:
             return "slight", "Mono: one channel."
         if mono:
             return "slight", "Mono: both channels are the same."
+        if dead:
+            return "clear", f"The {dead} channel is silent."
         if inverted:
             return "clear", (
                 f"One side is upside down (correlation {correlation:.2f}): "
-                "the music vanishes on a mono speaker."
+                f"a mono speaker plays it {-(fold_db or 0.0):.0f} dB softer."
             )
         return "none", f"Stereo, correlation {correlation:.2f}."
 

@@ -67,7 +67,8 @@ def story(restoration: Restoration, pairs: Sequence[tuple[Finding, Finding]]) ->
         if old.found and REMEDIES.get(old.kind) in ran and (text := _mended(old, new))
     ]
     if not any(old.found for old, _ in pairs):
-        said = ["Nothing wrong was found."]
+        silent = restoration.diagnosis.silent
+        said = ["There is no sound in it." if silent else "Nothing wrong was found."]
     if ran:
         kept = [_kept(change) for change in restoration.changes if change.stage == "whole"]
         told = [*said, *_left(pairs), *kept, *_loudness(restoration)]

@@ -158,7 +158,10 @@ def make_plan(diagnosis: Diagnosis, preset: Preset, *, sample_rate: int = 48_000
         if chosen.mode == "off":
             steps.append(Step(name, False, "off in this preset", dict(chosen.settings)))
             continue
-        step = stage.plan(diagnosis, chosen.settings)
+        if diagnosis.silent:
+            step = Step(name, False, "silence stays silent", dict(chosen.settings))
+        else:
+            step = stage.plan(diagnosis, chosen.settings)
         if chosen.mode == "on" and not step.on:
             step = replace(step, on=True, reason=f"asked for, although {step.reason}")
         steps.append(step)

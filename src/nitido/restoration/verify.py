@@ -21,6 +21,7 @@ from nitido.spectral import band, fft_size, hann
 from nitido.wav import Wav
 
 PROTECTED_HZ = (60.0, 7000.0)
+FRAME_SECONDS = 0.085  # 12 Hz per bin: rumble below 20 Hz hardly leaks into the protected band
 BANDS_HZ = tuple(pairwise((0, 60, 250, 1000, 4000, 8000, 16_000, 96_000)))
 SI_SDR_MAX_DB = 120.0  # beyond float32; also what an unchanged signal reads
 TURN_DOWNS = 2  # a stage over budget is halved this often, then bypassed
@@ -84,7 +85,7 @@ class ChangeMeter:
         self._sample_rate = sample_rate
         self._judged = judged
         self._samples = 0
-        self._n_fft = fft_size(0.043, sample_rate=sample_rate)
+        self._n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
         bins = self._n_fft // 2 + 1
         self._before = np.zeros(bins)  # Σ|X|²
         self._after = np.zeros(bins)  # Σ|Y|²

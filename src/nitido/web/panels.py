@@ -34,7 +34,7 @@ FINDINGS = {
     "rumble": ("Rumble", "Not heard, but loudspeakers work for it."),
     "start": ("Start", "It begins with a click, or late."),
     "tone": ("Tone", "It sounds dull."),
-    "width": ("Width", "All of it comes from one point."),
+    "width": ("Width", "It comes from one point or one side, or it fades on a mono speaker."),
 }
 NOTES = {"wav": "24 bit", "flac": "24 bit", "mp3": "best quality", "opus": "192 kbit/s"}
 
