@@ -1,6 +1,7 @@
 import inspect
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,7 +200,7 @@ def test_a_result_of_a_file_never_replaces_that_file_however_often_restored(
 
 def test_a_closed_restoration_says_so_and_keeps_what_was_said(clip: np.ndarray) -> None:
     with nitido.restore(clip, sample_rate=DECODER_HZ, stages=["dc"]) as result:
-        assert next(result.blocks()).shape[0] == 1
+        assert result.after.channels == next(result.blocks()).shape[0] == 1
     assert result.sidecar()["plan"]["preset"] == "musicgen"
     with pytest.raises(nitido.ConfigError, match="was closed"):
         next(result.blocks())
@@ -325,3 +326,22 @@ def test_tables_and_names_are_lists_of_names() -> None:
 def test_what_cannot_be_generated_is_refused_in_one_sentence(options: dict[str, object]) -> None:
     named = {"prompt": "a song", "model": "no/such", **options}
     refuses(nitido.generate, named.pop("prompt"), **named)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
+def test_what_is_said_of_a_result_is_what_a_second_look_at_its_file_says(
+    clip: np.ndarray, tmp_path: Path, suffix: str
+) -> None:
+    result = nitido.restore(clip, sample_rate=DECODER_HZ)
+    path = result.write(tmp_path / f"song.{suffix}", bit_depth=16 if suffix == "wav" else None)
+    assert result.after == nitido.diagnose(path)
+    sidecar = json.loads((tmp_path / f"song.{suffix}.nitido.json").read_text("utf-8"))
+    assert nitido.Diagnosis.from_dict(sidecar["after"]) == result.after
+
+
+def test_the_loudness_that_is_planned_is_the_one_that_happens(clip: np.ndarray) -> None:
+    result = nitido.restore(clip, sample_rate=DECODER_HZ)
+    planned = nitido.plan(result.diagnosis)["loudness"].reason
+    needed = float(re.search(r"needs ([+-][0-9.]+) dB", planned)[1])
+    assert result.channels == 2
+    assert result.plan["loudness"].settings["gain_db"] == pytest.approx(needed, abs=0.8)

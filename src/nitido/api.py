@@ -9,6 +9,8 @@ from typing import Any, Unpack, overload
 
 from nitido.audio import MAX_SECONDS, Source, open_source
 from nitido.audio.limits import check_max_seconds
+from nitido.chunks import OnProgress
+from nitido.diagnosis.examination import examine
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError, shown
 from nitido.generation.generate import generate_all
@@ -19,7 +21,7 @@ from nitido.restoration.equipment import Equipment
 from nitido.restoration.plan import Plan, make_plan
 from nitido.restoration.preset import Preset, adjust, is_number, load_preset
 from nitido.restoration.registry import STAGES
-from nitido.restoration.restore import DIAGNOSED, Progress, carry_out, examine
+from nitido.restoration.restore import DIAGNOSED, carry_out
 from nitido.restoration.result import Restoration
 from nitido.restoration.stem_store import StemStore
 from nitido.separation.separator import open_separator
@@ -34,7 +36,7 @@ def diagnose(
     *,
     sample_rate: int | None = None,
     max_seconds: float = MAX_SECONDS,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Diagnosis:
     """Return what is wrong with a piece; changes nothing.
 
@@ -146,7 +148,7 @@ def restore(
     device: str = "auto",
     max_seconds: float = MAX_SECONDS,
     block_seconds: float = BLOCK_SECONDS,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Restoration:
     """Return the piece repaired, with the evidence; nothing is written.
 
@@ -252,7 +254,7 @@ def separate(
     model: str = "htdemucs",
     demucs_repo: str | Path | None = None,
     device: str = "auto",
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> dict[str, Wav]:
     """Return the stems of a piece by name, each `[C, T]` at its own rate; they add up to the piece.
 
@@ -302,7 +304,7 @@ def generate(
     melody: Any = None,
     continue_from: str | Path | None = None,
     batch_size: int = 8,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Generation | list[Generation]:
     """Return music made from words by MusicGen: a piece for a prompt, a list for several.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from nitido.cores import usable_cores
 from nitido.wav import Wav
 
 Item = TypeVar("Item")
+OnProgress = Callable[[float, float], None]  # takes seconds done, and in all
 
 BLOCK_VALUES = 2**21  # worked on at once, over all channels: 8 MiB
 
@@ -146,3 +147,22 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
     finally:
         stop.set()
         thread.join()
+
+
+def tell_progress(
+    blocks: Iterable[Wav],
+    sample_rate: int,
+    samples: int,
+    on_progress: OnProgress | None,
+    share: tuple[float, float],
+) -> Iterator[Wav]:
+    """Yield the blocks, telling the callback how far the whole work is."""
+    done, low, high = 0, *share
+    total_seconds = samples / sample_rate
+    for block in blocks:
+        yield block
+        done += block.shape[1]
+        if on_progress is not None:
+            on_progress(
+                (low + (high - low) * done / max(samples, 1)) * total_seconds, total_seconds
+            )

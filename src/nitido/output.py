@@ -273,6 +273,7 @@ class Reservation:
         files = output_files(str(audio), removed=removed, stems=stems, report=report)
         try:
             restoration.write_audio(audio, **form)
+            restoration.examine_file(audio)
             if removed:
                 restoration.write_removed(Path(files["removed"]), **form)
             if stems:

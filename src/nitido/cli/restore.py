@@ -104,9 +104,10 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
     """Repair each INPUT and write the result beside it.
 
     INPUT is a file, a folder (with everything below it), a quoted glob, or - for standard input.
-    Results of earlier runs, told by their sidecar, are passed over unless one is named alone. The result is NAME_restored.wav, with a sidecar
-    NAME_restored.wav.nitido.json that says what was found and done. The input is never changed.
-    With --json one piece gives an object, several give a list with an object for each.
+    Results of earlier runs, told by their sidecar, are passed over unless one is named alone. The
+    result is NAME_restored.wav, with a sidecar NAME_restored.wav.nitido.json that says what was
+    found and done. The input is never changed. With --json one piece gives an object, several give
+    a list with an object for each.
 
     A run of many goes on after a failure, lists at the end what failed and why, and exits with 1.
     It can be stopped or killed at any time: --resume goes on from there. Several runs with --resume

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Protocol
 
-from nitido.chunks import block_length, reblock
+from nitido.audio import FiniteBlocks
+from nitido.chunks import OnProgress, ahead, block_length, reblock, tell_progress
+from nitido.cores import one_blas_thread
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.clipping import ClippingAnalyser
 from nitido.diagnosis.comb import CombAnalyser
@@ -14,6 +17,7 @@ from nitido.diagnosis.edges import EndAnalyser, StartAnalyser
 from nitido.diagnosis.finding import Analyser, Diagnosis, Finding
 from nitido.diagnosis.gaps import GapsAnalyser
 from nitido.diagnosis.level import LoudnessAnalyser
+from nitido.diagnosis.nonfinite import nonfinite_finding
 from nitido.diagnosis.rumble import RumbleAnalyser
 from nitido.diagnosis.tone import ToneAnalyser
 from nitido.diagnosis.width import WidthAnalyser
@@ -22,15 +26,21 @@ from nitido.wav import Wav
 BLOCK_SECONDS = 5.0
 
 
+class Stream(Protocol):
+    """What can be examined: a `Source`, a `Restoration`."""
+
+    sample_rate: int
+    channels: int
+    samples: int
+
+    def blocks(self) -> Iterator[Wav]:
+        """Yield the waveform `[C, n]` from its start."""
+
+
 class Examination:
-    """A diagnosis under way: hands the signal on unchanged while its analysers listen.
+    """A diagnosis under way: hands the signal on unchanged while its analysers listen."""
 
-    `comb_high_hz` is for results: see `CombAnalyser`.
-    """
-
-    def __init__(
-        self, *, sample_rate: int, channels: int, comb_high_hz: float | None = None
-    ) -> None:
+    def __init__(self, *, sample_rate: int, channels: int) -> None:
         self.sample_rate = sample_rate
         self.channels = channels
         self.samples = 0
@@ -40,7 +50,7 @@ class Examination:
             DcAnalyser(**piece),
             RumbleAnalyser(**piece),
             ClippingAnalyser(**piece),
-            CombAnalyser(**piece, high_hz=comb_high_hz),
+            CombAnalyser(**piece),
             ToneAnalyser(**piece),
             BandwidthAnalyser(**piece),
             WidthAnalyser(**piece),
@@ -68,3 +78,25 @@ class Examination:
             ]
         found = (*extra, *findings, loudness)
         return Diagnosis(self.sample_rate, self.channels, self.samples, found)
+
+
+def examine(
+    source: Stream,
+    *,
+    on_progress: OnProgress | None = None,
+    share: tuple[float, float] = (0.0, 1.0),
+) -> Diagnosis:
+    """Return the diagnosis of a source: one pass, nothing kept.
+
+    Args:
+        source: of the samples.
+        on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
+        share: part of the whole work that this pass is.
+    """
+    examination = Examination(sample_rate=source.sample_rate, channels=source.channels)
+    finite = FiniteBlocks(source.blocks())
+    stream = examination.listen(ahead(iter(finite)))
+    with one_blas_thread:
+        for _ in tell_progress(stream, source.sample_rate, source.samples, on_progress, share):
+            pass
+    return examination.finish(nonfinite_finding(finite, sample_rate=source.sample_rate))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -152,7 +153,7 @@ def make_plan(diagnosis: Diagnosis, preset: Preset, *, sample_rate: int = 48_000
         preset: see `nitido.restoration.preset`.
         sample_rate: of the result, Hz.
     """
-    steps = []
+    steps: list[Step] = []
     for name, stage in STAGES.items():
         chosen = preset.stages[name]
         if chosen.mode == "off":
@@ -161,7 +162,7 @@ def make_plan(diagnosis: Diagnosis, preset: Preset, *, sample_rate: int = 48_000
         if diagnosis.silent:
             step = Step(name, False, "silence stays silent", dict(chosen.settings))
         else:
-            step = stage.plan(diagnosis, chosen.settings)
+            step = stage.plan(_as_it_comes(diagnosis, steps), chosen.settings)
         if chosen.mode == "on" and not step.on:
             step = replace(step, on=True, reason=f"asked for, although {step.reason}")
         steps.append(step)
@@ -173,6 +174,22 @@ def make_plan(diagnosis: Diagnosis, preset: Preset, *, sample_rate: int = 48_000
     return Plan(
         preset.name, check_sample_rate(sample_rate), tuple(steps), preset.budget_db, budgets
     )
+
+
+def _as_it_comes(diagnosis: Diagnosis, steps: Sequence[Step]) -> Diagnosis:
+    """Return the diagnosis as far as earlier steps change it: mono made stereo plays on both sides.
+
+    Source: ITU-R BS.1770-4, whose loudness adds up the energies of the channels.
+    """
+    if diagnosis.channels != 1 or not any(step.on and step.stage == "width" for step in steps):
+        return diagnosis
+    loudness = diagnosis["loudness"]
+    if loudness.value is None:
+        return diagnosis
+    lufs = loudness.value + 10 * math.log10(2)
+    louder = replace(loudness, details={**loudness.details, "integrated_lufs": lufs})
+    findings = tuple(louder if one is loudness else one for one in diagnosis.findings)
+    return replace(diagnosis, findings=findings)
 
 
 def build(step: Step, *, sample_rate: int, channels: int, samples: int) -> Remedy:

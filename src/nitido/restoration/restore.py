@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from nitido.audio import FiniteBlocks, Source
-from nitido.chunks import ahead, block_length, reblock
-from nitido.diagnosis.examination import Examination
+from nitido.chunks import OnProgress, ahead, block_length, reblock, tell_progress
+from nitido.cores import one_blas_thread
 from nitido.diagnosis.finding import Diagnosis
-from nitido.diagnosis.nonfinite import nonfinite_finding
 from nitido.restoration.chain import BLOCK_SECONDS, Chain
 from nitido.restoration.equipment import Equipment
 from nitido.restoration.plan import Plan, build
@@ -24,29 +21,8 @@ from nitido.restoration.stages.loudness import LevelProfile
 from nitido.restoration.verify import SI_SDR_MAX_DB, Change, ChangeMeter, correct
 from nitido.wav import Wav
 
-Progress = Callable[[float, float], None]
-
 # Shares of the work, for the progress callback; measured on 60 s of stereo.
 DIAGNOSED, CHAINED = 0.25, 0.75
-
-
-def examine(
-    source: Source, *, on_progress: Progress | None = None, share: tuple[float, float] = (0.0, 1.0)
-) -> Diagnosis:
-    """Return the diagnosis of a source: one pass, nothing kept.
-
-    Args:
-        source: of the samples.
-        on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
-        share: part of the whole work that this pass is.
-    """
-    examination = Examination(sample_rate=source.sample_rate, channels=source.channels)
-    finite = FiniteBlocks(source.blocks())
-    stream = examination.listen(ahead(iter(finite)))
-    with _one_blas_thread:
-        for _ in _report(stream, source.sample_rate, source.samples, on_progress, share):
-            pass
-    return examination.finish(nonfinite_finding(finite, sample_rate=source.sample_rate))
 
 
 def carry_out(
@@ -56,7 +32,7 @@ def carry_out(
     *,
     block_seconds: float = BLOCK_SECONDS,
     equipment: Equipment | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Restoration:
     """Return the source restored by the plan, every stage held to its budget.
 
@@ -71,10 +47,10 @@ def carry_out(
     equipment = equipment or Equipment()
     corrected: dict[str, list[Change]] = {}  # what was over budget, per stage, try by try
     while True:
-        with _one_blas_thread:
+        with one_blas_thread:
             attempt = _chain_pass(source, plan, block_seconds, equipment, on_progress)
             if not _over(attempt.changes):
-                _loudness_pass(source, diagnosis, attempt, block_seconds, on_progress)
+                _loudness_pass(source, attempt, block_seconds, on_progress)
         over = _over(attempt.changes)
         if over is None:
             break
@@ -88,57 +64,10 @@ def carry_out(
         source,
         attempt.scratch,
         diagnosis=diagnosis,
-        after=attempt.after or diagnosis,
         plan=attempt.plan,
         changes=_verdicts(attempt.changes, corrected),
         stems=equipment.stems,
     )
-
-
-class _OneBlasThread:
-    """A context in which matrix products stay on the thread that asks for them.
-
-    The stages already keep the cores busy and the products are small: on two cores, a thread for
-    each core in every product made a restoration 1.3 times as long; and a sum that is shared out
-    among threads is rounded otherwise. The number is one for the whole process, so the first of
-    several restorations at once sets it, and after the last one it is what it was. A thread of its
-    own holds it: threadpoolctl heeds only the one that came first, and the last may be another.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._end = threading.Event()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._users:
-                is_set, self._end = threading.Event(), threading.Event()
-                self._holder = threading.Thread(
-                    target=self._hold, args=(is_set, self._end), name="nitido-blas", daemon=True
-                )
-                self._holder.start()
-                is_set.wait()
-            self._users += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                self._end.set()
-                self._holder.join()
-
-    @staticmethod
-    def _hold(is_set: threading.Event, end: threading.Event) -> None:
-        try:
-            with threadpool_limits(limits=1, user_api="blas"):
-                is_set.set()
-                end.wait()
-        finally:
-            is_set.set()
-
-
-_one_blas_thread = _OneBlasThread()
 
 
 @dataclass
@@ -149,7 +78,6 @@ class _Attempt:
     scratch: Scratch
     profile: LevelProfile
     changes: tuple[Change, ...]
-    after: Diagnosis | None = None
 
 
 def _chain_pass(
@@ -157,7 +85,7 @@ def _chain_pass(
     plan: Plan,
     block_seconds: float,
     equipment: Equipment,
-    on_progress: Progress | None,
+    on_progress: OnProgress | None,
 ) -> _Attempt:
     """Run everything but the loudness stage; keep the result and its level profile."""
     chain = Chain(
@@ -168,7 +96,7 @@ def _chain_pass(
     needs_profile = plan["loudness"].on and plan["loudness"].settings["gain_db"] is None
     stream = scratch.fill(chain.run(FiniteBlocks(source.blocks())))
     share = (DIAGNOSED, CHAINED)
-    for block in _report(stream, plan.sample_rate, chain.samples_out, on_progress, share):
+    for block in tell_progress(stream, plan.sample_rate, chain.samples_out, on_progress, share):
         if needs_profile:
             profile.update(block)
     return _Attempt(plan, scratch, profile, chain.changes())
@@ -176,12 +104,11 @@ def _chain_pass(
 
 def _loudness_pass(
     source: Source,
-    diagnosis: Diagnosis,
     attempt: _Attempt,
     block_seconds: float,
-    on_progress: Progress | None,
+    on_progress: OnProgress | None,
 ) -> None:
-    """Bring the result of the chain to its loudness, compare it with the input, diagnose it."""
+    """Bring the result of the chain to its loudness, and compare it with the input."""
     plan, before = attempt.plan, attempt.scratch
     rate, channels, samples = plan.sample_rate, before.channels, before.samples
     step = plan["loudness"]
@@ -194,8 +121,6 @@ def _loudness_pass(
     ending = build(plan["ending"], sample_rate=rate, channels=channels, samples=samples)
     judged = ending.judged if plan["ending"].on else (0, samples)
     whole = ChangeMeter("whole", sample_rate=rate, budget_db=plan.budget_db, judged=judged)
-    comb_high_hz = diagnosis["comb"].details.get("high_hz")
-    examination = Examination(sample_rate=rate, channels=channels, comb_high_hz=comb_high_hz)
     after = Scratch(channels=channels)
     size = block_length(block_seconds, sample_rate=rate, channels=channels)
     dry = reblock(dry_blocks(source, rate, samples), size)
@@ -215,10 +140,9 @@ def _loudness_pass(
             whole.update(untouched * gain, block)
             yield block
 
-    checked = examination.listen(ahead(after.fill(compared())))
-    for _ in _report(checked, rate, samples, on_progress, (CHAINED, 1.0)):
+    finished = after.fill(compared())
+    for _ in tell_progress(finished, rate, samples, on_progress, (CHAINED, 1.0)):
         pass
-    attempt.after = examination.finish(nonfinite_finding(None, sample_rate=rate))
     attempt.plan, attempt.scratch = plan, after
     before.close()
     last = (limited.finish(), whole.finish()) if step.on else (whole.finish(),)
@@ -260,22 +184,3 @@ def _verdicts(
         turned_down = change.stage in corrected
         found[change.stage] = replace(change, verdict="turned down") if turned_down else change
     return tuple(found[name] for name in (*STAGES, "whole") if name in found)
-
-
-def _report(
-    blocks: Iterable[Wav],
-    sample_rate: int,
-    samples: int,
-    on_progress: Progress | None,
-    share: tuple[float, float],
-) -> Iterator[Wav]:
-    """Yield the blocks, telling the callback how far the whole work is."""
-    done, low, high = 0, *share
-    total_seconds = samples / sample_rate
-    for block in blocks:
-        yield block
-        done += block.shape[1]
-        if on_progress is not None:
-            on_progress(
-                (low + (high - low) * done / max(samples, 1)) * total_seconds, total_seconds
-            )

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nitido.audio import ArraySource, FiniteBlocks, Source, check_target, resample, write
+from nitido.audio import (
+    ArraySource,
+    FiniteBlocks,
+    Source,
+    check_target,
+    open_source,
+    resample,
+    write,
+)
 from nitido.chunks import join, reblock, take
+from nitido.diagnosis.examination import examine
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import AudioWriteError, ConfigError
 from nitido.restoration.plan import Plan
@@ -33,7 +43,6 @@ class Restoration:
     Attributes:
         name: of the input.
         diagnosis: of the input.
-        after: diagnosis of the result.
         plan: as carried out, with the gain that was found and what was turned down.
         changes: what each stage changed, last the whole.
         sample_rate: of the result, Hz.
@@ -47,7 +56,6 @@ class Restoration:
         scratch: Scratch,
         *,
         diagnosis: Diagnosis,
-        after: Diagnosis,
         plan: Plan,
         changes: tuple[Change, ...],
         stems: StemStore | None = None,
@@ -56,7 +64,7 @@ class Restoration:
         self.name = source.name
         self._scratch = scratch
         self.diagnosis = diagnosis
-        self.after = after
+        self._after: Diagnosis | None = None
         self.plan = plan
         self.changes = changes
         self._stems = stems if stems is not None and stems.names else None
@@ -96,6 +104,17 @@ class Restoration:
             chunks=self._source.chunks,
             files=self._source.files,
         )
+
+    @property
+    def after(self) -> Diagnosis:
+        """The diagnosis of the result: once it was written, of the file as it was written."""
+        if self._after is None:
+            self._after = examine(self)
+        return self._after
+
+    def examine_file(self, path: Path) -> None:
+        """Let `after` be the diagnosis of a file that the result was written to."""
+        self._after = examine(open_source(path, max_seconds=inf))
 
     @cached_property
     def wav(self) -> Wav:
