@@ -7,15 +7,16 @@ import pytest
 from tests.signals import noise, pink_noise, silence
 
 from nitido import optional
-from nitido.degradation import lower_ceiling, render
+from nitido.demo.render import render
 from nitido.errors import AudioShapeError, AudioTooShortError, MissingExtraError
 from nitido.metrics import perceptual
 from nitido.metrics.catalogue import CATALOGUE
+from nitido.spectral import lower_ceiling
 
 RATE = 48_000
 needs_visqol = pytest.mark.skipif(
     importlib.util.find_spec("visqol") is None,
-    reason="needs visqol-python: pip install 'nitido[bench]'",
+    reason="needs visqol-python: pip install 'nitido[metrics]'",
 )
 
 
@@ -154,7 +155,7 @@ def test_sets_that_cannot_be_compared_are_refused():
 def test_a_missing_library_is_named_with_the_command_that_adds_it(monkeypatch, music):
     monkeypatch.setattr(optional, "available", lambda module: False)
     perceptual._visqol.cache_clear()
-    with pytest.raises(MissingExtraError, match=r"visqol.*pip install 'nitido\[bench\]'"):
+    with pytest.raises(MissingExtraError, match=r"visqol.*pip install 'nitido\[metrics\]'"):
         perceptual.visqol(estimate=music, reference=music, sample_rate=RATE)
     with pytest.raises(MissingExtraError, match="pip install audiobox_aesthetics"):
         perceptual.aesthetics(estimate=music, sample_rate=RATE)

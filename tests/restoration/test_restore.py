@@ -7,7 +7,9 @@ import pytest
 from tests.signals import noise, silence
 
 import nitido
-from nitido.degradation import add_comb, lower_ceiling, render
+from nitido.demo.comb import add_comb
+from nitido.demo.render import render
+from nitido.spectral import lower_ceiling
 from nitido.wav import Wav
 
 
