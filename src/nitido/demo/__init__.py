@@ -1,4 +1,4 @@
-"""The demo: a piece made here, spoiled as a neural decoder would, and restored."""
+"""The demo: a piece made here (`render`), spoiled as a decoder would (`comb`), and restored."""
 
 from __future__ import annotations
 
