@@ -10,8 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from nitido.separation import stand_in
-from nitido.separation.stand_in import save_weights
+from nitido_lab.benchmark import stand_in
+from nitido_lab.benchmark.stand_in import save_weights
 
 __all__ = ["SIGNATURE", "STEMS", "make_model", "save_model", "save_weights"]
 

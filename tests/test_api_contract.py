@@ -12,8 +12,8 @@ from tests.signals import pink_noise
 
 import nitido
 from nitido.audio import read_tags
-from nitido.degradation import render
 from nitido.demo import DECODER_HZ, spoil
+from nitido.demo.render import render
 
 
 class Tensor:

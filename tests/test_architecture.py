@@ -20,15 +20,15 @@ LAYERS = (
     ("cores", "lock", "wav"),
     ("chunks", "spectral"),
     ("audio", "weights"),
-    ("diagnosis", "degradation", "metrics", "separation"),
+    ("diagnosis", "metrics", "separation"),
     ("restoration", "generation", "report", "presets", "output"),
     ("api", "comparison"),
-    ("jobs", "batch", "demo", "doctor", "benchmark", "training"),
+    ("jobs", "batch", "demo", "doctor"),
     ("cli", "web"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-HEAVY = ("numpy", "scipy", "soundfile", "soxr", "matplotlib", "rich", "pyloudnorm", "tinytag")
-NEURAL = (["generation"], ["separation"], ["training"])  # packages whose files may import torch
+HEAVY = ("numpy", "scipy", "soundfile", "soxr", "matplotlib", "rich", "tinytag")
+NEURAL = (["generation"], ["separation"])  # packages whose files may import torch
 
 
 def modules() -> dict[str, ast.Module]:
@@ -81,6 +81,10 @@ def test_imports_go_one_way() -> None:
         if layer(other) > layer(name)
     ]
     assert upwards == []
+
+
+def test_nothing_in_nitido_needs_the_lab() -> None:
+    assert [path for path in SOURCE.rglob("*.py") if "nitido_lab" in path.read_text("utf-8")] == []
 
 
 def test_no_imports_go_round_in_circles() -> None:

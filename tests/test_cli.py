@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 import nitido
 from nitido.cli import main
-from nitido.degradation import render
 from nitido.demo import DECODER_HZ, spoil
+from nitido.demo.render import render
 
 
 @pytest.fixture(scope="module")

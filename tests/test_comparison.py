@@ -10,8 +10,10 @@ from tests.signals import noise, pink_noise
 from nitido import optional
 from nitido.cli import main
 from nitido.comparison import compare
-from nitido.degradation import add_comb, lower_ceiling, render
+from nitido.demo.comb import add_comb
+from nitido.demo.render import render
 from nitido.errors import ConfigError, MissingExtraError
+from nitido.spectral import lower_ceiling
 
 RATE = 48_000
 
@@ -57,7 +59,7 @@ def test_damage_is_told_as_plainly_as_a_repair(spoiled, clean):
 
 
 def test_what_is_the_same_is_said_to_be_the_same(clean):
-    pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[bench]'")
+    pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[metrics]'")
     comparison = compare(clean, clean.copy(), sample_rate=RATE)
     said = comparison.sentences()
     assert "Up to 7 kHz the music is untouched." in said
@@ -78,7 +80,7 @@ def test_lag_polarity_and_level_are_taken_out_and_told(clean):
 
 
 def test_the_tracks_to_listen_to_lie_over_each_other(clean):
-    pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[bench]'")
+    pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[metrics]'")
     for lag in (480, -480):
         late = np.pad(clean, ((0, 0), (480, 0))) if lag > 0 else clean[:, 480:]
         before, after = compare(clean, -late, tables=["content"], sample_rate=RATE).tracks()
@@ -170,7 +172,7 @@ def test_without_librosa_a_table_is_left_out_unless_it_was_asked_for(monkeypatch
     monkeypatch.setattr(optional, "available", lambda module: False)
     comparison = compare(clean, clean.copy(), sample_rate=RATE)
     assert set(comparison.scores) == {"artefacts", "delivery"}
-    assert "pip install 'nitido[bench]'" in " ".join(comparison.sentences())
+    assert "pip install 'nitido[metrics]'" in " ".join(comparison.sentences())
     with pytest.raises(MissingExtraError):
         compare(clean, clean.copy(), tables=["content"], sample_rate=RATE)
 

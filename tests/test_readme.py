@@ -10,11 +10,13 @@ import pytest
 import soundfile as sf
 
 from nitido.cli import main
-from nitido.degradation import render
 from nitido.demo import DECODER_HZ, spoil
+from nitido.demo.render import render
+from nitido_lab.cli import main as lab
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/how-it-works.md", "docs/web.md", "CONTRIBUTING.md"]
+PAGES = ["README.md", "docs/how-it-works.md", "docs/web.md", "CONTRIBUTING.md", "lab/README.md"]
+PROGRAMS = {"nitido": main, "nitido-lab": lab}
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -25,7 +27,7 @@ def blocks(page: str, language: str) -> list[str]:
 def commands() -> list[str]:
     lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()]
     parts = [part.strip() for line in lines for part in line.split("#")[0].split("&&")]
-    return sorted({part for part in parts if part.startswith("nitido ")})
+    return sorted({part for part in parts if part.split(" ")[0] in PROGRAMS})
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
@@ -45,8 +47,8 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", commands())
 def test_the_commands_of_the_pages_exist(line: str) -> None:
-    _, name, *arguments = line.split()
-    command = main.commands[name]
+    program, name, *arguments = line.split()
+    command = PROGRAMS[program].commands[name]
     if isinstance(command, click.Group):
         command, arguments = command.commands[arguments[0]], arguments[1:]
     command.make_context(name, arguments)
@@ -54,7 +56,7 @@ def test_the_commands_of_the_pages_exist(line: str) -> None:
 
 def test_ci_runs_the_readme_s_test_command_as_it_stands_there() -> None:
     found = [block for block in blocks("README.md", "sh") if "pytest" in block]
-    assert found == ["pip install -c constraints.txt -e '.[dev]' && pytest\n"]
+    assert found == ["pip install -c constraints.txt -e '.[dev]' -e 'lab[bench,train]' && pytest\n"]
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     pattern = re.search(r"grep -m 1 -E '(.*?)' README\.md", script)
     assert pattern

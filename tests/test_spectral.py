@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from tests.signals import click, noise, sine
 
-from nitido.spectral import Frames, band, fft_size, hann
+from nitido.errors import ConfigError
+from nitido.spectral import Frames, band, fft_size, hann, lower_ceiling
 
+RATE = 48_000
 GRID = Frames(n_fft=1024, hop_length=256)
 
 
@@ -71,3 +73,39 @@ def test_the_window_is_periodic_and_cannot_be_written_to():
 @pytest.mark.parametrize(("rate", "size"), [(16_000, 1024), (32_000, 2048), (48_000, 2048)])
 def test_frames_of_about_fifty_milliseconds_at_any_rate(rate, size):
     assert fft_size(0.05, sample_rate=rate) == size
+
+
+def test_nothing_is_left_above_the_ceiling_and_all_below_is_kept():
+    wav = noise(channels=2)
+    lowered = lower_ceiling(wav, sample_rate=RATE, ceiling_hz=16_000)
+    assert lowered.shape == wav.shape
+    window = np.hanning(wav.shape[1])
+    before, after = (np.abs(np.fft.rfft(w * window)) ** 2 for w in (wav, lowered))
+    hz = np.fft.rfftfreq(wav.shape[1], 1 / RATE)
+    above, below = hz > 16_050, (hz > 20) & (hz < 15_550)
+    assert 10 * np.log10(after[:, above].sum() / before[:, above].sum()) < -80
+    assert abs(10 * np.log10(after[:, below].sum() / before[:, below].sum())) < 0.01
+
+
+def test_a_tone_below_the_ceiling_keeps_its_place():
+    tone = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)[None].astype(np.float32)
+    lowered = lower_ceiling(tone, sample_rate=RATE, ceiling_hz=12_000)
+    middle = slice(2000, -2000)
+    np.testing.assert_allclose(lowered[:, middle], tone[:, middle], atol=1e-4)
+
+
+def test_a_ceiling_at_half_the_sample_rate_changes_nothing():
+    np.testing.assert_array_equal(
+        lower_ceiling(noise(channels=2), sample_rate=RATE, ceiling_hz=24e3), noise(channels=2)
+    )
+
+
+def test_any_length_works():
+    for samples in (0, 1, 100):
+        wav = noise(seconds=samples / RATE, channels=2)
+        assert lower_ceiling(wav, sample_rate=RATE, ceiling_hz=16_000).shape == wav.shape
+
+
+def test_a_ceiling_that_leaves_no_music_is_refused():
+    with pytest.raises(ConfigError):
+        lower_ceiling(noise(channels=2), sample_rate=RATE, ceiling_hz=0)

@@ -26,7 +26,6 @@ CORE = {
     "matplotlib": "matplotlib",
     "numpy": "numpy",
     "onnxruntime": "onnxruntime",
-    "pyloudnorm": "pyloudnorm",
     "rich": "rich",
     "scipy": "scipy",
     "soundfile": "soundfile",
@@ -37,8 +36,7 @@ CORE = {
 EXTRAS = {
     "generate": ("torch", "transformers"),
     "demucs": ("torch", "demucs"),
-    "train": ("torch",),
-    "bench": ("librosa", "visqol"),
+    "metrics": ("librosa", "visqol"),
     "web": ("gradio",),
     "ray": ("ray",),
     "m4a": ("imageio_ffmpeg",),

@@ -15,7 +15,7 @@ def available(module: str) -> bool:
 
 
 def load(
-    module: str, *, need: str = "This measure", remedy: str = "pip install 'nitido[bench]'"
+    module: str, *, need: str = "This measure", remedy: str = "pip install 'nitido[metrics]'"
 ) -> Any:
     """Return a library, imported now.
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tests.signals import noise, pink_noise
 
-from nitido.degradation.ceiling import lower_ceiling
-from nitido.degradation.render import render
+from nitido.demo.render import render
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.finding import Finding
+from nitido.spectral import lower_ceiling
 from nitido.wav import Wav
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tests.signals import noise, pink_noise
 
-from nitido.degradation.comb import add_comb
-from nitido.degradation.render import render
+from nitido.demo.comb import add_comb
+from nitido.demo.render import render
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.finding import Finding
 from nitido.wav import Wav

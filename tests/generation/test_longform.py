@@ -13,7 +13,7 @@ from tests.signals import noise, pink_noise, sine
 
 import nitido
 from nitido.audio import open_source
-from nitido.degradation.render import render
+from nitido.demo.render import render
 from nitido.errors import AudioReadError, AudioTooShortError
 from nitido.generation import longform
 from nitido.generation.checkpoint import load

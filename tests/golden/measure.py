@@ -18,14 +18,15 @@ SAMPLE_RATE = 48_000
 
 def piece() -> Wav:
     """Six seconds of music, stereo, 48 kHz."""
-    from nitido.degradation import render
+    from nitido.demo.render import render
 
     return render(seconds=6.0)
 
 
 def degraded(clean: Wav) -> dict[str, Wav]:
     """The same piece, spoiled in several ways."""
-    from nitido.degradation import add_comb, lower_ceiling
+    from nitido.demo.comb import add_comb
+    from nitido.spectral import lower_ceiling
 
     return {
         "noisy": clean + noise(seconds=6.0, rms=0.01, channels=2, seed=1)[:, : clean.shape[1]],

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 import nitido
+import nitido_lab
 
-MODULES = sorted(Path(nitido.__file__).parent.rglob("*.py"))
+MODULES = sorted(
+    path for package in (nitido, nitido_lab) for path in Path(package.__file__).parent.rglob("*.py")
+)
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 FORBIDDEN_CALLS = {
     *("eval", "exec", "compile", "__import__"),

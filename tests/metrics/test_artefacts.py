@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from tests.signals import noise, pink_noise, silence, sine
 
-from nitido.degradation import add_comb, lower_ceiling, render
+from nitido.demo.comb import add_comb
+from nitido.demo.render import render
 from nitido.errors import AudioShapeError
 from nitido.metrics import artefacts
 from nitido.metrics.catalogue import CATALOGUE
+from nitido.spectral import lower_ceiling
 
 RATE = 48_000
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from tests.signals import noise, pink_noise, silence, sine
 
-from nitido.degradation import render
+from nitido.demo.render import render
 from nitido.errors import AudioShapeError, AudioTooShortError
 from nitido.metrics import content
 from nitido.metrics.catalogue import CATALOGUE
 
-pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[bench]'")
+pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[metrics]'")
 RATE = 48_000
 
 

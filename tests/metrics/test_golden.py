@@ -11,7 +11,7 @@ from tests.golden.measure import SCORES, scores
 
 needs_bench = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("librosa", "visqol")),
-    reason="needs librosa and visqol-python: pip install 'nitido[bench]'",
+    reason="needs librosa and visqol-python: pip install 'nitido[metrics]'",
 )
 
 

@@ -7,7 +7,7 @@ from nitido.errors import AudioShapeError
 from nitido.metrics import seed
 from nitido.metrics.catalogue import CATALOGUE
 
-pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[bench]'")
+pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[metrics]'")
 
 
 def test_a_tone_has_its_centroid_at_its_pitch_and_no_flatness():

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from tests.signals import sine
 
-from nitido.degradation import render
-from nitido.report.listening import analyse_listening_results, write_listening_test
+from nitido.demo.render import render
+from nitido.report.listening import write_listening_test
 from nitido.wav import Wav
+from nitido_lab.listening import analyse_listening_results
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

@@ -20,8 +20,8 @@ from tests.signals import click, noise, pink_noise, silence, sine
 
 import nitido
 from nitido.cli import main
-from nitido.degradation import render
 from nitido.demo import DECODER_HZ, spoil
+from nitido.demo.render import render
 from nitido.metrics.delivery import integrated_lufs, true_peak_dbtp
 from nitido.report import page, story, tracks
 from nitido.report.figures import comb_lines_hz

@@ -13,8 +13,8 @@ import pytest
 from tests.signals import silence, sine
 
 import nitido
-from nitido.degradation import render
 from nitido.demo import DECODER_HZ, spoil
+from nitido.demo.render import render
 from nitido.report.page import write_report
 from nitido.report.tracks import Track
 

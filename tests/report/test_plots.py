@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import nitido
-from nitido.degradation import render
 from nitido.demo import DECODER_HZ, spoil
+from nitido.demo.render import render
 from nitido.report.plots import SECONDS_MAX, overview
 
 

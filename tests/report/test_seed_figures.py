@@ -14,7 +14,7 @@ import nitido
 from nitido.cli import main
 from nitido.report.seed_figures import bar_figure, mel_db, mel_figure, percent
 
-librosa = pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[bench]'")
+librosa = pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[metrics]'")
 
 
 def test_spectrograms_lie_one_above_the_other_on_one_scale() -> None:

@@ -10,8 +10,8 @@ import soundfile as sf
 from tests.signals import noise, sine
 
 import nitido
-from nitido.degradation import render
 from nitido.demo import DECODER_HZ, spoil
+from nitido.demo.render import render
 from nitido.report.sketches import WIDTH, sketches
 from nitido.wav import Wav
 

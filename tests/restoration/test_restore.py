@@ -12,8 +12,10 @@ from tests.signals import noise, silence, sine
 
 import nitido
 from nitido.audio import open_source
-from nitido.degradation import add_comb, lower_ceiling, render
+from nitido.demo.comb import add_comb
+from nitido.demo.render import render
 from nitido.metrics.delivery import TruePeakMeter
+from nitido.spectral import lower_ceiling
 from nitido.wav import Wav
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from nitido.degradation import render
 from nitido.demo import DECODER_HZ, spoil
+from nitido.demo.render import render
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")

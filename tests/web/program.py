@@ -10,8 +10,8 @@ from typing import Any
 import nitido
 from nitido import optional
 from nitido.audio import write
-from nitido.degradation import render
 from nitido.demo import DECODER_HZ, spoil
+from nitido.demo.render import render
 from nitido.web.limits import Limits
 
 LIMITS = Limits(megabytes=4.0, minutes=2.0, waiting=4)

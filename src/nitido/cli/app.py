@@ -12,7 +12,6 @@ from typing import Any
 import click
 
 from nitido.batch.task import explain, one_line
-from nitido.cli.benchmark import benchmark
 from nitido.cli.compare import compare
 from nitido.cli.demo import demo
 from nitido.cli.diagnose import diagnose
@@ -23,7 +22,6 @@ from nitido.cli.presets import presets
 from nitido.cli.restore import restore
 from nitido.cli.serve import serve
 from nitido.cli.stages import stages
-from nitido.cli.train import train
 from nitido.errors import ConfigError, NitidoError
 from nitido.version import __version__
 
@@ -41,6 +39,9 @@ class App(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the sub-command; turn every exception into a `Failure`."""
+        for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show → shows ?
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -83,13 +84,9 @@ def main() -> None:
     nitido finds what a generator's decoder did to the sound, repairs that and nothing else, and
     shows the proof. Nothing leaves this computer.
     """
-    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show → shows ?
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
 
 
 for command in (
-    benchmark,
     compare,
     demo,
     diagnose,
@@ -99,6 +96,5 @@ for command in (
     restore,
     serve,
     stages,
-    train,
 ):
     main.add_command(command)

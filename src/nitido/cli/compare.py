@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nitido.cli.listening import TEST_PAGE, show_results, write_test
+from nitido.cli.listening import TEST_PAGE, write_test
 from nitido.cli.options import as_json, verbose
 from nitido.cli.output import console, print_json, table
 from nitido.errors import AudioWriteError
@@ -28,13 +28,12 @@ Examples:
   nitido compare song.wav song_restored.wav --table seed --png pictures/
   nitido compare song.wav song_restored.wav --png pictures/
   nitido compare song.wav song_restored.wav --abx test/     a blind listening test
-  nitido compare --abx-results listening-*.json             what the listeners heard
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("before", metavar="BEFORE")
-@click.argument("after", nargs=-1, metavar="AFTER...")
+@click.argument("after", nargs=-1, required=True, metavar="AFTER...")
 @click.option("--reference", metavar="CLEAN", help="How it should sound, where that is known.")
 @click.option(
     "--table",
@@ -52,7 +51,6 @@ Examples:
 @click.option(
     "--trials", type=click.IntRange(1), default=16, show_default=True, help="Of each ABX pair."
 )
-@click.option("--abx-results", is_flag=True, help="The files are what the listeners saved.")
 @click.option("--overwrite", is_flag=True, help="Replace pages and pictures that exist already.")
 @as_json
 @verbose
@@ -66,7 +64,6 @@ def compare(
     abx: str | None,
     seed: int,
     trials: int,
-    abx_results: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -76,11 +73,6 @@ def compare(
     in loudness wherever two are held against each other; their artefacts and their loudness are
     measured as they are.
     """
-    if abx_results:
-        show_results([before, *after], as_json=as_json)
-        return
-    if not after:
-        raise click.UsageError("Missing argument 'AFTER...'.")
     from nitido.comparison import compare as measure
 
     inputs = [Path(name) for name in (before, *after, reference) if name]

@@ -1,14 +1,9 @@
-"""`nitido compare --abx`: a blind listening test, and what the listeners heard."""
+"""`nitido compare --abx`: the page of a blind listening test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import click
-
-from nitido.cli.output import console, print_json, table
 
 if TYPE_CHECKING:
     from nitido.comparison import Comparison
@@ -43,22 +38,3 @@ def write_test(
         trials=trials,
         overwrite=overwrite,
     )
-
-
-def show_results(files: Iterable[str], *, as_json: bool) -> None:
-    """Print what the listeners heard."""
-    from nitido.report.listening_results import analyse_listening_results
-
-    results = analyse_listening_results(files)
-    if as_json:
-        print_json(results.to_dict())
-        return
-    count = len(results.listeners)
-    click.secho(f"{count} listener{'s' * (count != 1)}", bold=True)
-    for sentence in results.sentences():
-        click.echo(f"  {sentence}")
-    if results.means:
-        rows = table("version", "mean rating of 100>")
-        for name, mean in results.means.items():
-            rows.add_row(name, f"{mean:.1f}")
-        console().print(rows)

@@ -105,12 +105,6 @@ CATALOGUE = MappingProxyType(
         ),
         "perceptual": _family(
             ("visqol_mos", "ViSQOL", "MOS", "higher", 2),
-            ("fad", "Fréchet distance of embeddings", "", "lower", 3),
-            ("kad", "kernel distance of embeddings", "", "lower", 3),
-            ("content_enjoyment", "content enjoyment", "", "higher", 2),
-            ("content_usefulness", "content usefulness", "", "higher", 2),
-            ("production_complexity", "production complexity", "", "", 2),
-            ("production_quality", "production quality", "", "higher", 2),
         ),
     }
 )

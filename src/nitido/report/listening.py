@@ -3,7 +3,7 @@
 Two parts. ABX: X is A or B, which of the two? Rating after MUSHRA: all versions of one excerpt side
 by side in random order, among them the reference itself, hidden, and an anchor that everybody hears
 is worse. All are aligned to the sample and matched in loudness before anything is heard; the order
-follows from the seed and the listener's name. The results are read by `analyse_listening_results`.
+follows from the seed and the listener's name. What the page saves, `nitido-lab listening` reads.
 
 Source: ITU-R BS.1116-3 (ABX), BS.1534-3 (MUSHRA; hidden reference, low anchor).
 """
@@ -24,16 +24,14 @@ from typing import Any
 import numpy as np
 
 from nitido.audio import write, write_text
-from nitido.degradation import lower_ceiling
 from nitido.errors import AudioShapeError, AudioWriteError, ConfigError
 from nitido.metrics.alignment import find_alignment
 from nitido.metrics.delivery import integrated_lufs, true_peak_dbtp
-from nitido.report.listening_results import FORMAT, analyse_listening_results
+from nitido.spectral import lower_ceiling
 from nitido.wav import Wav, check_sample_rate
 
-__all__ = ["PAGE", "analyse_listening_results", "write_listening_test"]
-
 PAGE = "listening-test.html"
+FORMAT = 1  # of what the page saves; raised when older results could no longer be read
 REFERENCE, ANCHOR = "reference", "anchor"
 ANCHOR_HZ = 3_900.0  # flat to 3.5 kHz, and less than BS.1534 allows from 4 kHz on
 EXCERPT_SECONDS = 8.0  # longer ones are not remembered

@@ -5,8 +5,8 @@ import pytest
 from tests.signals import noise, sine
 
 from nitido.chunks import windows
-from nitido.degradation.comb import add_comb
-from nitido.degradation.render import render
+from nitido.demo.comb import add_comb
+from nitido.demo.render import render
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.finding import Diagnosis, Finding
 from nitido.metrics.fidelity import si_sdr_db

@@ -7,10 +7,11 @@ import pytest
 from tests.signals import noise
 
 from nitido.chunks import windows
-from nitido.degradation import lower_ceiling, render
+from nitido.demo.render import render
 from nitido.restoration.stages.bandwidth import Bandwidth
 from nitido.restoration.treble.learned import SWING_LIMIT_DB, TRUST, LearnedTreble
 from nitido.restoration.treble.levels import BANDS
+from nitido.spectral import lower_ceiling
 from nitido.wav import Wav
 
 RATE = 48_000

@@ -1,0 +1,301 @@
+"""Whom nitido is held against: each takes the same piece and gives it back at 48 kHz.
+
+Settings of others are their defaults. A rival that cannot run here says why and is left out.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module, util
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from scipy.signal import sosfilt
+
+from nitido.errors import ConfigError, NitidoError
+from nitido.wav import Wav
+from nitido_lab.benchmark.clips import SAMPLE_RATE, Piece, at_rate, audio_below, mono, read
+
+LOW_SHELF_HZ, LOW_SHELF_DB = 100.0, 1.5
+HIGH_SHELF_HZ, HIGH_SHELF_DB = 8_000.0, 3.0
+SEED_MODEL = "htdemucs"
+FOLDER_LAG_MAX_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a system made of a piece: `[C, T]` at 48 kHz, and what it says about its work."""
+
+    wav: Wav
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Rival(Protocol):
+    """A system in the table. Plain data: it goes to another process."""
+
+    @property
+    def name(self) -> str:
+        """Return its name in tables and files."""
+
+    @property
+    def what(self) -> str:
+        """Return what it is, in words."""
+
+    def missing(self) -> str | None:
+        """Return why it cannot run here; None if it can."""
+
+    def restore(self, piece: Piece) -> Restored:
+        """Return the piece as this system gives it back."""
+
+
+@dataclass(frozen=True)
+class Nitido:
+    """nitido itself, with one of its presets, and settings if any."""
+
+    name: str = "nitido"
+    preset: str = "musicgen"
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def what(self) -> str:
+        """Return what it is, in words."""
+        settings = "".join(f", {name}={value}" for name, value in self.settings)
+        return f"nitido, preset {self.preset}{settings}"
+
+    def missing(self) -> str | None:
+        """Return None: it can always run."""
+        return None
+
+    def restore(self, piece: Piece) -> Restored:
+        """Return the piece restored, and the stages that repaired it (loudness is no repair)."""
+        from nitido.api import restore
+
+        result = restore(
+            piece.wav,
+            sample_rate=piece.sample_rate,
+            preset=self.preset,
+            settings=dict(self.settings),
+        )
+        stages = [step.stage for step in result.plan.steps if step.on and step.stage != "loudness"]
+        return Restored(result.wav, {"stages": stages, "repairs": len(stages)})
+
+
+@dataclass(frozen=True)
+class Resample:
+    """Nothing but another sample rate: what is gained by doing nothing."""
+
+    name: str = "resample"
+    what: str = "resampled to 48 kHz, nothing else"
+
+    def missing(self) -> str | None:
+        """Return None: it can always run."""
+        return None
+
+    def restore(self, piece: Piece) -> Restored:
+        """Return the piece at 48 kHz."""
+        return Restored(at_rate(piece.wav, from_hz=piece.sample_rate))
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The student pipeline that this project began with: separate with Demucs, sum up again."""
+
+    name: str = "seed"
+    what: str = "the founding pipeline: resample, separate with Demucs, add the stems"
+
+    def missing(self) -> str | None:
+        """Return why it cannot run here: Demucs, or its weights, are not here."""
+        from nitido.separation.checkpoint import missing
+
+        reason = missing(SEED_MODEL)
+        return reason and f"not measured: {reason}"
+
+    def restore(self, piece: Piece) -> Restored:
+        """Return what the preset ``seed`` makes of the piece."""
+        return Nitido(self.name, "seed").restore(piece)
+
+
+@dataclass(frozen=True)
+class SeedStandIn:
+    """The founding pipeline with random weights in a network as large: for its speed only."""
+
+    name: str = "seed (random weights)"
+    what: str = "the founding pipeline, random weights in htdemucs: as slow as it, but nonsense"
+
+    def missing(self) -> str | None:
+        """Return why it cannot run here: Demucs is not installed."""
+        if util.find_spec("demucs") is None:
+            return "not measured: Demucs is not installed: pip install 'nitido[demucs]'"
+        return None
+
+    def restore(self, piece: Piece) -> Restored:
+        """Return nonsense of the same length, after as long a time."""
+        from nitido.api import restore
+
+        options: dict[str, Any] = {"preset": "seed", "demucs_repo": _stand_in()}
+        return Restored(restore(piece.wav, sample_rate=piece.sample_rate, **options).wav)
+
+
+@cache
+def _stand_in() -> Path:
+    """Return a folder of random weights, which goes when the process ends."""
+    from nitido_lab.benchmark.stand_in import save_stand_in
+
+    folder = Path(tempfile.mkdtemp(prefix="nitido-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return save_stand_in(folder)
+
+
+@dataclass(frozen=True)
+class NoiseReduce:
+    """Spectral gating by the library noisereduce."""
+
+    name: str = "noisereduce"
+    what: str = "noisereduce, spectral gating with its defaults"
+
+    def missing(self) -> str | None:
+        """Return why it cannot run here."""
+        absent = util.find_spec("noisereduce") is None
+        return "noisereduce is not installed: pip install -e 'lab[bench]'" if absent else None
+
+    def restore(self, piece: Piece) -> Restored:
+        """Return the piece, gated; noisereduce wants `[C, T]`, unlike most of its kind."""
+        wav = at_rate(piece.wav, from_hz=piece.sample_rate)
+        with np.errstate(invalid="ignore", divide="ignore"):  # digital silence becomes 0 / 0
+            reduced = import_module("noisereduce").reduce_noise(y=wav, sr=SAMPLE_RATE)
+        return Restored(np.nan_to_num(np.asarray(reduced, np.float32)).reshape(wav.shape))
+
+
+@dataclass(frozen=True)
+class MasteringEq:
+    """What a mastering preset does to dull music: more bass, more treble."""
+
+    name: str = "mastering-eq"
+    what: str = (
+        f"low shelf {LOW_SHELF_DB:+g} dB at {LOW_SHELF_HZ:g} Hz, "
+        f"high shelf {HIGH_SHELF_DB:+g} dB at {HIGH_SHELF_HZ / 1000:g} kHz"
+    )
+
+    def missing(self) -> str | None:
+        """Return None: it can always run."""
+        return None
+
+    def restore(self, piece: Piece) -> Restored:
+        """Return the piece, equalised."""
+        wav = at_rate(piece.wav, from_hz=piece.sample_rate)
+        sections = [
+            shelf(LOW_SHELF_HZ, LOW_SHELF_DB, sample_rate=SAMPLE_RATE, high=False),
+            shelf(HIGH_SHELF_HZ, HIGH_SHELF_DB, sample_rate=SAMPLE_RATE, high=True),
+        ]
+        return Restored(np.asarray(sosfilt(sections, wav, axis=1), np.float32))
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files that another system made of the same clips: `CLIP.wav` or `CLIP_restored.wav`."""
+
+    name: str
+    folder: Path
+
+    @property
+    def what(self) -> str:
+        """Return what it is, in words."""
+        return "files given with --rival; aligned to the sample before they are judged"
+
+    def missing(self) -> str | None:
+        """Return why nothing of it can be judged."""
+        try:
+            audio_below(self.folder)
+        except NitidoError as error:
+            return str(error)
+        return None
+
+    def find(self, clip: str) -> Path | None:
+        """Return the file of a clip; None if this system has none."""
+        stems = {clip, f"{clip}_restored", f"{clip}_{self.name}"}
+        return next((path for path in audio_below(self.folder) if path.stem in stems), None)
+
+    def restore(self, piece: Piece) -> Restored:
+        """Return what the file holds, shifted to where the piece is."""
+        from nitido.metrics.alignment import find_alignment
+
+        path = self.find(piece.name)
+        if path is None:
+            raise ConfigError(f"{self.name} has no file for the clip {piece.name}.")
+        wav, _ = read(path, sample_rate=SAMPLE_RATE)
+        found = find_alignment(
+            estimate=mono(wav),
+            reference=mono(at_rate(piece.wav, from_hz=piece.sample_rate)),
+            sample_rate=SAMPLE_RATE,
+            max_lag_seconds=FOLDER_LAG_MAX_SECONDS,
+        )
+        late = found.lag_samples
+        moved = wav[:, late:] if late >= 0 else np.pad(wav, ((0, 0), (-late, 0)))
+        return Restored(moved * np.float32(found.polarity), {"lag_samples": late})
+
+
+def default_rivals() -> list[Rival]:
+    """Return nitido and its rivals, in the order of the tables."""
+    return [
+        Nitido(),
+        Nitido("nitido-gentle", "gentle"),
+        Nitido("nitido-rule", settings=(("bandwidth.model", "rule"),)),
+        Resample(),
+        Seed(),
+        NoiseReduce(),
+        MasteringEq(),
+    ]
+
+
+def read_rival(text: str) -> Folder:
+    """Return the rival of ``NAME=FOLDER``.
+
+    Raises:
+        ConfigError: it is not that, or the name is taken.
+    """
+    name, equals, folder = text.partition("=")
+    if not equals or not folder or not name.replace("-", "").replace("_", "").isalnum():
+        raise ConfigError(f"{text!r} is no rival; write NAME=FOLDER, such as apollo=out/apollo.")
+    if name in {rival.name for rival in default_rivals()}:
+        raise ConfigError(f"There is a rival {name!r} already; give the folder another name.")
+    return Folder(name, Path(folder))
+
+
+def fingerprint(rival: Rival, clip: str) -> str:
+    """Return what a stored result of a rival depends on, beside the clip and the code."""
+    if not isinstance(rival, Folder):
+        return rival.what
+    path = rival.find(clip)
+    if path is None:
+        return "no file"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def shelf(hz: float, gain_db: float, *, sample_rate: int, high: bool) -> list[float]:
+    """Return a shelving filter of slope 1 as a second-order section `[6]`.
+
+    Source: Bristow-Johnson, Cookbook formulae for audio EQ biquad filter coefficients.
+    """
+    a = 10 ** (gain_db / 40)
+    w = 2 * np.pi * hz / sample_rate
+    cos, root = float(np.cos(w)), float(np.sqrt(2 * a) * np.sin(w))  # 2 √A α at S = 1
+    sign = -1 if high else 1  # the high shelf is the low one with the cosine turned round
+    b = [
+        a * ((a + 1) - sign * (a - 1) * cos + root),
+        sign * 2 * a * ((a - 1) - sign * (a + 1) * cos),
+        a * ((a + 1) - sign * (a - 1) * cos - root),
+    ]
+    below = [
+        (a + 1) + sign * (a - 1) * cos + root,
+        -sign * 2 * ((a - 1) + sign * (a + 1) * cos),
+        (a + 1) + sign * (a - 1) * cos - root,
+    ]
+    return [float(c / below[0]) for c in (*b, *below)]

@@ -1,0 +1,173 @@
+"""How fast the default preset is, and how much memory it takes, beside the floor.
+
+The floor is what any restoration at all would have to do: resample the piece once, take it into
+the time-frequency plane and back. Both are timed in turn, in one run on one machine, so that the
+ratio holds on a busy machine as well.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+import soxr
+
+from nitido.api import restore
+from nitido.audio import write
+from nitido.cores import usable_cores
+from nitido.spectral import Frames
+from nitido.wav import Wav
+from nitido_lab.benchmark.clips import Piece
+from nitido_lab.benchmark.faulty import SAMPLE_RATE, faulty_piece
+from nitido_lab.benchmark.memory import peak_mib
+from nitido_lab.benchmark.rivals import Rival
+
+FLOOR_FROM_HZ = 32_000  # the usual way of a MusicGen clip: 32 to 48 kHz
+FRAMES = Frames(2048, 512)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured; times are medians, s.
+
+    Attributes:
+        seconds: length of the piece.
+        restore_seconds: of one restoration, in memory.
+        floor_seconds: of resampling and STFT of the same piece.
+        cores: that this process may use.
+        cores_busy: processor time over time, while restoring.
+        memory_mib: peak resident memory of a process that restores the piece from a file.
+        stages: that ran.
+        runs: how often each was timed.
+        others: time of each rival on the same piece, by name, s.
+        left_out: rivals that could not run, with the reason.
+    """
+
+    seconds: float
+    restore_seconds: float
+    floor_seconds: float
+    cores: int
+    cores_busy: float
+    memory_mib: float
+    stages: tuple[str, ...]
+    runs: int
+    others: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of sound restored in a second."""
+        return self.seconds / self.restore_seconds
+
+    @property
+    def ratio(self) -> float:
+        """Time to restore, in floors."""
+        return self.restore_seconds / self.floor_seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as plain JSON values."""
+        return {**asdict(self), "real_time_factor": self.real_time_factor, "ratio": self.ratio}
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what to show: name and figure."""
+        return [
+            (f"restore {self.seconds:g} s of 48 kHz stereo", f"{self.restore_seconds:.2f} s"),
+            ("that is, of real time", times(self.real_time_factor)),
+            ("floor: one resampling, one STFT and back", f"{self.floor_seconds:.2f} s"),
+            ("restore in floors", f"{self.ratio:.1f}×"),
+            ("peak memory", f"{self.memory_mib:.0f} MiB"),
+            ("cores busy, of those there are", f"{self.cores_busy:.1f} of {self.cores}"),
+            ("stages that ran", ", ".join(self.stages)),
+            ("runs of each", str(self.runs)),
+            *(
+                (f"rival: {name}", f"{took:.2f} s, {times(self.seconds / took)}")
+                for name, took in self.others.items()
+            ),
+        ]
+
+    def sentences(self) -> list[str]:
+        """Return which rivals are faster, and which are not there."""
+        faster = [
+            f"nitido loses to {name}, which takes {took:.2f} s against {self.restore_seconds:.2f}."
+            for name, took in self.others.items()
+            if took < self.restore_seconds
+        ]
+        return faster + [f"Left out: {name} ({why})." for name, why in self.left_out.items()]
+
+
+def times(factor: float) -> str:
+    """Return how many times real time, slow ones too.
+
+    >>> times(51.7), times(0.034)
+    ('52×', '0.034×')
+    """
+    return f"{factor:.0f}×" if factor >= 10 else f"{factor:.2g}×"
+
+
+def measure(*, seconds: float = 60.0, runs: int = 5, rivals: Sequence[Rival] = ()) -> Speed:
+    """Time restoration, floor and rivals in turn; once more each beforehand, to warm up.
+
+    Args:
+        seconds: length of the piece.
+        runs: timed runs of each.
+        rivals: to be timed on the same piece.
+    """
+    piece = faulty_piece(seconds)
+    reasons = {rival.name: rival.missing() for rival in rivals}
+    given = Piece("speed", piece, SAMPLE_RATE, piece[:1])
+    times: dict[str, list[float]] = {name: [] for name in reasons if reasons[name] is None}
+    restore_times, floor_times, busy = [], [], []
+    stages: tuple[str, ...] = ()
+    for run in range(runs + 1):
+        began, worked = perf_counter(), process_time()
+        result = restore(piece, sample_rate=SAMPLE_RATE)
+        took, work = perf_counter() - began, process_time() - worked
+        stages = tuple(step.stage for step in result.plan.steps if step.on)
+        del result
+        began = perf_counter()
+        floor(piece)
+        floored = perf_counter() - began
+        for rival in rivals:
+            if rival.name in times:
+                began = perf_counter()
+                rival.restore(given)
+                times[rival.name].append(perf_counter() - began)
+        if run:
+            restore_times.append(took)
+            floor_times.append(floored)
+            busy.append(work / took)
+    return Speed(
+        seconds,
+        statistics.median(restore_times),
+        statistics.median(floor_times),
+        usable_cores(),
+        statistics.median(busy),
+        peak_memory_mib(piece),
+        stages,
+        runs,
+        {name: statistics.median(found[1:]) for name, found in times.items()},
+        {name: reason for name, reason in reasons.items() if reason},
+    )
+
+
+def floor(piece: Wav) -> Wav:
+    """Return the piece after one resampling, and one STFT there and back: the least there is."""
+    resampled = soxr.resample(piece.T, FLOOR_FROM_HZ, SAMPLE_RATE, quality="HQ")
+    spec = FRAMES.analyse(piece, first=0)
+    FRAMES.synthesise(spec, first=0, length=piece.shape[1])
+    return np.asarray(resampled.T, np.float32)
+
+
+def peak_memory_mib(piece: Wav) -> float:
+    """Return the peak resident memory of a fresh process that restores the piece, MiB."""
+    with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
+        path = Path(folder, "piece.wav")
+        channels, samples = piece.shape
+        write(path, [piece], sample_rate=SAMPLE_RATE, channels=channels, samples=samples)
+        return peak_mib(path, Path(folder, "result.wav"), "nitido")

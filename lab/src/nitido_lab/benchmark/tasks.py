@@ -1,0 +1,385 @@
+"""What is measured: each task takes clips, makes pieces of them, and judges what comes back.
+
+Everything is judged on the mean of the channels at 48 kHz, level matched in the protected band
+(60 Hz–7 kHz, RMS), so that loudness counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from scipy.signal import butter, sosfilt
+
+from nitido.audio import open_source
+from nitido.errors import ConfigError
+from nitido.optional import available
+from nitido.spectral import lower_ceiling
+from nitido.wav import Wav
+from nitido_lab.benchmark.clips import (
+    SAMPLE_RATE,
+    Clip,
+    Piece,
+    at_rate,
+    audio_below,
+    excerpt_of,
+    faded,
+    index_rows,
+    mono,
+    name_of,
+    read,
+    spread,
+)
+from nitido_lab.benchmark.codecs import CODECS, DECODER_HZ
+
+PROTECTED_HZ = (60.0, 7000.0)
+EXCERPT_SECONDS = 10.0
+FULL_BAND_HZ = 20_000
+CEILINGS_HZ = (4_000, 8_000, 11_000, 16_000)
+
+Figures = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column of a table.
+
+    Attributes:
+        key: under which `judge` returns it.
+        label: head of the column.
+        better: which way; None for a figure that is neither good nor bad.
+        digits: after the point.
+        change_counts: False where the figure says how little was changed: doing nothing wins it.
+    """
+
+    key: str
+    label: str
+    better: Literal["high", "low"] | None
+    digits: int = 2
+    change_counts: bool = True
+
+
+@dataclass(frozen=True)
+class Task:
+    """A question, and how it is answered.
+
+    Attributes:
+        name: as on the command line.
+        what: the question, in words.
+        folder: of the audio folder that holds its clips.
+        measures: the columns; the first decides.
+        clips: folder, at most so many files → clips.
+        prepare: clip → piece.
+        judge: piece, estimate (mono, 48 kHz, level matched, as long as the reference) → figures.
+        left_out: parts of the task that cannot run here, with the reason.
+    """
+
+    name: str
+    what: str
+    folder: str
+    measures: tuple[Measure, ...]
+    clips: Callable[[Path, int | None], list[Clip]]
+    prepare: Callable[[Clip], Piece]
+    judge: Callable[[Piece, Wav], Figures]
+    left_out: Callable[[], Mapping[str, str]] = dict
+
+
+def judge(task: Task, piece: Piece, wav: Wav) -> Figures:
+    """Return the figures of a result `[C, T]` at 48 kHz; None for what is no number."""
+    samples = piece.reference.shape[1]
+    estimate = np.pad(mono(wav)[:, :samples], ((0, 0), (0, max(0, samples - wav.shape[1]))))
+    figures = task.judge(piece, level_matched(estimate, piece.reference))
+    return {
+        name: value if value is not None and np.isfinite(value) else None
+        for name, value in figures.items()
+    }
+
+
+def level_matched(estimate: Wav, reference: Wav) -> Wav:
+    """Return the estimate at the level that the reference has between 60 Hz and 7 kHz."""
+    sos = butter(4, PROTECTED_HZ, "bandpass", fs=SAMPLE_RATE, output="sos")
+    own, wanted = (float(np.mean(sosfilt(sos, wav) ** 2)) for wav in (estimate, reference))
+    return estimate * np.float32(np.sqrt(wanted / own)) if own and wanted else estimate
+
+
+# Measures that several tasks share.
+
+VISQOL = Measure("visqol_mos", "ViSQOL, MOS", "high")
+LSD = (
+    Measure("lsd_below_8_khz_db", "LSD < 8 kHz, dB", "low"),
+    Measure("lsd_8_to_16_khz_db", "LSD 8–16 kHz, dB", "low"),
+    Measure("lsd_above_16_khz_db", "LSD > 16 kHz, dB", "low"),
+)
+SI_SDR = Measure("si_sdr_db", "SI-SDR 60 Hz–7 kHz, dB", "high", 1)
+UNCHANGED = Measure(
+    "si_sdr_db", "SI-SDR to the input, 60 Hz–7 kHz, dB", "high", 1, change_counts=False
+)
+
+
+def _near(piece: Piece, estimate: Wav) -> Figures:
+    """Return how near the estimate is to the reference, by model and by spectrum."""
+    from nitido.metrics import fidelity, perceptual
+
+    both: dict[str, Any] = {
+        "estimate": estimate,
+        "reference": piece.reference,
+        "sample_rate": SAMPLE_RATE,
+    }
+    return {
+        "visqol_mos": perceptual.visqol(**both) if available("visqol") else None,
+        **fidelity.log_spectral_distances_db(**both),
+        "si_sdr_db": fidelity.held(fidelity.band_si_sdr_db(**both)),
+    }
+
+
+# comb: real clips, no original.
+
+
+def _comb_clips(folder: Path, limit: int | None) -> list[Clip]:
+    paths = [p for p in audio_below(folder) if open_source(p).sample_rate >= DECODER_HZ]
+    return [Clip(name_of(path, folder), path) for path in spread(paths, limit)]
+
+
+def _comb_piece(clip: Clip) -> Piece:
+    wav, rate = read(clip.path, seconds=clip.seconds)
+    return Piece(clip.name, wav, rate, mono(at_rate(wav, from_hz=rate)))
+
+
+def _judge_comb(piece: Piece, estimate: Wav) -> Figures:
+    from nitido.metrics import artefacts, content, fidelity
+
+    both: dict[str, Any] = {
+        "estimate": estimate,
+        "reference": piece.reference,
+        "sample_rate": SAMPLE_RATE,
+    }
+    # At the decoder's rate: above it there are no lines, only what a system put there.
+    narrow = at_rate(estimate, from_hz=SAMPLE_RATE, to_hz=DECODER_HZ)
+    listens = available("librosa")
+    return {
+        **artefacts.comb(estimate=narrow, sample_rate=DECODER_HZ),
+        "si_sdr_db": fidelity.held(fidelity.band_si_sdr_db(**both)),
+        "bandwidth_khz": (artefacts.bandwidth_hz(estimate=estimate, sample_rate=SAMPLE_RATE) or 0)
+        / 1000,
+        "chroma_cosine": content.chroma_cosine(**both) if listens else None,
+        "onset_f1": content.onset_f1(**both) if listens else None,
+    }
+
+
+COMB = Task(
+    "comb",
+    "How much of the decoder's comb is left in real MusicGen clips, and was the music kept? Lines "
+    "are measured at 32 kHz, over their surroundings; without a comb they read what the control "
+    "lines between them do, about 1 dB.",
+    "musicgen",
+    (
+        Measure("comb_8000_hz_db", "8 kHz lines, dB", "low", 1),
+        Measure("comb_2000_hz_db", "2 kHz lines, dB", "low", 1),
+        Measure("comb_400_hz_db", "400 Hz lines, dB", "low", 1),
+        Measure("comb_50_hz_db", "50 Hz lines, dB", "low", 1),
+        Measure("comb_control_db", "control, dB", None, 1),
+        UNCHANGED,
+        Measure("bandwidth_khz", "bandwidth, kHz", None, 1),
+        Measure("chroma_cosine", "chroma cosine", "high", 3, change_counts=False),
+        Measure("onset_f1", "onset F1", "high", 3, change_counts=False),
+    ),
+    _comb_clips,
+    _comb_piece,
+    _judge_comb,
+)
+
+
+# codec: clean music through codecs.
+
+
+def _excerpts(paths: Sequence[Path], folder: Path, groups: Sequence[str]) -> list[Clip]:
+    clips = []
+    for path in paths:
+        start, seconds = excerpt_of(path, EXCERPT_SECONDS)
+        clips += [
+            Clip(f"{name_of(path, folder)}.{group}", path, group, start, seconds)
+            for group in groups
+        ]
+    return clips
+
+
+def _original(clip: Clip) -> Wav:
+    """Return the part of a clean file that a clip is about, `[C, T]` at 48 kHz."""
+    wav, _ = read(
+        clip.path,
+        start_seconds=clip.start_seconds,
+        seconds=clip.seconds,
+        sample_rate=SAMPLE_RATE,
+    )
+    return faded(wav, sample_rate=SAMPLE_RATE)
+
+
+def _codec_clips(folder: Path, limit: int | None) -> list[Clip]:
+    usable = [name for name, codec in CODECS.items() if codec.missing() is None]
+    return _excerpts(spread(audio_below(folder), limit), folder, usable)
+
+
+def _codec_piece(clip: Clip) -> Piece:
+    clean, codec = _original(clip), CODECS[clip.group]
+    return Piece(clip.name, codec.apply(clean), codec.sample_rate, mono(clean))
+
+
+def _codecs_missing() -> dict[str, str]:
+    reasons = {name: codec.missing() for name, codec in CODECS.items()}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+CODEC = Task(
+    "codec",
+    "Clean music through a codec, then restored: how near is it to the original? "
+    + "; ".join(f"{name}: {codec.what}" for name, codec in CODECS.items())
+    + ".",
+    "clean/test",
+    (VISQOL, *LSD, SI_SDR),
+    _codec_clips,
+    _codec_piece,
+    _near,
+    _codecs_missing,
+)
+
+
+# pairs: a folder of originals and what became of them.
+
+
+def _pair_clips(folder: Path, limit: int | None) -> list[Clip]:
+    inside = folder.absolute()
+    clips: dict[Path, Clip] = {}
+    for row, place in index_rows(folder):
+        path = (place / row["path"]).absolute()
+        if row.get("reference") and inside in path.parents:
+            clips[path] = Clip(
+                name_of(path, inside),
+                path,
+                reference=place / row["reference"],
+                lag_seconds=float(row.get("lag_ms") or 0) / 1000,
+            )
+    if not clips:
+        raise ConfigError(
+            f"{folder} has no pairs: an index.csv in it or above it has to list them, with the "
+            "columns path, reference and lag_ms."
+        )
+    return [clips[path] for path in spread(sorted(clips), limit)]
+
+
+def _pair_piece(clip: Clip) -> Piece:
+    if clip.reference is None:
+        raise ConfigError(f"The clip {clip.name} has no reference.")
+    wav, rate = read(clip.path, start_seconds=clip.lag_seconds, seconds=clip.seconds)
+    clean, _ = read(clip.reference, seconds=clip.seconds, sample_rate=SAMPLE_RATE)
+    seconds = min(wav.shape[1] / rate, clean.shape[1] / SAMPLE_RATE)
+    wav, clean = wav[:, : int(seconds * rate)], clean[:, : int(seconds * SAMPLE_RATE)]
+    return Piece(clip.name, wav, rate, mono(clean))
+
+
+PAIRS = Task(
+    "pairs",
+    "Files that a coder has spoilt, with their originals: how near is the restored file?",
+    "pairs",
+    (VISQOL, *LSD, SI_SDR),
+    _pair_clips,
+    _pair_piece,
+    _near,
+)
+
+
+# bandwidth: the treble cut off, and nothing else.
+
+
+def _full_band(folder: Path) -> list[Path]:
+    """Return the files that reach 20 kHz, by the folder's index; all, where there is none."""
+    known = {
+        (place / row["path"]).absolute(): int(float(row.get("bandwidth_max_hz") or 0))
+        for row, place in _index_above(folder)
+    }
+    paths = audio_below(folder)
+    return [p for p in paths if known.get(p.absolute(), FULL_BAND_HZ) >= FULL_BAND_HZ]
+
+
+def _index_above(folder: Path) -> list[tuple[dict[str, str], Path]]:
+    for place in (folder.absolute(), *folder.absolute().parents[:2]):
+        if rows := list(index_rows(place)):
+            return rows
+    return []
+
+
+def _bandwidth_clips(folder: Path, limit: int | None) -> list[Clip]:
+    groups = [f"{ceiling_hz / 1000:g}-khz" for ceiling_hz in CEILINGS_HZ]
+    return _excerpts(spread(_full_band(folder), limit), folder, groups)
+
+
+def _bandwidth_piece(clip: Clip) -> Piece:
+    clean = _original(clip)
+    ceiling_hz = 1000.0 * float(clip.group.removesuffix("-khz"))
+    narrow = lower_ceiling(clean, sample_rate=SAMPLE_RATE, ceiling_hz=ceiling_hz)
+    return Piece(clip.name, narrow, SAMPLE_RATE, mono(clean), {"ceiling_hz": ceiling_hz})
+
+
+def _judge_bandwidth(piece: Piece, estimate: Wav) -> Figures:
+    from nitido.metrics import fidelity
+
+    ceiling_hz = piece.about["ceiling_hz"]
+    parts = {"lsd_above_db": (ceiling_hz, np.inf), "lsd_below_db": (0.0, 0.9 * ceiling_hz)}
+    distances = fidelity.log_spectral_distances_db(
+        estimate=estimate, reference=piece.reference, sample_rate=SAMPLE_RATE, bands_hz=parts
+    )
+    return {**_near(piece, estimate), **distances}
+
+
+BANDWIDTH = Task(
+    "bandwidth",
+    "Full-band music with its treble cut off at "
+    + ", ".join(f"{ceiling_hz / 1000:g}" for ceiling_hz in CEILINGS_HZ)
+    + " kHz: is what comes back like what was there, and was the rest left alone?",
+    "clean/test",
+    (
+        VISQOL,
+        Measure("lsd_above_db", "LSD above the ceiling, dB", "low"),
+        Measure("lsd_below_db", "LSD below it, dB", "low", change_counts=False),
+        UNCHANGED,
+    ),
+    _bandwidth_clips,
+    _bandwidth_piece,
+    _judge_bandwidth,
+)
+
+
+# clean: nothing to repair.
+
+
+def _clean_clips(folder: Path, limit: int | None) -> list[Clip]:
+    return [
+        Clip(name_of(path, folder), path, "", *excerpt_of(path, EXCERPT_SECONDS))
+        for path in spread(_full_band(folder), limit)
+    ]
+
+
+def _clean_piece(clip: Clip) -> Piece:
+    clean = _original(clip)
+    return Piece(clip.name, clean, SAMPLE_RATE, mono(clean))
+
+
+CLEAN = Task(
+    "clean",
+    "Music made by people, full band, with no fault: is it left alone? Repairs are the stages that "
+    "ran, loudness aside; each is a false alarm.",
+    "clean/test",
+    (
+        Measure("repairs", "repairs", "low", change_counts=False),
+        UNCHANGED,
+        Measure("lsd_db", "LSD, dB", "low", change_counts=False),
+        Measure("visqol_mos", "ViSQOL, MOS", "high", change_counts=False),
+    ),
+    _clean_clips,
+    _clean_piece,
+    _near,
+)
+
+TASKS: Mapping[str, Task] = {task.name: task for task in (COMB, CODEC, PAIRS, BANDWIDTH, CLEAN)}

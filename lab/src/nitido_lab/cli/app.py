@@ -1,0 +1,29 @@
+"""The command `nitido-lab`: its sub-commands. Errors and exit status are those of `nitido`."""
+
+from __future__ import annotations
+
+import click
+
+from nitido.cli.app import App
+from nitido.version import __version__
+from nitido_lab.cli.benchmark import benchmark
+from nitido_lab.cli.listening import listening
+from nitido_lab.cli.train import train
+
+EXAMPLES = """\b
+Examples:
+  nitido-lab train lab/configs/quick.toml         a small network, in ten minutes
+  nitido-lab benchmark speed                      nitido beside its rivals, on this computer
+  nitido-lab listening listening-*.json           what the listeners heard
+  nitido-lab COMMAND --help                       more of each
+"""
+
+
+@click.group(cls=App, epilog=EXAMPLES, context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="nitido-lab")
+def main() -> None:
+    """Train and measure nitido."""
+
+
+for command in (benchmark, listening, train):
+    main.add_command(command)

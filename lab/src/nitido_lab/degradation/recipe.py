@@ -1,0 +1,116 @@
+"""Recipes: how music is spoilt, as data. Drawing one and applying it are two functions.
+
+A recipe lists kinds of degradation with ranges; `draw` picks from them with a seed and returns
+plain JSON values, so what was done to a piece can be written down, looked at and done again;
+`apply` is pure.
+
+    recipe = [{"kind": "mp3", "kbps": [24, 64]}, {"kind": "clip", "over_db": [0, 6], "chance": 0.2}]
+    degraded = apply(draw(recipe, seed=7), wav, sample_rate=48000)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from nitido.demo.comb import add_comb
+from nitido.errors import ConfigError
+from nitido.spectral import lower_ceiling
+from nitido.wav import Wav
+from nitido_lab.degradation import lossy, spoil
+from nitido_lab.degradation.encodec import encodec
+
+Recipe = Sequence[Mapping[str, Any]]
+Drawn = list[dict[str, Any]]
+
+# Each takes the waveform [C, T], sample_rate and its own settings, and gives back [C, T].
+KINDS: Final[Mapping[str, Callable[..., Wav]]] = {
+    "aac": lossy.aac,
+    "bands": spoil.band_errors,
+    "ceiling": lower_ceiling,
+    "clip": spoil.clip,
+    "comb": add_comb,
+    "cut": spoil.cut_end,
+    "encodec": encodec,
+    "level": spoil.lose_level,
+    "mp3": lossy.mp3,
+    "opus": lossy.opus,
+    "phase": spoil.random_phase,
+    "slope": spoil.sloped_ceiling,
+    "smear": spoil.smear,
+    "vorbis": lossy.vorbis,
+}
+SEEDED: Final = {"bands", "comb", "phase"}  # these need random numbers of their own
+WHOLE_NUMBERS: Final = {"kbps"}
+
+
+def draw(recipe: Recipe, *, seed: int) -> Drawn:
+    """Return one case of a recipe as plain JSON values: a list of steps, each with its settings.
+
+    Args:
+        recipe: steps in their order. `kind` is one of `KINDS`, or a list of steps of which one is
+            taken; `chance` (1 if left out) is how often the step is there; every other entry is a
+            setting: a range `[low, high]` is drawn from evenly, anything else is taken as it is.
+        seed: the same seed gives the same case.
+
+    Raises:
+        ConfigError: an unknown kind, or a range that is none.
+    """
+    rng = np.random.default_rng(seed)
+    return [_settled(step, rng) for step in _chosen(recipe, rng)]
+
+
+def apply(drawn: Sequence[Mapping[str, Any]], wav: Wav, *, sample_rate: int) -> Wav:
+    """Return `wav` `[C, T]` after the steps that `draw` gave; same length, not written to.
+
+    Raises:
+        ConfigError: an unknown kind, or settings that the kind does not take.
+        MissingExtraError: a step needs something that is not installed.
+    """
+    for step in drawn:
+        kind, settings = str(step.get("kind")), {k: v for k, v in step.items() if k != "kind"}
+        if kind not in KINDS:
+            raise ConfigError(f"There is no degradation {kind!r}; there are {', '.join(KINDS)}.")
+        try:
+            wav = KINDS[kind](wav, sample_rate=sample_rate, **settings)
+        except TypeError as error:
+            raise ConfigError(f"The degradation {kind!r} does not fit: {error}.") from None
+    return wav
+
+
+def _chosen(recipe: Recipe, rng: np.random.Generator) -> Sequence[Mapping[str, Any]]:
+    chosen = []
+    for step in recipe:
+        if rng.random() >= step.get("chance", 1.0):
+            continue
+        one_of = step.get("one_of")
+        if one_of is not None:
+            weights = np.array([choice.get("weight", 1.0) for choice in one_of], float)
+            step = one_of[int(rng.choice(len(one_of), p=weights / weights.sum()))]
+        chosen.append(step)
+    return chosen
+
+
+def _settled(step: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    kind = step.get("kind")
+    if kind not in KINDS:
+        raise ConfigError(f"There is no degradation {kind!r}; there are {', '.join(KINDS)}.")
+    settled: dict[str, Any] = {"kind": kind}
+    for name, value in step.items():
+        if name in {"kind", "chance", "weight"}:
+            continue
+        settled[name] = _picked(f"{kind}.{name}", value, name in WHOLE_NUMBERS, rng)
+    if kind in SEEDED:
+        settled.setdefault("seed", int(rng.integers(2**31)))
+    return settled
+
+
+def _picked(name: str, value: Any, whole: bool, rng: np.random.Generator) -> Any:
+    if not isinstance(value, list | tuple):
+        return value
+    if len(value) != 2 or not value[0] <= value[1]:
+        raise ConfigError(f"{name} is {value!r}; a range is [low, high].")
+    low, high = value
+    return int(rng.integers(low, high + 1)) if whole else round(float(rng.uniform(low, high)), 4)

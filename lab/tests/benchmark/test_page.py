@@ -1,0 +1,55 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from nitido.errors import ConfigError
+from nitido.version import __version__
+from nitido_lab.benchmark.page import CHAPTER, load_chapters, save_chapter, write_page
+from nitido_lab.benchmark.tables import Table
+
+
+def measure(out: Path, task: str = "comb") -> None:
+    save_chapter(
+        out,
+        task=task,
+        what="Is it any good?",
+        call=f"nitido-lab benchmark {task} --limit 2",
+        tables=[Table("a|b", ("system", "dB ↑"), (("nitido", "1.0\n0.5…1.5"), ("x_y", "2.0")))],
+        sentences=["nitido loses to x_y in dB."],
+        systems={"x_y": "another"},
+    )
+
+
+def test_the_page_says_what_was_measured_how_and_with_what(tmp_path: Path) -> None:
+    measure(tmp_path)
+    page = write_page(tmp_path / "benchmark.md", tmp_path).read_text("utf-8")
+    assert "## comb\n\nIs it any good?" in page
+    assert "| nitido | 1.0<br>0.5…1.5 |\n| x\\_y | 2.0 |" in page
+    assert "- nitido loses to x\\_y in dB." in page
+    assert "```sh\nnitido-lab benchmark comb --limit 2\n```" in page
+    assert f"nitido {__version__}, Python 3." in page
+    assert re.search(r"Measured \d{4}-\d\d-\d\d on .+ cores", page)
+
+
+def test_every_row_of_a_table_is_as_long_as_its_head(tmp_path: Path) -> None:
+    measure(tmp_path)
+    lines = write_page(tmp_path / "benchmark.md", tmp_path).read_text("utf-8").splitlines()
+    rows = [line.replace("\\|", "") for line in lines if line.startswith("|")]
+    assert len(rows) == 4
+    assert {row.count("|") for row in rows} == {3}
+
+
+def test_tasks_stand_in_their_order_and_are_replaced_one_by_one(tmp_path: Path) -> None:
+    for task in ("speed", "comb", "clean", "comb"):
+        measure(tmp_path, task)
+    assert [chapter.task for chapter in load_chapters(tmp_path)] == ["comb", "clean", "speed"]
+
+
+def test_nothing_measured_is_no_page(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Nothing was measured"):
+        write_page(tmp_path / "benchmark.md", tmp_path)
+    (tmp_path / "comb").mkdir()
+    (tmp_path / "comb" / CHAPTER).write_text("{}")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        write_page(tmp_path / "benchmark.md", tmp_path)

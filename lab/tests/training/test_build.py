@@ -1,0 +1,96 @@
+"""The whole way, and networks that are trained side by side from one start."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from nitido.errors import ConfigError, WeightsError  # noqa: E402
+from nitido.lock import held  # noqa: E402
+from nitido.restoration.treble.levels import INPUTS  # noqa: E402
+from nitido_lab.training.build import build, members  # noqa: E402
+from nitido_lab.training.cache import Entry, build_cache  # noqa: E402
+from nitido_lab.training.config import TrainConfig  # noqa: E402
+from nitido_lab.training.export import export  # noqa: E402
+from nitido_lab.training.inherit import inherit  # noqa: E402
+from nitido_lab.training.loop import averaged, start  # noqa: E402
+from nitido_lab.training.network import TrebleNet  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def pair(tiny: TrainConfig, entries: list[Entry], tmp_path: Path) -> TrainConfig:
+    """Two members that start from a network which is there."""
+    assert entries  # the cache that `build` finds
+    torch.manual_seed(3)
+    path = tmp_path / "first.onnx"
+    export(TrebleNet(tiny.width, tiny.blocks), path)
+    return replace(tiny, members=2, start=str(path), steps=12, learning_rate=3e-3)
+
+
+def test_members_learn_from_other_examples_and_their_mean_is_exported(pair: TrainConfig) -> None:
+    lines: list[str] = []
+    built = build(pair, on_line=lines.append)
+    one, two = (averaged(start(member, CPU), member, CPU) for member in members(pair))
+    seen = torch.randn(1, INPUTS, 30)
+    assert not torch.allclose(one(seen), two(seen), atol=1e-3)
+    exported = TrebleNet(pair.width, pair.blocks)
+    inherit(exported, built.path)
+    for name, value in exported.state_dict().items():
+        halfway = (one.state_dict()[name] + two.state_dict()[name]) / 2
+        assert torch.allclose(value, halfway, atol=1e-5)
+    assert built.steps == 24
+    assert set(built.figures) >= {"4-khz-unlike", "coded-unlike"}
+    assert any("member-1" in line for line in lines)
+
+
+def test_members_share_the_minutes(pair: TrainConfig) -> None:
+    trainings = members(replace(pair, minutes=30.0))
+    assert [each.minutes for each in trainings] == [15.0, 15.0]
+    assert len({each.seed for each in trainings}) == len({each.folder for each in trainings}) == 2
+    assert members(replace(pair, members=1, start="")) == [replace(pair, members=1, start="")]
+
+
+def test_members_without_a_common_start_are_refused(pair: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match="start from the same one"):
+        members(replace(pair, start=""))
+
+
+def test_two_trainings_do_not_work_in_one_folder(pair: TrainConfig, tmp_path: Path) -> None:
+    elsewhere = replace(pair, out=str(tmp_path))
+    elsewhere.folder.mkdir(parents=True)
+    with held(elsewhere.folder / "lock"), pytest.raises(ConfigError, match="Another training"):
+        build(elsewhere)
+
+
+def test_a_finished_training_run_again_gives_the_same_network_though_its_start_was_replaced(
+    pair: TrainConfig,
+) -> None:
+    kept = replace(pair, keep=0.5)
+    first = build(kept)
+    shutil.copyfile(first.path, kept.start)  # it ships now
+    assert build(kept).sha256 == first.sha256
+
+
+def test_a_folder_or_a_start_that_cannot_be_had_is_said(pair: TrainConfig, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ConfigError, match="cannot be made"):
+        build(replace(pair, out=str(tmp_path / "file")))
+    with pytest.raises(WeightsError, match="There is no network"):
+        build(replace(pair, out=str(tmp_path / "new"), start=str(tmp_path / "none.onnx")))
+
+
+def test_a_soundfont_that_is_missing_is_said_once(
+    tiny: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = str(tmp_path / "none.sf2")
+    build_cache(replace(tiny, out=str(tmp_path), random_pieces=3, soundfonts=(missing,)))
+    lines = [record.getMessage() for record in caplog.records]
+    # The first piece, and at the end how many there were; without FluidSynth that is what is said.
+    assert len(lines) == 2
+    assert lines[0].startswith("random-0.mid: ")
+    assert lines[1].startswith("3 pieces are left out: ")

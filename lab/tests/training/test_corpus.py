@@ -1,0 +1,63 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nitido.errors import ConfigError
+from nitido_lab.training.config import TrainConfig, read_config
+from nitido_lab.training.corpus import works
+
+
+def test_only_music_with_an_allowed_licence_is_taken(tiny: TrainConfig) -> None:
+    found = works(tiny)
+    assert [work.path.stem for work in found] == ["one", "two"]
+    assert [work.licence for work in found] == ["CC0-1.0", "CC-BY-4.0"]
+    everything = replace(tiny, licences=())
+    assert len(works(everything)) == 3
+
+
+def test_what_validates_is_never_trained_on(tiny: TrainConfig) -> None:
+    assert [work.split for work in works(tiny)] == ["train", "validation"]
+
+
+def test_music_without_an_index_is_not_let_in_where_licences_count(
+    tiny: TrainConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "bare.wav").write_bytes(b"")
+    with pytest.raises(ConfigError, match="no music to train on"):
+        works(replace(tiny, audio=(str(tmp_path),)))
+
+
+def test_a_missing_folder_is_named(tiny: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match="no folder nowhere"):
+        works(replace(tiny, audio=("nowhere",)))
+
+
+def test_the_music_that_the_script_fetches_may_be_trained_on() -> None:
+    index = Path(__file__).parents[2] / "configs" / "music" / "index.csv"
+    with index.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["sha256"] for row in rows}) == len({row["path"] for row in rows}) > 20
+    assert all(row["licence"].startswith(TrainConfig.licences) for row in rows)
+    assert all(row["author"] and "-SA" not in row["licence"] for row in rows)
+    assert not any(
+        "," in value for row in rows for value in row.values()
+    )  # the script splits there
+
+
+def test_the_shipped_network_saw_no_piece_that_judges_it(shared_audio: Path) -> None:
+    config = read_config(Path(__file__).parents[2] / "configs" / "bandwidth.toml")
+    config = replace(
+        config,
+        audio=(str(shared_audio / "clean" / "train"),),
+        midi=(str(shared_audio / "midi"),),
+    )
+    found = works(config)
+    assert {work.path.parent.name for work in found} == {"train", "midi"}
+    assert not [work.name for work in found if "-SA" in work.licence]
+    kept = {work.path.stem for work in found if work.split == "validation"}
+    trained = {work.path.stem for work in found if work.split == "train"}
+    assert {"lofi_florist", "openclonk_motorway", "sonicpi_arovane-beat-c"} <= kept
+    assert {name.split("_")[1][:7] for name in kept if "arovane" in name} == {"arovane"}
+    assert not [name for name in trained if "arovane" in name or "sax" in name]

@@ -1,0 +1,43 @@
+"""`nitido-lab train`, as a user types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile as sf
+from click.testing import CliRunner
+
+from nitido.demo.render import render
+from nitido_lab.cli import main
+
+pytest.importorskip("torch")
+
+CONFIG = """
+audio = ["no-such-folder"]
+random_pieces = 0
+width = 8
+blocks = 1
+crop_frames = 30
+batch = 2
+steps = 4
+validate_every = 4
+"""
+
+
+def test_music_of_your_own_needs_no_index(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(CONFIG)
+    (tmp_path / "mine").mkdir()
+    sf.write(tmp_path / "mine" / "song.wav", render(seconds=3.0, seed=3).T, 48_000)
+    arguments = ["train", str(tmp_path / "small.toml"), "--out", str(tmp_path / "out"), "--json"]
+    result = CliRunner().invoke(main, [*arguments, "--audio", str(tmp_path / "mine")])
+    assert result.exit_code == 0, result.output
+    built = json.loads(result.output)
+    assert built["steps"] == 4
+    assert Path(built["path"]).is_file()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(CONFIG)
+    result = CliRunner().invoke(main, ["train", str(tmp_path / "small.toml")])
+    assert result.exit_code == 2
+    assert "no-such-folder" in result.output
