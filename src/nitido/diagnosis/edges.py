@@ -23,7 +23,7 @@ CUT_DB = -26.0  # re the piece: −40 dBFS in one that plays at −14 LUFS. Abov
 DECAY_DB = 18.0  # a straight fade over 25 ms falls by this into its last 5 ms; a cut does not
 # A decoder smears a cut over 10 ms. Before those the sound is as it was, which in a fade it is not.
 SMEARED_SECONDS = (0.04, 0.015, 0.01)
-# What it may change by itself until then, from 40…15 ms and from a fifth of a second before the end.
+# What it may change by itself from 40…15 ms before the end, and from a fifth of a second, to then.
 SMEARED_DB = (3.0, 9.0)
 CLICK_BAND_HZ = (3000.0, 7000.0)  # a jump sounds in all bands; most music is weaker in this one
 CLICK_SECONDS = 0.0005  # and there it is over at once
