@@ -23,7 +23,8 @@ CUT_DB = -26.0  # re the piece: −40 dBFS in one that plays at −14 LUFS. Abov
 DECAY_DB = 18.0  # a straight fade over 25 ms falls by this into its last 5 ms; a cut does not
 # A decoder smears a cut over 10 ms. Before those the sound is as it was, which in a fade it is not.
 SMEARED_SECONDS = (0.04, 0.015, 0.01)
-SMEARED_DB = 6.0  # how much the sound may change by itself from 40…15 to 15…10 ms before its end
+# What it may change by itself from 40…15 ms before the end, and from a fifth of a second, to then.
+SMEARED_DB = (3.0, 9.0)
 CLICK_BAND_HZ = (3000.0, 7000.0)  # a jump sounds in all bands; most music is weaker in this one
 CLICK_SECONDS = 0.0005  # and there it is over at once
 CLICK_DB = -24.0  # in that band, re the piece: a jump that is softer …
@@ -167,7 +168,9 @@ class EndAnalyser:
             early, middle, late = SMEARED_SECONDS
             smeared = self._level(middle, late)
             cut = decay < DECAY_DB and min(level, last) > audible
-            cut |= smeared > max(audible, self._level(early, middle) - SMEARED_DB)
+            near, far = SMEARED_DB
+            steady = smeared > max(self._level(early, middle) - near, _level_dbfs(before) - far)
+            cut |= steady and smeared > audible
         severity: Severity = "slight" if silence > LONG_SILENCE_SECONDS else "none"
         severity = "clear" if cut else severity
         summary = f"Ends at {level:.0f} dBFS."
