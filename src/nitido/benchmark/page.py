@@ -14,7 +14,7 @@ from nitido.benchmark.tables import Table
 from nitido.errors import ConfigError
 
 CHAPTER = "chapter.json"
-ORDER = ("comb", "codec", "pairs", "bandwidth", "clean", "speed", "memory")
+ORDER = ("comb", "codec", "pairs", "bandwidth", "clean", "recoded", "speed", "memory")
 HEAD = """\
 # Benchmark
 

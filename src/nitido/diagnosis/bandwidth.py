@@ -157,7 +157,7 @@ class BandwidthAnalyser:
 
 
 @dataclass(frozen=True)
-class _Ceiling:
+class Ceiling:
     """Where everything above lies below the trend, and by how much; 0 at the sample rate's end."""
 
     hz: float
@@ -202,10 +202,10 @@ class _Levels:
         heard = np.flatnonzero(_smooth(self.at(0.5)) > TOP_DB + self._rms_db)
         return float(self._hz[heard[-1]]) if len(heard) else float(self._hz[0])
 
-    def ceiling(self, nyquist_hz: float) -> _Ceiling | None:
+    def ceiling(self, nyquist_hz: float) -> Ceiling | None:
         """Return the ceiling that the piece has most of the time and at its loudest, if any."""
-        usual = _ceiling(self.at(USUALLY), self._hz, nyquist_hz, FALL_DB)
-        loud = _ceiling(self.at(LOUDLY), self._hz, nyquist_hz, FALL_LOUD_DB)
+        usual = find_ceiling(self.at(USUALLY), self._hz, nyquist_hz, FALL_DB)
+        loud = find_ceiling(self.at(LOUDLY), self._hz, nyquist_hz, FALL_LOUD_DB)
         if loud is None or (usual is not None and abs(usual.hz - loud.hz) > APART_HZ):
             return None
         # What has treble only when it is loud fades out by itself the rest of the time; what
@@ -247,9 +247,9 @@ def _line(
     return np.asarray(level[trend].mean() + slope * (hz - hz[trend].mean()), np.float64)
 
 
-def _ceiling(
+def find_ceiling(
     level: NDArray[np.float64], hz: NDArray[np.float64], nyquist_hz: float, fall_db: float
-) -> _Ceiling | None:
+) -> Ceiling | None:
     """Return the lowest place above which everything lies below the trend of what is under it."""
     level = _smooth(level)
     for place_hz in hz[hz >= LOWEST_HZ]:
@@ -262,12 +262,12 @@ def _ceiling(
         falls_db = max(fall_db, *(db for below_hz, db in FALLS_LOW_DB if place_hz < below_hz), 0)
         whole_db = level[trend].mean() - level[far].max()
         if below[above].min() >= falls_db and whole_db >= WHOLE_FALL_DB:
-            return _Ceiling(float(place_hz), float(below[far].min()))
+            return Ceiling(float(place_hz), float(below[far].min()))
     # A sample rate is a ceiling only where music goes on above it.
-    return _Ceiling(nyquist_hz, 0.0) if nyquist_hz < FAULT_BELOW_HZ else None
+    return Ceiling(nyquist_hz, 0.0) if nyquist_hz < FAULT_BELOW_HZ else None
 
 
-def _verdict(ceiling: _Ceiling | None, details: dict[str, float]) -> tuple[Severity, str]:
+def _verdict(ceiling: Ceiling | None, details: dict[str, float]) -> tuple[Severity, str]:
     """Return how much a ceiling matters, and what is said of it."""
     top = f"there is treble above 16.5 kHz {details['top_share']:.0%} of the time"
     khz = f"{details['ceiling_hz'] / 1000:.1f} kHz"
