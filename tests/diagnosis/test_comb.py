@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import soxr
+from scipy.signal import resample_poly
 from tests.signals import noise, pink_noise
 
 from nitido.demo.comb import add_comb
 from nitido.demo.render import render
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.finding import Finding
+from nitido.spectral import lower_ceiling
 from nitido.wav import Wav
 
 
@@ -51,6 +54,34 @@ def test_the_comb_of_another_decoder_is_found_from_the_data(rate: int, spacing_h
     wav = wav + lines(spacing_hz, sample_rate=rate, seconds=8, amplitude=0.005)
     finding = examine(wav, sample_rate=rate)
     assert finding.details["spacing_hz"] == pytest.approx(spacing_hz, rel=1e-3)
+
+
+@pytest.mark.parametrize("spacing_hz", [44_100 / 1024, 25.0])
+def test_frame_rates_of_generators_are_grids_too(spacing_hz: float) -> None:
+    wav = noise(seconds=8, sample_rate=48_000, rms=0.1)
+    wav = wav + lines(spacing_hz, sample_rate=48_000, seconds=8, amplitude=0.008)
+    assert examine(wav, sample_rate=48_000).details["spacing_hz"] == pytest.approx(
+        spacing_hz, rel=1e-3
+    )
+
+
+def test_the_line_at_the_end_of_the_spectrum_belongs_to_the_comb() -> None:
+    rate = 44_100
+    wav = lower_ceiling(noise(seconds=8, sample_rate=rate), sample_rate=rate, ceiling_hz=16_000)
+    wav = wav + lines(689.0625, sample_rate=rate, seconds=8, amplitude=0.005)
+    wav = wav + np.float32(0.01) * np.float32((-1.0) ** np.arange(wav.shape[1]))  # 22 050 Hz
+    assert examine(wav, sample_rate=rate).details["lines_hz"][-1] == rate / 2
+
+
+def test_a_low_comb_is_found_again_in_a_file_that_was_resampled() -> None:
+    wav = lower_ceiling(pink_noise(seconds=8), sample_rate=48_000, ceiling_hz=15_000)
+    came = soxr.resample(wav[0], 48_000, 32_000)[None].astype(np.float32)
+    came = add_comb(came, sample_rate=32_000, seed=1, level_db=-2.0)
+    wide = resample_poly(came, 3, 2, axis=1).astype(np.float32)
+    before, after = (
+        examine(sound, sample_rate=rate) for sound, rate in ((came, 32_000), (wide, 48_000))
+    )
+    assert after.details["spacing_hz"] == before.details["spacing_hz"] == 400
 
 
 def test_music_and_noise_have_no_comb() -> None:

@@ -1,7 +1,13 @@
-"""The ceiling: up to which frequency there is sound, and whether it ends there at a wall.
+"""The ceiling: up to which frequency there is sound most of the time, and whether that is a fault.
 
-Music fades towards the top; a decoder, a low sample rate or a lossy coder cuts it off. Only a wall
-is a fault. A piece stored at 32 kHz has one at 16 kHz, whatever is in it.
+Music fades towards the top; a decoder, a low sample rate or a lossy coder cuts it off. A ceiling is
+where the sound falls away from its own trend and stays away. What lies above does not move it:
+the mirror that a resampler leaves, a coder's noise, clicks, a pilot tone; nor does it count how
+deep the silence above is, for that is the last coder's. So it is read from how the piece is most
+of the time, frame by frame, not from a sum over time.
+
+It is a fault only where something is missing: where there is treble just below it that could go on,
+and where it is low enough that giving it back was proven to gain.
 """
 
 from __future__ import annotations
@@ -16,23 +22,44 @@ from nitido.diagnosis.finding import Finding, Severity
 from nitido.spectral import Frames, fft_size
 from nitido.wav import Wav
 
-FULL_BAND_HZ = 19_000.0  # a ceiling above is no fault: few adults hear further
-WALL_LOWEST_HZ = 2_500.0
-# How far the spectrum drops within 1 kHz. Of clean music, only single low voices fall that fast
-# (formants, 19 dB); they do so below 8 kHz, where more is asked.
-WALL_DB = 16.0
-WALL_LOW_DB = 30.0
-WALL_LOW_HZ = 8_000.0
+# Above, treble that is put back is heard less than treble that was never there: real songs through
+# a neural codec, ceilings of 17.4 to 18.9 kHz, lost 0.09 of ViSQOL on average and 0.30 at worst.
+FAULT_BELOW_HZ = 17_000.0
+LOWEST_HZ = 2_500.0
+# Everything above a ceiling lies this far below the line through the band under it, and by more
+# where single voices fall fast by themselves (formants, 19 dB within 1 kHz).
+FALL_DB, FALL_LOUD_DB = 12.0, 10.0
+FALLS_LOW_DB = ((8_000.0, 30.0), (13_000.0, 18.0))
+# Decoders trained on music fade out from 14.5 to 16 kHz. What ends higher up and softly does so by
+# itself; what was cut there has next to nothing left.
+SOFT_BELOW_HZ = 16_000.0
+CUT_DB, CUT_WIDTH_HZ = 30.0, 750.0
+WHOLE_FALL_DB = 22.0  # and this far below the middle of that band: voices breathe out softly
+TREND_BELOW = (0.6, 0.9)  # of a place 500 Hz below: the band whose trend the ceiling leaves
+TREND_GAP_HZ = 500.0
 # The band below the ceiling that tells what should be above it, relative to the ceiling.
 REFERENCE_BAND = (0.78, 0.95)
 BAND_BELOW = (0.60, 0.78)
+# Where there is less treble than this below the ceiling in the loudest tenth of the piece, none is
+# missing above: the gate of the stage that gives it back stays shut.
+TREBLE_MIN_DB = -44.0
 # Before it ends, the sound may sink: a soft filter, or a model that never learned the last bands.
 # It sinks where it falls this far below the line through the part of the band that tells the trend.
 ROLLOFF_DB = 5.0
 TREND_BAND = (0.65, 0.88)
+USUALLY, LOUDLY = 0.7, 0.9  # shares of the frames that are fainter: most of the time, and at best
+APART_HZ = 2_000.0  # further apart, the two tell of different things
+SOUNDING_DB = 30.0  # frames further below the piece's RMS do not tell how it sounds
+# Treble is there in frames whose level from 16.5 kHz on is above this, dB re white noise of the
+# piece's RMS: 3 kHz further up than a ceiling, at the usual slope, the least that counts as treble.
+TOP_BAND_HZ = (16_500.0, 20_000.0)
+TOP_DB = -60.0
 
-_BAND_HZ = 250.0
+_BAND_HZ = 100.0
+_LINE_BANDS = 5  # over which a single line does not count
+_RANGE_DB = 110.0  # below the loudest band; deeper there is nothing to tell
 _LEVEL_MIN_DB, _LEVELS = -150, 170
+_CLASS_DB, _CLASSES = 5.0, 18  # frames are kept apart by their level, 0 to −90 dBFS
 
 
 class BandwidthAnalyser:
@@ -41,13 +68,16 @@ class BandwidthAnalyser:
     def __init__(self, *, sample_rate: int, channels: int) -> None:
         self._rate = sample_rate
         self._n_fft = fft_size(0.0853, sample_rate=sample_rate)
-        self._bin_hz = sample_rate / self._n_fft
         self._frames = Frames(self._n_fft, self._n_fft)
-        self._power = np.zeros(self._n_fft // 2 + 1)
-        per_band = max(1, round(_BAND_HZ / self._bin_hz))
+        bin_hz = sample_rate / self._n_fft
+        per_band = max(1, round(_BAND_HZ / bin_hz))
         self._band_starts = np.arange(0, self._n_fft // 2 + 1, per_band)
         self._band_sizes = np.diff([*self._band_starts, self._n_fft // 2 + 1])
-        self._histogram = np.zeros((len(self._band_starts), _LEVELS), int)
+        self._hz = (self._band_starts + (self._band_sizes - 1) / 2) * bin_hz
+        self._top = (self._hz >= TOP_BAND_HZ[0]) & (self._hz < TOP_BAND_HZ[1])
+        # How often each band had which level, and last the top band as a whole, by the level of the
+        # frame: which frames sound is known only at the end.
+        self._histogram = np.zeros((_CLASSES, len(self._hz) + 1, _LEVELS), np.int32)
         self._square, self._count = 0.0, 0
         # Half of the first frame lies before the piece. A piece that sets in at once has a step
         # there, whose spectrum hides the ceiling: this frame counts only if there is no other.
@@ -74,24 +104,29 @@ class BandwidthAnalyser:
         """Take the power of frames `[N, F]`, mean over the channels."""
         mean_square = power.mean(axis=1) * (16 / 3 / self._n_fft)  # Parseval, Hann
         live = mean_square > 1e-9  # −90 dBFS
+        if not live.any():
+            return
         self._square += float(mean_square[live].sum())
         self._count += int(live.sum())
-        self._power += power.sum(axis=0, dtype=np.float64)
         # As density: 0 dB is white noise of mean square 1, at any frame length.
         density = power[live] / (3 / 8 * self._n_fft)
         bands = np.add.reduceat(density, self._band_starts, axis=1) / self._band_sizes
+        top = bands[:, self._top].mean(axis=1) if self._top.any() else np.zeros(len(bands))
+        bands = np.concatenate([bands, top[:, None]], axis=1)
         level = np.rint(10 * np.log10(bands + 1e-15)).astype(int) - _LEVEL_MIN_DB
-        for band, levels in enumerate(level.clip(0, _LEVELS - 1).T):
-            self._histogram[band] += np.bincount(levels, minlength=_LEVELS)
+        loud = (-10 * np.log10(mean_square[live]) / _CLASS_DB).astype(int).clip(0, _CLASSES - 1)
+        band = np.arange(bands.shape[1])
+        np.add.at(self._histogram, (loud[:, None], band, level.clip(0, _LEVELS - 1)), 1)
 
     def finish(self) -> Finding:
-        """Return the finding ``bandwidth``: the ceiling, Hz.
+        """Return the finding ``bandwidth``: the ceiling, Hz; where there is none, the reach.
 
-        Details: `ceiling_hz`; `rolloff_hz` (from where on the sound sinks towards the ceiling; the
-        ceiling where it does not); `wall_db` (drop at the ceiling, 0 where it is the sample rate's
-        end); `rms_db` (of the piece without silence, re full scale); `treble_db` (level just below
-        the ceiling in its loudest twentieth, re white noise of the piece's RMS); `fall_db_per_khz`
-        (from the band below that one to it).
+        Details: `ceiling_hz` (the value again); `rolloff_hz` (from where on the sound sinks towards
+        the ceiling; the ceiling where it does not); `wall_db` (how far all that lies above is below
+        the trend; 0 where there is no ceiling, or the sample rate is it); `rms_db` (of the piece
+        without silence, re full scale); `treble_db` (level just below the ceiling in its loudest
+        tenth, re white noise of the piece's RMS); `fall_db_per_khz` (from the band below that one
+        to it); `top_share` (of the time in which there is treble above 16.5 kHz, 0 to 1).
         """
         if not self._count:
             self._add(self._edge)
@@ -99,109 +134,158 @@ class BandwidthAnalyser:
         if not self._count:
             return Finding("bandwidth", None, "Hz", "none", "No sound to measure the bandwidth of.")
         rms_db = 10 * float(np.log10(self._square / self._count))
-        wall = _find_wall(self._power, self._bin_hz)
-        end_hz = self._rate / 2
-        reach_hz = _reach(self._power, self._bin_hz)
-        if wall is None:
-            ceiling_hz, wall_db = (end_hz, 0.0) if end_hz < FULL_BAND_HZ else (reach_hz, 0.0)
-            fault = end_hz < FULL_BAND_HZ
-        else:
-            ceiling_hz, wall_db = wall.hz, wall.drop_db
-            fault = wall.hz < FULL_BAND_HZ
-        treble_db = self._loud_db(ceiling_hz, REFERENCE_BAND)
-        fall_db = treble_db - self._loud_db(ceiling_hz, BAND_BELOW)
-        apart_khz = (sum(REFERENCE_BAND) - sum(BAND_BELOW)) / 2 * ceiling_hz / 1000
+        levels = _Levels(self._histogram, self._hz, rms_db)
+        ceiling = levels.ceiling(self._rate / 2)
+        end_hz = levels.reach_hz if ceiling is None else ceiling.hz
+        treble_db = levels.mean_db(end_hz, REFERENCE_BAND)
+        fall_db = treble_db - levels.mean_db(end_hz, BAND_BELOW)
+        apart_khz = (sum(REFERENCE_BAND) - sum(BAND_BELOW)) / 2 * end_hz / 1000
         details = {
-            "ceiling_hz": round(ceiling_hz),
-            "rolloff_hz": round(_rolloff(self._power, self._bin_hz, ceiling_hz)),
-            "wall_db": round(wall_db, 1),
+            "ceiling_hz": round(end_hz),
+            "rolloff_hz": round(levels.rolloff_hz(end_hz)),
+            "wall_db": 0.0 if ceiling is None else round(ceiling.wall_db, 1),
             "rms_db": round(rms_db, 2),
             "treble_db": round(treble_db - rms_db, 1),
             "fall_db_per_khz": round(fall_db / max(apart_khz, 1e-3), 2),
+            "top_share": round(levels.top_share, 3),
         }
-        if not fault:
-            summary = f"Full band: the sound fades out by itself, around {reach_hz / 1000:.1f} kHz."
-            return Finding(
-                "bandwidth", details["ceiling_hz"], "Hz", "none", summary, "", (), details
-            )
-        severity: Severity = (
-            "severe" if ceiling_hz < 10_000 else "clear" if ceiling_hz < 16_500 else "slight"
-        )
-        cause = "the sample rate" if wall is None else f"a wall of {wall_db:.0f} dB"
-        summary = f"Nothing above {ceiling_hz / 1000:.1f} kHz: {cause} cuts the treble off."
-        compared = f"full band, {FULL_BAND_HZ / 1000:g} kHz and more"
+        severity, summary = _verdict(ceiling, details)
+        compared = f"treble as far as {FAULT_BELOW_HZ / 1000:g} kHz" if severity != "none" else ""
         return Finding(
             "bandwidth", details["ceiling_hz"], "Hz", severity, summary, compared, (), details
         )
 
-    def _loud_db(self, ceiling_hz: float, shares: tuple[float, float]) -> float:
-        """Return the 95th percentile over time of the level in a part of the band, dB."""
-        low, high = (share * ceiling_hz for share in shares)
-        centres = (self._band_starts + self._band_sizes / 2) * self._bin_hz
-        chosen = self._histogram[(centres >= low) & (centres < high)]
-        if not len(chosen):
-            return float(_LEVEL_MIN_DB)
-        share = np.cumsum(chosen, axis=1) / chosen.sum(axis=1, keepdims=True)
-        levels = (share < 0.95).sum(axis=1) + _LEVEL_MIN_DB
-        return 10 * float(np.log10(np.mean(10.0 ** (levels / 10))))
-
 
 @dataclass(frozen=True)
-class _Wall:
+class Ceiling:
+    """Where everything above lies below the trend, and by how much; 0 at the sample rate's end."""
+
     hz: float
-    drop_db: float
+    wall_db: float
+
+    @property
+    def cut(self) -> bool:
+        """Whether next to nothing is left above: no sound ends like that by itself."""
+        return not self.wall_db or self.wall_db >= CUT_DB
 
 
-def _smooth_db(power: NDArray[np.float64], bin_hz: float) -> NDArray[np.float64]:
-    """Return a power spectrum in dB without single lines, at most 120 dB deep."""
-    level = 10 * np.log10(power + 1e-20)
-    level = median_filter(level, max(1, round(150 / bin_hz)) | 1)
-    return np.asarray(np.maximum(level, level.max() - 120), np.float64)
+class _Levels:
+    """The levels that the bands have over time, while the piece sounds."""
+
+    def __init__(
+        self, histogram: NDArray[np.int32], hz: NDArray[np.float64], rms_db: float
+    ) -> None:
+        centre_db = -_CLASS_DB * (np.arange(_CLASSES) + 0.5)
+        counts = histogram[centre_db > rms_db - SOUNDING_DB].sum(axis=0)
+        self._shares = np.cumsum(counts, axis=1) / max(int(counts[0].sum()), 1)
+        self._hz = hz
+        self._rms_db = rms_db
+
+    def at(self, share: float) -> NDArray[np.float64]:
+        """Return the level of each band, dB, that is reached in all but `share` of the frames."""
+        shares = self._shares[:-1]
+        index = (shares < share).sum(axis=1).clip(0, _LEVELS - 1)
+        high = np.take_along_axis(shares, index[:, None], axis=1)[:, 0]
+        low = np.where(index > 0, np.take_along_axis(shares, index[:, None] - 1, axis=1)[:, 0], 0.0)
+        part = (share - low) / np.maximum(high - low, 1e-9)
+        return np.asarray(index - 0.5 + part + _LEVEL_MIN_DB, np.float64)
+
+    @property
+    def top_share(self) -> float:
+        """Return in which share of the time there is treble above 16.5 kHz."""
+        below = int(np.ceil(TOP_DB + self._rms_db)) - _LEVEL_MIN_DB - 1
+        return float(1.0 - self._shares[-1, np.clip(below, 0, _LEVELS - 1)])
+
+    @property
+    def reach_hz(self) -> float:
+        """Return the highest frequency that is heard in half of the frames, Hz."""
+        heard = np.flatnonzero(_smooth(self.at(0.5)) > TOP_DB + self._rms_db)
+        return float(self._hz[heard[-1]]) if len(heard) else float(self._hz[0])
+
+    def ceiling(self, nyquist_hz: float) -> Ceiling | None:
+        """Return the ceiling that the piece has most of the time and at its loudest, if any."""
+        usual = find_ceiling(self.at(USUALLY), self._hz, nyquist_hz, FALL_DB)
+        loud = find_ceiling(self.at(LOUDLY), self._hz, nyquist_hz, FALL_LOUD_DB)
+        if loud is None or (usual is not None and abs(usual.hz - loud.hz) > APART_HZ):
+            return None
+        # What has treble only when it is loud fades out by itself the rest of the time; what
+        # reaches further when it is loud ends there.
+        return loud if usual is None or loud.hz >= FAULT_BELOW_HZ else usual
+
+    def mean_db(self, ceiling_hz: float, shares: tuple[float, float]) -> float:
+        """Return the level of a part of the band in the loudest tenth, dB."""
+        low, high = (share * ceiling_hz for share in shares)
+        chosen = self.at(LOUDLY)[(self._hz >= low) & (self._hz < high)]
+        if not len(chosen):
+            return float(_LEVEL_MIN_DB)
+        return 10 * float(np.log10(np.mean(10.0 ** (chosen / 10))))
+
+    def rolloff_hz(self, ceiling_hz: float) -> float:
+        """Return from where on the sound stays below its trend as far as the ceiling, Hz."""
+        level, hz = _smooth(self.at(USUALLY)), self._hz
+        low, high = (share * ceiling_hz for share in TREND_BAND)
+        trend = (hz >= low) & (hz < high)
+        if trend.sum() < 4:
+            return ceiling_hz
+        expected = _line(hz, level, trend)
+        kept = (level >= expected - ROLLOFF_DB) & (hz >= high) & (hz <= ceiling_hz)
+        return float(hz[kept][-1]) if kept.any() else high
 
 
-def _find_wall(power: NDArray[np.float64], bin_hz: float) -> _Wall | None:
-    """Return the steepest drop after which nothing comes any more, if it is a wall."""
-    level = _smooth_db(power, bin_hz)
-    side, gap, wide = (max(1, round(hz / bin_hz)) for hz in (500, 120, 400))
-    sums = np.concatenate([[0.0], np.cumsum(level)])
-    at = np.arange(round(WALL_LOWEST_HZ / bin_hz), len(level) - side - gap - wide)
-    if not len(at):
-        return None
-
-    def mean(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray((sums[high] - sums[low]) / (high - low))
-
-    below = mean(at - gap - side, at - gap)
-    drop = below - mean(at + gap, at + gap + side)
-    smooth = np.convolve(level, np.ones(wide) / wide, "same")[: len(level) - wide // 2]
-    highest = np.maximum.accumulate(smooth[::-1])[::-1]  # from here on upwards
-    rest = below - highest[np.minimum(at + gap + side // 2 + wide // 2, len(highest) - 1)]
-    wall = np.minimum(drop, rest)
-    needed = np.where(at * bin_hz < WALL_LOW_HZ, WALL_LOW_DB, WALL_DB)
-    best = int(np.argmax(wall - needed))
-    if wall[best] < needed[best]:
-        return None
-    # The edge itself: where the level has gone half of the way down.
-    around = slice(int(at[best]) - side, int(at[best]) + side)
-    edge = np.flatnonzero(level[around] > below[best] - drop[best] / 2)[-1] + around.start
-    return _Wall(float(edge * bin_hz), float(drop[best]))
+def _smooth(level: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return levels without single lines, and none far below the loudest."""
+    level = median_filter(level, min(_LINE_BANDS, len(level)), mode="nearest")
+    level = np.convolve(np.pad(level, 1, mode="edge"), np.ones(3) / 3, "valid")
+    return np.asarray(np.maximum(level, level.max() - _RANGE_DB), np.float64)
 
 
-def _reach(power: NDArray[np.float64], bin_hz: float) -> float:
-    """Return the highest frequency within 80 dB of the strongest, Hz."""
-    level = _smooth_db(power, bin_hz)
-    return float(np.flatnonzero(level >= level.max() - 80)[-1] * bin_hz)
+def _line(
+    hz: NDArray[np.float64], level: NDArray[np.float64], trend: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the line through the levels in a band, dB at all of `hz`; it never rises."""
+    slope = min(float(np.polyfit(hz[trend], level[trend], 1)[0]), 0.0)
+    return np.asarray(level[trend].mean() + slope * (hz - hz[trend].mean()), np.float64)
 
 
-def _rolloff(power: NDArray[np.float64], bin_hz: float, ceiling_hz: float) -> float:
-    """Return from where on the sound stays below its trend as far as the ceiling, Hz."""
-    level = _smooth_db(power, bin_hz)
-    hz = np.arange(len(level)) * bin_hz
-    low, high = (share * ceiling_hz for share in TREND_BAND)
-    trend = (hz >= low) & (hz < high)
-    if trend.sum() < 8:
-        return ceiling_hz
-    slope = min(np.polyfit(hz[trend], level[trend], 1)[0], 0.0)
-    expected = level[trend].mean() + slope * (hz - hz[trend].mean())
-    kept = (level >= expected - ROLLOFF_DB) & (hz >= high) & (hz <= ceiling_hz)
-    return float(np.flatnonzero(kept)[-1] * bin_hz) if kept.any() else high
+def find_ceiling(
+    level: NDArray[np.float64], hz: NDArray[np.float64], nyquist_hz: float, fall_db: float
+) -> Ceiling | None:
+    """Return the lowest place above which everything lies below the trend of what is under it."""
+    level = _smooth(level)
+    for place_hz in hz[hz >= LOWEST_HZ]:
+        low, high = (share * (place_hz - TREND_GAP_HZ) for share in TREND_BELOW)
+        trend, above = (hz >= low) & (hz < high), hz >= place_hz
+        if trend.sum() < 6:
+            continue
+        below = _line(hz, level, trend) - level
+        far = hz >= min(place_hz + CUT_WIDTH_HZ, hz[-1])
+        falls_db = max(fall_db, *(db for below_hz, db in FALLS_LOW_DB if place_hz < below_hz), 0)
+        whole_db = level[trend].mean() - level[far].max()
+        if below[above].min() >= falls_db and whole_db >= WHOLE_FALL_DB:
+            return Ceiling(float(place_hz), float(below[far].min()))
+    # A sample rate is a ceiling only where music goes on above it.
+    return Ceiling(nyquist_hz, 0.0) if nyquist_hz < FAULT_BELOW_HZ else None
+
+
+def _verdict(ceiling: Ceiling | None, details: dict[str, float]) -> tuple[Severity, str]:
+    """Return how much a ceiling matters, and what is said of it."""
+    top = f"there is treble above 16.5 kHz {details['top_share']:.0%} of the time"
+    khz = f"{details['ceiling_hz'] / 1000:.1f} kHz"
+    if ceiling is None:
+        return "none", f"No ceiling: most of the time the sound reaches {khz}, and {top}."
+    if ceiling.hz >= FAULT_BELOW_HZ or (ceiling.hz >= SOFT_BELOW_HZ and not ceiling.cut):
+        return "none", f"The sound ends around {khz}, where little is missed: {top}."
+    if details["treble_db"] < TREBLE_MIN_DB:
+        least = f"with hardly any treble below that ({details['treble_db']:.0f} dB)"
+        return "none", f"The sound ends at {khz}, {least}, so none is missing above.".replace(
+            "(-", "(−"
+        )
+    severity: Severity = (
+        "severe" if ceiling.hz < 10_000 else "clear" if ceiling.hz < 16_500 else "slight"
+    )
+    cause = (
+        f"from there on all lies {ceiling.wall_db:.0f} dB and more below its trend"
+        if ceiling.wall_db
+        else "the sample rate cuts the treble off"
+    )
+    return severity, f"Most of the time nothing sounds above {khz}: {cause}."

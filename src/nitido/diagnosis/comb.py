@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nitido.diagnosis.bandwidth import FALL_DB, find_ceiling
 from nitido.diagnosis.finding import Finding, Severity
 from nitido.spectral import Frames, fft_size
 from nitido.wav import Wav
@@ -23,19 +24,30 @@ from nitido.wav import Wav
 FRAME_SECONDS = 0.512  # n_fft 16384 at 32 kHz: 2 Hz per bin, a line is told from its neighbours
 LOW_HZ = {400.0: 1500.0, 50.0: 3000.0}  # below, partials of the music outnumber the lines
 CONTENT_RANGE_DB = 110.0  # where the spectrum lies further below its top, the sound has ended
-# Sample rates at which decoders work, over products of strides of 2, 4, 5, 8.
+# Sample rates at which decoders work, over products of strides of 2, 4, 5, 8; at 44.1 kHz of 2, 4,
+# 8 (a stride of 5 would give 110.25 Hz, a semitone's hundredth from the note A).
+# Frame rates of generators, on whose steps their decoders repeat themselves as well.
+FRAME_RATES_HZ = (50.0, 22_050 / 512, 25.0, 44_100 / 2048)
 DECODER_SPACINGS_HZ = tuple(
     sorted(
-        {
+        set(FRAME_RATES_HZ)
+        | {
             rate / (2**twos * 5**fives)
             for rate in (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
             for twos in range(2, 12)
-            for fives in range(3)
+            for fives in range(1 if rate % 11_025 == 0 else 3)
             if 60 <= rate / (2**twos * 5**fives) <= 3000
         }
     )
 )
+# MusicGen's decoder ends at 16 kHz, whatever the file; some keep what it made at half the rate.
+DECODER_ENDS_HZ = (15_760.0, 7_880.0)
+MAINS_HZ = (25.0, 50.0, 60.0, 100.0, 120.0)  # grids that hum has, too
 NEIGHBOURHOOD_HZ = 80.0  # local median over so much on either side
+CEILING_STEP_HZ = 100.0
+# Above the music a line of the grid is heard alone: those that stand out so far are taken as well.
+# A 44.1 kHz vocoder has its strongest at 22 050 Hz.
+LONE_LINE_DB = 6.0
 LIVE_RANGE_DB = 60.0  # frames further below the loudest are silence, not evidence
 
 # Clean music, 84 files: excess over control at most 1.1 dB (sd 0.4) and 2.4 standard errors, save
@@ -172,14 +184,15 @@ class CombAnalyser:
         spectrum, mean_square = self._spectrum.finish()
         if spectrum is None:
             return Finding("comb", None, "dB", "none", "No sound to look for a comb in.")
-        lines = _Lines(spectrum, self._rate / self._spectrum.n_fft, self._high_hz)
-        coarse, fine = lines.family(400.0), lines.family(50.0, without_hz=400.0)
-        # All of the decoder's layers leave lines: those of the earlier ones alone are mains hum.
-        earlier = lines.family(2000.0)
-        if coarse.found and earlier.height_db >= 0.5 * coarse.height_db:
+        bin_hz = self._rate / self._spectrum.n_fft
+        lines = _Lines(spectrum, bin_hz, self._high_hz)
+        coarse, fine = lines.musicgen()
+        if coarse is not None:
             return _finding(lines, coarse, fine, mean_square)
         other = lines.search()
-        return _finding(lines, other or coarse, _NONE, mean_square, found=other is not None)
+        return _finding(
+            lines, other or lines.family(400.0), _NONE, mean_square, found=other is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -203,7 +216,8 @@ class _Family:
 
         Most of them: a note whose pitch is the spacing puts a few partials on the grid.
         """
-        certain = self.height_db >= max(EXCESS_MIN_DB, STANDARD_ERRORS_MIN * self.error_db)
+        height_db = min(self.height_db, 3 * self.median_db)
+        certain = height_db >= max(EXCESS_MIN_DB, STANDARD_ERRORS_MIN * self.error_db)
         return certain and self.median_db >= MEDIAN_MIN_DB
 
 
@@ -219,20 +233,48 @@ class _Lines:
         self._spectrum_db = spectrum_db
         self._median_db = local_median_db(spectrum_db, bin_hz=bin_hz)
         self._bin_hz = bin_hz
+        self.nyquist_hz = (len(spectrum_db) - 1) * bin_hz
         # Above the end of the sound a lossy coder or a resampler left nothing to judge.
         above = np.flatnonzero(self._median_db > self._median_db.max() - CONTENT_RANGE_DB)
-        self.high_hz = min(float(above[-1]) * bin_hz * 0.985, high_hz or np.inf)
+        end_hz = min(float(above[-1]) * bin_hz, self._ceiling_hz())
+        self.high_hz = min(end_hz * 0.985, high_hz or np.inf)
+
+    def _ceiling_hz(self) -> float:
+        """Return where the music ends, whatever a resampler or a coder left above it, Hz."""
+        step = max(1, round(CEILING_STEP_HZ / self._bin_hz))
+        level, hz = self._median_db[::step], np.arange(len(self._median_db))[::step] * self._bin_hz
+        ceiling = find_ceiling(level, np.asarray(hz, np.float64), self.nyquist_hz, FALL_DB)
+        return self.nyquist_hz if ceiling is None else ceiling.hz
 
     def excess_db(self, hz: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how far the lines at `hz` stand above their surroundings, dB."""
         return line_excess_db(self._spectrum_db, self._median_db, hz, bin_hz=self._bin_hz)
 
+    def musicgen(self) -> tuple[_Family | None, _Family]:
+        """Return MusicGen's main family of lines, if it is there, and the fine one."""
+        for end_hz in DECODER_ENDS_HZ:
+            coarse = self.family(400.0, end_hz=end_hz)
+            # All of the decoder's layers leave lines: those of the earlier ones alone are mains
+            # hum. There are few of the later ones, so they are asked for as far as that is certain.
+            earlier = self.family(2000.0, end_hz=end_hz)
+            sure = coarse.height_db >= 1.5 * STANDARD_ERRORS_MIN * coarse.error_db
+            doubt_db = earlier.error_db * (1.0 if sure else 0.25)
+            found = coarse.found if end_hz == DECODER_ENDS_HZ[0] else _certain(coarse)
+            if found and earlier.height_db + doubt_db >= 0.5 * coarse.height_db:
+                return coarse, self.family(50.0, without_hz=400.0, end_hz=end_hz)
+        return None, _NONE
+
     def family(
-        self, spacing_hz: float, *, low_hz: float = 0.0, without_hz: float | None = None
+        self,
+        spacing_hz: float,
+        *,
+        low_hz: float = 0.0,
+        end_hz: float = np.inf,
+        without_hz: float | None = None,
     ) -> _Family:
-        """Return the lines of one spacing from `low_hz` on, without those of a coarser spacing."""
+        """Return the lines of one spacing in a band, without those of a coarser spacing."""
         low_hz = max(low_hz, LOW_HZ.get(spacing_hz, LOW_HZ[400.0]))
-        hz = grid(spacing_hz, low_hz=low_hz, high_hz=self.high_hz)
+        hz = grid(spacing_hz, low_hz=low_hz, high_hz=min(self.high_hz, end_hz))
         if without_hz is not None:
             hz = hz[hz % without_hz != 0]
         if len(hz) < 3:
@@ -251,6 +293,12 @@ class _Lines:
             float(np.median(lines) - np.median(control)),
         )
 
+    def lone_hz(self, spacing_hz: float) -> NDArray[np.float64]:
+        """Return the lines of one spacing that stand alone above the music, Hz."""
+        top_hz = self.nyquist_hz + self._bin_hz
+        hz = grid(spacing_hz, low_hz=self.high_hz, high_hz=top_hz)
+        return hz[self.excess_db(hz) >= LONE_LINE_DB] if len(hz) else hz
+
     def search(self) -> _Family | None:
         """Return the comb of another decoder, if there is one.
 
@@ -264,7 +312,9 @@ class _Lines:
             for spacing_hz in DECODER_SPACINGS_HZ
             if spacing_hz < (self.high_hz - middle_hz) / 4
             and _certain(family := self.family(spacing_hz))
-            and _certain(self.family(spacing_hz, low_hz=middle_hz))
+            and _certain(upper := self.family(spacing_hz, low_hz=middle_hz))
+            and upper.height_db >= 0.75 * family.height_db  # mains hum fades towards the top
+            and (spacing_hz not in MAINS_HZ or family.height_db >= SEVERE_DB)
         ]
         highest = max((family.height_db for family in certain), default=0.0)
         # Multiples of a spacing are certain as well: take the finest that is about as high.
@@ -300,6 +350,7 @@ def _finding(
     hz = grid(coarse.spacing_hz, low_hz=coarse.spacing_hz, high_hz=lines.high_hz)
     if fine.found:
         hz = np.union1d(hz, grid(fine.spacing_hz, low_hz=LOW_HZ[50.0], high_hz=lines.high_hz))
+    hz = np.union1d(hz, lines.lone_hz(coarse.spacing_hz))
     heights = lines.excess_db(hz)
     stands = heights > coarse.control_db
     details |= {

@@ -14,7 +14,7 @@ from nitido_lab.benchmark.machine import machine, versions
 from nitido_lab.benchmark.tables import Table
 
 CHAPTER = "chapter.json"
-ORDER = ("comb", "codec", "pairs", "bandwidth", "clean", "speed", "memory")
+ORDER = ("comb", "codec", "pairs", "bandwidth", "clean", "recoded", "speed", "memory")
 HEAD = """\
 # Benchmark
 

@@ -153,11 +153,42 @@ def memory(minutes: tuple[float, ...], as_json: bool, out: str, docs: str | None
     finish([chapter], content, out, docs, as_json=as_json)
 
 
+@benchmark.command(epilog="\b\nExamples:\n  nitido benchmark recoded --audio clips/ --restored 2\n")
+@click.option(
+    "--audio",
+    envvar="NITIDO_AUDIO",
+    metavar="FOLDER",
+    required=True,
+    help="Holds musicgen, other_generators and clean/test.  [also: NITIDO_AUDIO]",
+)
+@click.option("--limit", type=click.IntRange(1), help="At most so many files of each folder.")
+@click.option(
+    "--restored",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of so many clips, also compare every version restored; slow.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]")
+@click.option("--everything", is_flag=True, help="Also the clips on which the constants were set.")
+@shared
+def recoded(audio: str, as_json: bool, out: str, docs: str | None, **options: Any) -> None:
+    """Look for faults in clips that were resampled, recoded and cut to 16 bit.
+
+    What is found on a clip as it came has to be found in all its versions; on clean music, nothing.
+    """
+    chapter, content = run_recoded(audio, out, **options)
+    finish([chapter], content, out, docs, as_json=as_json)
+
+
 @benchmark.command("all", epilog=EXAMPLES.replace("speed --seconds 20", "all --limit 2"))
 @clipped
 def everything(as_json: bool, docs: str | None, **options: Any) -> None:
     """Measure all of it, one task after the other."""
     done = [run_clips(name, None, **options) for name in TASKS]
+    if options["audio"] is not None:
+        chosen = {key: options[key] for key in ("limit", "workers")}
+        done.append(run_recoded(options["audio"], options["out"], **chosen))
     done += [run_speed(options["out"]), run_memory(options["out"], ())]
     content = {chapter.task: figures for chapter, figures in done}
     finish([chapter for chapter, _ in done], content, options["out"], docs, as_json=as_json)
@@ -245,6 +276,26 @@ def run_memory(out: str, minutes: tuple[float, ...]) -> tuple[Chapter, dict[str,
         task="memory",
         what="How much memory does it take, and does that grow with the piece? Peak resident "
         "memory of a fresh process that restores 48 kHz stereo from file to file.",
+        call=call(),
+        tables=[result.table()],
+        sentences=result.sentences(),
+    )
+    return chapter, result.to_dict()
+
+
+def run_recoded(audio: str, out: str, **options: Any) -> tuple[Chapter, dict[str, Any]]:
+    """Look for faults in recoded clips; return the chapter and the figures."""
+    from nitido_lab.benchmark.page import save_chapter
+    from nitido_lab.benchmark.recoded import measure
+
+    with bar("recoded") as tick:
+        result = measure(Path(audio), on_progress=tick, **options)
+    chapter = save_chapter(
+        Path(out),
+        task="recoded",
+        what="Clips as users have them: resampled, recoded, cut to 16 bit. Is what was found on "
+        "the clip as it came found again, and nothing on clean music? A ceiling that the coder "
+        "itself made is no false alarm.",
         call=call(),
         tables=[result.table()],
         sentences=result.sentences(),

@@ -78,7 +78,7 @@ class Bandwidth(Stage):
         """On where a ceiling was found and there is treble below it that could go on."""
         finding = diagnosis["bandwidth"]
         if not finding.found:
-            return Step(cls.name, False, "the sound has no ceiling", settings)
+            return Step(cls.name, False, "the sound has no ceiling that takes from it", settings)
         ceiling_hz = float(finding.details["ceiling_hz"])
         resolved = {
             **settings,
