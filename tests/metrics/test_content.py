@@ -143,3 +143,15 @@ def test_half_a_second_is_enough():
     wav = pink_noise(seconds=0.5)
     scores = content.evaluate(estimate=wav, reference=wav, sample_rate=RATE)
     assert scores["chroma_cosine"] == pytest.approx(1)
+
+
+def test_a_pad_without_attacks_is_not_accused_of_having_lost_them() -> None:
+    rng = np.random.default_rng(3)
+    time = np.arange(6 * 48_000) / 48_000
+    pad = sum(
+        np.sin(2 * np.pi * hz * time) * (1 + 0.5 * np.sin(2 * np.pi * (0.1 + 0.03 * n) * time))
+        for n, hz in enumerate((110.0, 164.8, 220.0, 277.2))
+    )[None].astype(np.float32)
+    hiss = 0.02 * rng.standard_normal((2, *pad.shape)).astype(np.float32)
+    found = content.onset_f1(estimate=pad + hiss[0], reference=pad + hiss[1], sample_rate=48_000)
+    assert found is None or found >= 0.95

@@ -26,6 +26,10 @@ Array = NDArray[np.float64]
 SECONDS_MIN = 0.5
 PROTECTED_HZ = (60.0, 7000.0)
 ONSET_TOLERANCE_SECONDS = 0.05  # as in MIREX onset detection and mir_eval
+# The mean rise of all mel bands from frame to frame that makes an onset an attack: of 28 pieces of
+# music through MP3 at 96 kbit/s, those with such attacks keep 97 to 100 % of them; without this
+# limit a rain pad keeps 75 %.
+ATTACK_DB = 2.0
 BEAT_TOLERANCE_SECONDS = 0.07  # as in MIREX beat tracking and mir_eval
 CHROMA_N_FFT = 4096  # 5 Hz per bin: tells semitones apart from C4 on
 LIVE_RANGE_DB = 60.0  # frames further below the loudest are silence, they have no harmony
@@ -58,9 +62,10 @@ def chroma_cosine(*, estimate: Wav, reference: Wav, sample_rate: int) -> float |
 
 
 def onset_f1(*, estimate: Wav, reference: Wav, sample_rate: int) -> float | None:
-    """Return the F-measure of the estimate's onsets, 0 to 1: one is right within 50 ms.
+    """Return how many attacks the two have in common, 0 to 1: one is right within 50 ms.
 
-    None where neither has an onset.
+    An attack of one counts where the other has an onset, however soft. None where neither has an
+    attack: where a pad begins to swell is chance.
 
     Source: Dixon, Onset detection revisited, DAFx 2006; librosa's `onset_detect`.
     """
@@ -168,6 +173,13 @@ class _Heard:
         return [float(time) for time in found]
 
     @cached_property
+    def attacks(self) -> list[float]:
+        """The onsets that are heard as such: a pad swells, and chance decides where."""
+        frames = load("librosa").time_to_frames(self.onsets, sr=seed.SAMPLE_RATE)
+        strengths = self.onset_strength[frames] if len(frames) else []
+        return [t for t, db in zip(self.onsets, strengths, strict=True) if db >= ATTACK_DB]
+
+    @cached_property
     def tempo_and_beats(self) -> tuple[float, list[float]]:
         if self.silent or not np.any(self.onset_strength):
             return 0.0, []
@@ -209,9 +221,17 @@ def _chroma_cosine(estimate: _Heard, reference: _Heard) -> float | None:
 
 
 def _onset_f1(estimate: _Heard, reference: _Heard) -> float | None:
-    if not estimate.onsets and not reference.onsets:
+    """Return the F-measure of the attacks of each among all onsets of the other."""
+    sides = ((estimate, reference), (reference, estimate))
+    attacks = sum(len(one.attacks) for one in (estimate, reference))
+    if not attacks:
         return None
-    return f_measure(estimate.onsets, reference.onsets, tolerance=ONSET_TOLERANCE_SECONDS)
+    matched = sum(
+        any(abs(time - other) <= ONSET_TOLERANCE_SECONDS for other in there.onsets)
+        for here, there in sides
+        for time in here.attacks
+    )
+    return matched / attacks
 
 
 def _tempo_change(estimate: _Heard, reference: _Heard) -> float | None:

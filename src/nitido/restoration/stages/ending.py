@@ -17,7 +17,7 @@ from nitido.wav import Wav
 
 FADE_SECONDS_MAX = 0.3
 FADE_SECONDS_MIN = 0.05  # shorter, and it is still heard to be cut
-FADE_SHARE = 0.005  # of the duration: with the fade in it steady music stays at 27 dB SI-SDR
+FADE_SHARE = 0.010  # of the duration: long enough where the music rises into its cut
 CLICK_FADE_MS = 2.0
 
 
