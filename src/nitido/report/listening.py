@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from nitido.errors import AudioShapeError, AudioWriteError, ConfigError
 from nitido.metrics.alignment import find_alignment
 from nitido.metrics.delivery import integrated_lufs, true_peak_dbtp
 from nitido.report.listening_results import FORMAT, analyse_listening_results
+from nitido.report.templating import one_file_page
 from nitido.wav import Wav, check_sample_rate
 
 __all__ = ["PAGE", "analyse_listening_results", "write_listening_test"]
@@ -109,7 +108,10 @@ def write_listening_test(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AudioWriteError(f"The folder {folder} cannot be made: {error.strerror}.") from None
-    return write_text(folder / PAGE, _page(content), overwrite=overwrite)
+    page = one_file_page(
+        "listening.html", style="listening.css", script="listening.js", title=title, test=content
+    )
+    return write_text(folder / PAGE, page, overwrite=overwrite)
 
 
 def _aligned(
@@ -196,25 +198,3 @@ def _flac(wav: Wav, sample_rate: int) -> str:
             bit_depth=16,
         )
         return base64.b64encode(path.read_bytes()).decode()
-
-
-def _page(content: Mapping[str, Any]) -> str:
-    """Return the page: one file, which may load nothing and run nothing but its own script."""
-    assets = resources.files("nitido.report").joinpath("assets")
-    template, style, script = (
-        assets.joinpath(f"listening.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
-    )
-    inside = {
-        "TITLE": html.escape(str(content["title"])),
-        "STYLE_HASH": _hash(style),
-        "SCRIPT_HASH": _hash(script),
-        "STYLE": style,
-        "SCRIPT": script,
-        "TEST": json.dumps(content, ensure_ascii=False).replace("<", "\\u003c"),
-    }
-    parts = template.split("@@")  # text, name, text, name, …
-    return "".join(inside[part] if index % 2 else part for index, part in enumerate(parts))
-
-
-def _hash(text: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"

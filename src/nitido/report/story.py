@@ -153,6 +153,16 @@ def _refused(restoration: Restoration) -> list[str]:
     return said
 
 
+def cost(change: Change) -> str:
+    """Return how much of the music a stage changed, against what it may."""
+    if change.si_sdr_db >= UNTOUCHED_DB:
+        return "60 Hz to 7 kHz untouched."
+    return (
+        f"What it changed from 60 Hz to 7 kHz lies {change.si_sdr_db:.1f} dB under the music; "
+        f"{change.budget_db:.0f} dB or more are asked."
+    )
+
+
 def facts(restoration: Restoration) -> str:
     """Return what the piece is in one line: length, channels, rates, preset."""
     before, after = restoration.diagnosis, restoration

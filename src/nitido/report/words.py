@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 PLACES_SHOWN = 3
 COUNTED = ("samples", "gaps", "")  # units of whole numbers
+_MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 
 
 def amount(finding: Finding) -> str:
@@ -30,6 +32,31 @@ def amount(finding: Finding) -> str:
     else:
         text = f"{value:.0f}" if unit in COUNTED else f"{value:.1f}"
     return f"{text} {unit}".strip().replace("-", "−")
+
+
+def number(value: Any) -> str:
+    """Return a cell's value as text.
+
+    >>> number(-3.14159), number(None), number(True), number(16000.0), number("a")
+    ('−3.14', '–', 'yes', '16000', 'a')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        value = f"{value:.2f}" if abs(value) < 1000 else f"{value:.0f}"
+        value = "0.00" if value == "-0.00" else value
+    return minus(str(value))
+
+
+def minus(text: str) -> str:
+    """Return a text with a true minus before each negative number.
+
+    >>> minus("-23 dB, 2-4 kHz, take-5")
+    '−23 dB, 2-4 kHz, take-5'
+    """
+    return _MINUS.sub("−", text)
 
 
 def clock(seconds: float) -> str:
