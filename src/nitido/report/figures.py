@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.report.formatting import amount, minus
 from nitido.report.pictures import (
     CHANGE,
     DIFFERENCE_DB,
@@ -19,7 +20,6 @@ from nitido.report.pictures import (
     spectrogram_png,
 )
 from nitido.report.tracks import PAGE_RATE_HZ, Excerpt
-from nitido.report.words import amount, minus
 
 HIGHEST_HZ = 24_000.0
 _TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60)  # seconds between two labels

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nitido.audio import write_text
 from nitido.report.figures import figures
-from nitido.report.story import cost, facts, story
+from nitido.report.formatting import clock, minus, quantity, settings
 from nitido.report.templating import one_file_page
+from nitido.report.text import NOTHING_FOUND, describe_change, facts, faults
 from nitido.report.tracks import (
     PAGE_RATE_HZ,
     SECONDS_MAX,
@@ -22,7 +23,6 @@ from nitido.report.tracks import (
     encode,
     make_excerpts,
 )
-from nitido.report.words import clock, compared, settings
 
 if TYPE_CHECKING:
     from nitido.restoration.result import Restoration
@@ -83,7 +83,8 @@ def write_report(
         seconds_max=SECONDS_MAX,
         figures=figures(excerpts, restoration.diagnosis if restoration else None),
         restoration=restoration,
-        found=compared(restoration.diagnosis, restoration.after) if restoration else [],
+        found=faults(restoration.diagnosis, restoration.after) if restoration else [],
+        nothing_found=NOTHING_FOUND,
         done=_done(restoration) if restoration else [],
         tables=[_table(title, rows) for title, rows in tables.items() if any(rows)],
         sound=_sound(excerpts, coding, files),
@@ -110,7 +111,7 @@ def write_restoration_report(
             Track("Removed", restoration.removed_blocks, rate, "removed"),
         ],
         title=restoration.name,
-        sentences=story(restoration, compared(restoration.diagnosis, restoration.after)),
+        sentences=restoration.sentences(),
         tables=_tables(restoration),
         restoration=restoration,
         overwrite=overwrite,
@@ -132,10 +133,10 @@ def _loudness(excerpts: Sequence[Excerpt]) -> str:
         return ""
     gains = [(e.track.name, e.track.gain_db + e.gain_db) for e in whole]
     said = [
-        f"{name} as it is" if abs(gain_db) < 0.05 else f"{name} {gain_db:+.1f} dB"
+        f"{name} as it is" if abs(gain_db) < 0.05 else f"{name} {minus(f'{gain_db:+.1f}')} dB"
         for name, gain_db in gains
     ]
-    return f"Equally loud, {max(lufs):.1f} LUFS: {', '.join(said)}.".replace(" -", " −")
+    return f"Equally loud, {quantity(max(lufs), 'LUFS')}: {', '.join(said)}."
 
 
 def _done(restoration: Restoration) -> list[tuple[Step, Change | None, str]]:
@@ -143,7 +144,10 @@ def _done(restoration: Restoration) -> list[tuple[Step, Change | None, str]]:
     changes = {change.stage: change for change in restoration.changes}
     shown = [s for s in restoration.plan.steps if s.on or s.stage in changes]
     found = [(step, changes.get(step.stage)) for step in shown]
-    return [(step, change, cost(change) if change and step.on else "") for step, change in found]
+    return [
+        (step, change, describe_change(change) if change and step.on else "")
+        for step, change in found
+    ]
 
 
 def _table(title: str, rows: Rows) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from nitido.audio import check_target, part_file
 from nitido.chunks import join, take
 from nitido.errors import ConfigError
-from nitido.report.words import amount, compared, verdict
+from nitido.report.formatting import amount
+from nitido.report.text import describe_diagnosis, faults
 from nitido.spectral import Frames, fft_size
 from nitido.wav import Wav
 
@@ -155,7 +156,7 @@ def _levels(wav: Wav, frames: Frames) -> Iterator[Array]:
 def _heading(figure: Figure, restoration: Restoration) -> None:
     name = restoration.sidecar()["input"]["name"]
     figure.text(0.045, 0.95, name, fontsize=22, fontweight="bold", **FONT)
-    found = textwrap.shorten(verdict(restoration.diagnosis), 150)
+    found = textwrap.shorten(describe_diagnosis(restoration.diagnosis), 150)
     figure.text(0.045, 0.922, found, fontsize=12.5, **FONT)
     sign = f"nitido · preset {restoration.plan.preset}"
     figure.text(0.975, 0.95, sign, fontsize=12.5, ha="right", **{**FONT, "color": FAINT})
@@ -245,7 +246,7 @@ def _text(axes: Axes, restoration: Restoration) -> None:
     axes.set_ylim(0, 1)
     line = _Lines(axes)
     line.heading("Found", "before", "after")
-    for old, new in compared(restoration.diagnosis, restoration.after):
+    for old, new in faults(restoration.diagnosis, restoration.after):
         line.row(old.kind, (amount(old), old.severity), (amount(new), new.severity))
     line.gap()
     line.heading("Done")

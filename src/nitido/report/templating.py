@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from nitido.report import words
+from nitido.report import formatting
 from nitido.version import __version__
 
 
@@ -29,10 +29,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "amount": words.amount,
-        "minus": words.minus,
-        "number": words.number,
-        "places": words.places,
+        name: getattr(formatting, name)
+        for name in ("amount", "minus", "number", "places", "severity")
     }
     made.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # and in the order given
     return made

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from nitido.audio import FiniteBlocks, open_source
 from nitido.chunks import join, take
 from nitido.diagnosis.finding import Diagnosis, Finding
+from nitido.report.formatting import amount, minus
 from nitido.report.pictures import CURVE_POINTS, RANGE_DB, View
 from nitido.report.templating import environment
-from nitido.report.words import amount, minus
 from nitido.wav import Wav
 
 Array: TypeAlias = NDArray[np.float64]
