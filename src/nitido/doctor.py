@@ -27,6 +27,7 @@ CORE = {
     "matplotlib": "matplotlib",
     "numpy": "numpy",
     "onnxruntime": "onnxruntime",
+    "pillow": "PIL",
     "pyloudnorm": "pyloudnorm",
     "rich": "rich",
     "scipy": "scipy",

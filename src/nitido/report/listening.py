@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from nitido.audio import write, write_text
+from nitido.audio import write_text
+from nitido.audio.encode import flac_bytes
 from nitido.degradation import lower_ceiling
 from nitido.errors import AudioShapeError, AudioWriteError, ConfigError
 from nitido.metrics.alignment import find_alignment
@@ -162,13 +162,17 @@ def _excerpts(versions: Mapping[str, Wav], sample_rate: int) -> Iterator[dict[st
         edge = np.sin(np.linspace(0, np.pi / 2, round(FADE_SECONDS * sample_rate))) ** 2
         edge = edge[: size // 2].astype(np.float32)
         envelope = np.concatenate([edge, np.ones(size - 2 * len(edge), np.float32), edge[::-1]])
+        played = {
+            name: cut * envelope * np.float32(10 ** (gains_db[name] / 20))
+            for name, cut in cuts.items()
+        }
         yield {
             "start_seconds": round(start / sample_rate, 3),
             "seconds": round(size / sample_rate, 3),
             "gains_db": {name: round(gain_db, 2) for name, gain_db in gains_db.items()},
             "flac": {
-                name: _flac(cut * envelope * np.float32(10 ** (gains_db[name] / 20)), sample_rate)
-                for name, cut in cuts.items()
+                name: base64.b64encode(flac_bytes(wav, sample_rate=sample_rate)).decode()
+                for name, wav in played.items()
             },
         }
 
@@ -184,17 +188,3 @@ def _matching_gains_db(cuts: Mapping[str, Wav], sample_rate: int) -> dict[str, f
         lufs[name], room_db[name] = loudness, PEAK_DBTP - peak_dbtp
     target = min(LOUDEST_LUFS, *(lufs[name] + room_db[name] for name in cuts))
     return {name: target - lufs[name] for name in cuts}
-
-
-def _flac(wav: Wav, sample_rate: int) -> str:
-    channels, samples = wav.shape
-    with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
-        path = write(
-            Path(folder, "excerpt.flac"),
-            [wav],
-            sample_rate=sample_rate,
-            channels=channels,
-            samples=samples,
-            bit_depth=16,
-        )
-        return base64.b64encode(path.read_bytes()).decode()

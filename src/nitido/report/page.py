@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nitido.audio import write_text
-from nitido.report.figures import figures
+from nitido.report.figures import page_figures
 from nitido.report.formatting import clock, minus, quantity, settings
 from nitido.report.templating import one_file_page
 from nitido.report.text import NOTHING_FOUND, describe_change, facts, faults
@@ -81,7 +81,7 @@ def write_report(
         coding=coding,
         cut=cut,
         seconds_max=SECONDS_MAX,
-        figures=figures(excerpts, restoration.diagnosis if restoration else None),
+        figures=page_figures(excerpts, restoration.diagnosis if restoration else None),
         restoration=restoration,
         found=faults(restoration.diagnosis, restoration.after) if restoration else [],
         nothing_found=NOTHING_FOUND,

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from nitido.audio import FiniteBlocks, open_source
 from nitido.chunks import join, take
 from nitido.diagnosis.finding import Diagnosis, Finding
+from nitido.report.figures import CURVE_POINTS, RANGE_DB, Spectrogram
 from nitido.report.formatting import amount, minus
-from nitido.report.pictures import CURVE_POINTS, RANGE_DB, View
 from nitido.report.templating import environment
 from nitido.wav import Wav
 
@@ -55,8 +55,9 @@ class Passages:
     @cached_property
     def curve_db(self) -> Array:
         """The average spectrum of the start, 0 Hz to half the sample rate."""
-        view = View.of(self.start, sample_rate=self.sample_rate, high_hz=self.sample_rate / 2)
-        return np.asarray(view.curve_db, np.float64)
+        rate = self.sample_rate
+        shown = Spectrogram.of(self.start, sample_rate=rate, high_hz=rate / 2)
+        return np.asarray(shown.curve_db, np.float64)
 
     @classmethod
     def of(cls, audio: Path, diagnosis: Diagnosis) -> Passages:

@@ -236,9 +236,9 @@ class Restoration:
         Raises:
             AudioWriteError: the file exists, or cannot be written.
         """
-        from nitido.report.plots import overview, save
+        from nitido.report.figures import restoration_figure, save
 
-        figure = overview(self)
+        figure = restoration_figure(self)
         if path is not None:
             save(figure, Path(path), overwrite=overwrite, forbidden=self._source.files)
         return figure
