@@ -24,6 +24,7 @@ from nitido.chunks import join, take
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError
 from nitido.metrics.alignment import loudness_match
+from nitido.metrics.seed import change_percent
 from nitido.optional import load
 from nitido.report.formatting import amount, minus
 from nitido.report.text import describe_diagnosis, faults
@@ -192,37 +193,24 @@ def page_figures(excerpts: Sequence[Excerpt], diagnosis: Diagnosis | None = None
     seconds = shown[0].wav.shape[1] / PAGE_RATE_HZ
     views = [Spectrogram.of(e.wav, sample_rate=PAGE_RATE_HZ, high_hz=high_hz) for e in shown]
     top_db = _top_db(views)
-    span = f"0 to {seconds:.1f} s and 0 to {high_hz / 1000:g} kHz"
-    pictures = [
-        {
-            "title": excerpt.track.name,
-            "tint": excerpt.tint,
-            "legend": _legend("heat", HEAT, f"−{RANGE_DB:.0f} dB", "0 dB") if not i else None,
-            "png": _base64(spectrogram_png(view, top_db=top_db)),
-            "text": f"Spectrogram of {excerpt.track.name}, {span}.",
-            "ceiling": None if i else _ceiling(diagnosis, high_hz),
-        }
-        for i, (excerpt, view) in enumerate(zip(shown, views, strict=True))
-    ]
-    results = [i for i, excerpt in enumerate(shown) if i and excerpt.track.role == "after"]
-    legend = _legend("change", CHANGE, "taken away", f"added, ±{DIFFERENCE_DB:.0f} dB")
-    told = "to the first: orange where sound was added, blue where it was taken away"
-    for i in results:
-        title = "Difference" if len(results) == 1 else f"Difference: {shown[i].track.name}"
-        pictures.append(
-            {
-                "title": title,
-                "tint": "",
-                "legend": legend if i == results[0] else None,
-                "png": _base64(difference_png(views[0], views[i], top_db=top_db)),
-                "text": f"{title} {told}.",
-                "ceiling": None,
-            }
-        )
     low_db, high_db = _curve_range_db(views)
     return {
-        "pictures": pictures,
+        "seconds": seconds,
         "high_hz": high_hz,
+        "range_db": RANGE_DB,
+        "difference_db": DIFFERENCE_DB,
+        "heat": HEAT,
+        "change": CHANGE,
+        "spectrograms": [
+            (e.track.name, e.tint, _base64(spectrogram_png(view, top_db=top_db)))
+            for e, view in zip(shown, views, strict=True)
+        ],
+        "differences": [
+            (e.track.name, _base64(difference_png(views[0], view, top_db=top_db)))
+            for e, view in zip(shown[1:], views[1:], strict=True)
+            if e.track.role == "after"
+        ],
+        "ceiling": _ceiling(diagnosis, high_hz),
         "times": _times(seconds),
         "frequencies": _frequencies(high_hz),
         "levels": [
@@ -231,14 +219,10 @@ def page_figures(excerpts: Sequence[Excerpt], diagnosis: Diagnosis | None = None
         ],
         "comb": [hz / high_hz for hz in comb_lines_hz(diagnosis) if hz < high_hz],
         "curves": [
-            {"name": e.track.name, "tint": e.tint, "points": _points(view, low_db, high_db)}
+            (e.track.name, e.tint, _points(view, low_db, high_db))
             for e, view in zip(shown, views, strict=True)
         ],
     }
-
-
-def _legend(name: str, colours: Sequence[_Colour], low: str, high: str) -> dict[str, Any]:
-    return {"name": name, "colours": colours, "low": low, "high": high}
 
 
 def _base64(content: bytes) -> str:
@@ -414,11 +398,14 @@ def bar_figure(scores: Mapping[str, Scores], titles: Mapping[str, str]) -> Figur
     highest = 100.0
     for index, (name, found) in enumerate(scores.items()):
         at = places + (index - (len(scores) - 1) / 2) * width
-        heights = [percent(first[measure], found[measure]) for measure in titles]
-        shown = [height or 0.0 for height in heights]
+        changes = [change_percent(before=first[key], after=found[key]) for key in titles]
+        shown = [0.0 if change is None else 100 + change for change in changes]
         bars = axes.bar(at, shown, 0.92 * width, label=name, color=BARS[index % len(BARS)])
         highest = max(highest, *shown)
-        texts = ["–" if height is None else f"{height:.1f} %" for height in heights]
+        texts = [
+            "–" if change is None else f"{height:.1f} %"
+            for change, height in zip(changes, shown, strict=True)
+        ]
         patch = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.0}  # over the line at 100 %
         axes.bar_label(bars, texts, padding=4, fontsize=10, color=INK, bbox=patch)
     axes.axhline(100, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
@@ -430,13 +417,6 @@ def bar_figure(scores: Mapping[str, Scores], titles: Mapping[str, str]) -> Figur
     axes.legend(frameon=False, fontsize=10, labelcolor=INK, ncols=len(scores), loc="upper right")
     figure.tight_layout()
     return figure
-
-
-def percent(before: float | None, after: float | None) -> float | None:
-    """Return one value in per cent of another; None where that has no meaning."""
-    if before is None or after is None or not before:
-        return None
-    return 100 * after / before
 
 
 def save(
@@ -538,7 +518,9 @@ def _draw_spectra(
     for shown, name, colour in zip(pair, names, (BEFORE, AFTER), strict=True):
         khz = np.linspace(0, high_khz, len(shown.curve_db))
         axes.plot(khz, shown.curve_db, color=colour, linewidth=1.0, label=name)
-    axes.set_ylim(*_curve_range_db(pair))
+    low_db, high_db = _curve_range_db(pair)
+    axes.set_ylim(low_db, high_db)
+    axes.set_yticks(np.arange(high_db, low_db - 1, -DB_STEP))
     axes.set_xlim(0, high_khz)
     _frame(axes, "Average spectrum")
     axes.set_xlabel("kHz", **FONT)
