@@ -55,7 +55,7 @@ def test_restore_writes_result_and_sidecar_beside_the_input(song: Path, clip: by
     assert song.read_bytes() == clip
     info = sf.info("song_restored.wav")
     assert (info.samplerate, info.frames, info.subtype) == (48_000, 96_000, "PCM_24")
-    assert "loudness:" in result.stdout
+    assert "It plays at −14.0 LUFS" in result.stdout
     assert "song_restored.wav" in result.stdout
 
 

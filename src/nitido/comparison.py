@@ -22,7 +22,7 @@ from nitido.errors import AudioTooShortError, ConfigError, MissingExtraError, sh
 from nitido.metrics.alignment import align, find_alignment, loudness_match
 from nitido.metrics.catalogue import CATALOGUE, Measure
 from nitido.metrics.seed import change_percent
-from nitido.report.contrast import sentences
+from nitido.report.text import describe_comparison
 from nitido.report.tracks import Track
 from nitido.restoration.preset import suggest
 from nitido.wav import Wav
@@ -197,7 +197,7 @@ class Comparison:
     def sentences(self) -> list[str]:
         """Return what is different in plain words, the most audible first."""
         reference = self.reference
-        return sentences(
+        return describe_comparison(
             self.scores,
             before=self.before.name,
             after=[piece.name for piece in self.after],

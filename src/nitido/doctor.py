@@ -23,9 +23,11 @@ PYTHON_MIN = (3, 11)
 # Distribution → module, of what restoring needs.
 CORE = {
     "click": "click",
+    "jinja2": "jinja2",
     "matplotlib": "matplotlib",
     "numpy": "numpy",
     "onnxruntime": "onnxruntime",
+    "pillow": "PIL",
     "rich": "rich",
     "scipy": "scipy",
     "soundfile": "soundfile",

@@ -124,7 +124,6 @@ def _restore(
 ) -> tuple[dict[str, Any], list[str]]:
     """Write everything into the reserved folder; return the sidecar, and an account."""
     from nitido import api
-    from nitido.report.words import account
 
     restoration = api.restore(
         source,
@@ -143,7 +142,9 @@ def _restore(
         format=request.format,
         bit_depth=request.bit_depth,
     )
-    return content, account(restoration)
+    stages = [step.stage for step in restoration.plan.steps if step.on]
+    ran = [f"Stages: {', '.join(stages)}."] if stages else []
+    return content, [*restoration.sentences(), *ran]
 
 
 def _outcome(

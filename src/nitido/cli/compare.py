@@ -130,15 +130,14 @@ def _write_page(path: Path, comparison: Comparison, *, overwrite: bool) -> None:
 
 def _write_pictures(folder: Path, comparison: Comparison, *, overwrite: bool) -> list[Path]:
     """Draw each piece that came after beside the one before; return where the pictures are."""
-    from nitido.report.contrast_plot import contrast_figure
-    from nitido.report.plots import save
+    from nitido.report.figures import comparison_figure, save
 
     before, *others = (track for track in comparison.tracks() if track.role != "reference")
     said = comparison.sentences() if len(others) == 1 else []
     figures: dict[Path, Callable[[], Figure]] = {}
     for track in others:
         path = folder / f"{before.name}_{track.name}.png"
-        figures[path] = partial(contrast_figure, before, track, said=said)
+        figures[path] = partial(comparison_figure, before, track, sentences=said)
     if "seed" in comparison.scores:
         figures |= _seed_figures(folder, comparison)
     for path in figures:
@@ -157,7 +156,7 @@ def _write_pictures(folder: Path, comparison: Comparison, *, overwrite: bool) ->
 def _seed_figures(folder: Path, comparison: Comparison) -> dict[Path, Callable[[], Figure]]:
     """Return what draws the pictures of the founding table, by where they go."""
     from nitido.comparison import OUTPUT_HZ, measures
-    from nitido.report.seed_figures import bar_figure, mel_figure
+    from nitido.report.figures import bar_figure, mel_figure
 
     before, scores = comparison.before, comparison.scores["seed"]
     titles = {measure.name: measure.title for measure in measures("seed", scores)}

@@ -41,5 +41,5 @@ def demo(output: str, as_json: bool) -> None:
     for name, path in made.files.items():
         click.echo(f"  {path}  {name}")
     click.secho("What changed", bold=True)
-    for line in made.changes:
+    for line in made.restoration.sentences():
         click.echo(f"  {line}")

@@ -58,7 +58,8 @@ def show(name: str, diagnosis: Diagnosis) -> None:
     """Print a diagnosis as a table."""
     from rich.text import Text
 
-    from nitido.report.words import amount, clock, places, verdict
+    from nitido.report.formatting import amount, channels, clock, places, severity
+    from nitido.report.text import describe_diagnosis
 
     rows = table("what", "how much>", "severity", "where", "in words")
     for finding in diagnosis.findings:
@@ -66,14 +67,12 @@ def show(name: str, diagnosis: Diagnosis) -> None:
         rows.add_row(
             finding.kind,
             amount(finding),
-            Text("ok" if not finding.found else finding.severity, style),
+            Text(severity(finding), style),
             places(finding),
             Text(finding.summary, "" if finding.found else "dim"),
         )
-    channels = {1: "mono", 2: "2 channels"}.get(
-        diagnosis.channels, f"{diagnosis.channels} channels"
-    )
     click.secho(name, bold=True, nl=False)
-    click.echo(f"  {clock(diagnosis.duration_seconds)}, {diagnosis.sample_rate} Hz, {channels}")
+    length, form = clock(diagnosis.duration_seconds), channels(diagnosis.channels)
+    click.echo(f"  {length}, {diagnosis.sample_rate} Hz, {form}")
     console().print(rows)
-    click.echo(verdict(diagnosis) + "\n")
+    click.echo(describe_diagnosis(diagnosis) + "\n")

@@ -41,7 +41,7 @@ def presets(as_json: bool) -> None:
 
 
 def _describe(preset: Any) -> dict[str, Any]:
-    from nitido.report.words import settings
+    from nitido.report.formatting import settings
     from nitido.restoration.registry import STAGES
 
     return {

@@ -198,7 +198,7 @@ def show_plan(name: str, plan: Plan) -> None:
     """Print a plan as a table."""
     from rich.text import Text
 
-    from nitido.report.words import settings
+    from nitido.report.formatting import settings
 
     rows = table("stage", "", "why", "settings")
     for step in plan.steps:

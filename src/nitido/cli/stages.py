@@ -86,7 +86,7 @@ def setting_meanings(docstring: str) -> dict[str, str]:
 
 
 def _show(stage: dict[str, Any]) -> None:
-    from nitido.report.words import setting
+    from nitido.report.formatting import setting
 
     click.secho(stage["stage"], bold=True, nl=False)
     click.echo(f"  {stage['summary']}")

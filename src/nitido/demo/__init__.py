@@ -16,7 +16,6 @@ from nitido.demo.comb import add_comb
 from nitido.demo.render import render
 from nitido.errors import AudioWriteError
 from nitido.output import read_sidecar
-from nitido.report.words import differences
 from nitido.restoration.result import Restoration
 from nitido.wav import Wav
 
@@ -32,18 +31,16 @@ class Demo:
 
     Attributes:
         files: where everything lies, by what it is.
-        changes: what the restoration changed, in plain lines.
         restoration: the restoration itself.
     """
 
     files: dict[str, Path]
-    changes: list[str]
     restoration: Restoration
 
     def to_dict(self) -> dict[str, Any]:
         """Return the demo as plain JSON values."""
         files = {name: str(path) for name, path in self.files.items()}
-        return {"files": files, "changes": self.changes, **self.restoration.sidecar()}
+        return {"files": files, **self.restoration.sidecar()}
 
 
 def make_demo(folder: Path, *, on_progress: Callable[[float, float], None] | None = None) -> Demo:
@@ -75,7 +72,7 @@ def make_demo(folder: Path, *, on_progress: Callable[[float, float], None] | Non
     restoration = restore(degraded, on_progress=on_progress)
     restoration.write(restored, overwrite=True, removed=True)
     restoration.plot(picture, overwrite=True)
-    return Demo(files, differences(restoration), restoration)
+    return Demo(files, restoration)
 
 
 def _check_ours(degraded: Path, restored: Path, files: Iterable[Path]) -> None:

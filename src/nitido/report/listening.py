@@ -12,21 +12,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nitido.audio import write, write_text
+from nitido.audio import write_text
+from nitido.audio.encode import flac_bytes
 from nitido.errors import AudioShapeError, AudioWriteError, ConfigError
 from nitido.metrics.alignment import find_alignment
 from nitido.metrics.delivery import integrated_lufs, true_peak_dbtp
+from nitido.report.templating import one_file_page
 from nitido.spectral import lower_ceiling
 from nitido.wav import Wav, check_sample_rate
 
@@ -107,7 +106,10 @@ def write_listening_test(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AudioWriteError(f"The folder {folder} cannot be made: {error.strerror}.") from None
-    return write_text(folder / PAGE, _page(content), overwrite=overwrite)
+    page = one_file_page(
+        "listening.html", style="listening.css", script="listening.js", title=title, test=content
+    )
+    return write_text(folder / PAGE, page, overwrite=overwrite)
 
 
 def _aligned(
@@ -158,13 +160,17 @@ def _excerpts(versions: Mapping[str, Wav], sample_rate: int) -> Iterator[dict[st
         edge = np.sin(np.linspace(0, np.pi / 2, round(FADE_SECONDS * sample_rate))) ** 2
         edge = edge[: size // 2].astype(np.float32)
         envelope = np.concatenate([edge, np.ones(size - 2 * len(edge), np.float32), edge[::-1]])
+        played = {
+            name: cut * envelope * np.float32(10 ** (gains_db[name] / 20))
+            for name, cut in cuts.items()
+        }
         yield {
             "start_seconds": round(start / sample_rate, 3),
             "seconds": round(size / sample_rate, 3),
             "gains_db": {name: round(gain_db, 2) for name, gain_db in gains_db.items()},
             "flac": {
-                name: _flac(cut * envelope * np.float32(10 ** (gains_db[name] / 20)), sample_rate)
-                for name, cut in cuts.items()
+                name: base64.b64encode(flac_bytes(wav, sample_rate=sample_rate)).decode()
+                for name, wav in played.items()
             },
         }
 
@@ -180,39 +186,3 @@ def _matching_gains_db(cuts: Mapping[str, Wav], sample_rate: int) -> dict[str, f
         lufs[name], room_db[name] = loudness, PEAK_DBTP - peak_dbtp
     target = min(LOUDEST_LUFS, *(lufs[name] + room_db[name] for name in cuts))
     return {name: target - lufs[name] for name in cuts}
-
-
-def _flac(wav: Wav, sample_rate: int) -> str:
-    channels, samples = wav.shape
-    with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
-        path = write(
-            Path(folder, "excerpt.flac"),
-            [wav],
-            sample_rate=sample_rate,
-            channels=channels,
-            samples=samples,
-            bit_depth=16,
-        )
-        return base64.b64encode(path.read_bytes()).decode()
-
-
-def _page(content: Mapping[str, Any]) -> str:
-    """Return the page: one file, which may load nothing and run nothing but its own script."""
-    assets = resources.files("nitido.report").joinpath("assets")
-    template, style, script = (
-        assets.joinpath(f"listening.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
-    )
-    inside = {
-        "TITLE": html.escape(str(content["title"])),
-        "STYLE_HASH": _hash(style),
-        "SCRIPT_HASH": _hash(script),
-        "STYLE": style,
-        "SCRIPT": script,
-        "TEST": json.dumps(content, ensure_ascii=False).replace("<", "\\u003c"),
-    }
-    parts = template.split("@@")  # text, name, text, name, …
-    return "".join(inside[part] if index % 2 else part for index, part in enumerate(parts))
-
-
-def _hash(text: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"

@@ -1,28 +1,21 @@
 """The report: one HTML file that plays, shows and explains; it needs no network.
 
-Sound and pictures are inside the file. Its policy lets only its own script and style run, and lets
-nothing be fetched.
+Sound and pictures are inside the file.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nitido.audio import write_text
-from nitido.report import markup
-from nitido.report.figures import figures
-from nitido.report.markup import Rows
-from nitido.report.story import facts, story
+from nitido.report.figures import page_figures
+from nitido.report.formatting import clock, minus, quantity, settings
+from nitido.report.templating import one_file_page
+from nitido.report.text import NOTHING_FOUND, describe_change, facts, faults
 from nitido.report.tracks import (
-    LOSSLESS,
     PAGE_RATE_HZ,
     SECONDS_MAX,
     Excerpt,
@@ -30,12 +23,13 @@ from nitido.report.tracks import (
     encode,
     make_excerpts,
 )
-from nitido.report.words import clock, compared
-from nitido.version import __version__
 
 if TYPE_CHECKING:
-    from nitido.diagnosis.finding import Finding
     from nitido.restoration.result import Restoration
+    from nitido.restoration.stage import Step
+    from nitido.restoration.verify import Change
+
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
 LEVELS = {  # of the finding "loudness"
     "integrated_lufs": "loudness, LUFS",
@@ -57,7 +51,6 @@ def write_report(
     sentences: Sequence[str],
     tables: Mapping[str, Rows],
     restoration: Restoration | None = None,
-    found: Sequence[tuple[Finding, Finding]] = (),
     overwrite: bool = False,
 ) -> Path:
     """Write a page that plays the tracks and shows what is different; return its path.
@@ -68,8 +61,7 @@ def write_report(
         title: heading, such as the name of the piece.
         sentences: what is to be known first, in plain words.
         tables: the numbers behind, by title; the keys of the rows are the columns.
-        restoration: adds what was done.
-        found: its faults before and after.
+        restoration: adds what was found and done.
         overwrite: replace an existing file.
 
     Raises:
@@ -77,23 +69,24 @@ def write_report(
     """
     excerpts, cut = make_excerpts(tracks, seconds_max=SECONDS_MAX)
     coding, files = encode(excerpts)
-    template = Template(_asset("report.html"))
-    style, script = _asset("report.css"), _asset("player.js")
-    page = template.substitute(
-        policy=escape(_policy(style, script)),
-        version=escape(__version__),
-        title=escape(title),
-        style=style,
-        script=script,
-        facts=escape(_facts(excerpts, restoration)),
-        sentences=markup.paragraph_list(sentences),
-        tracks=_buttons(excerpts),
-        removed=_removed(excerpts),
-        loudness=escape(_loudness(excerpts)),
-        origin=escape(_origin(coding, cut)),
-        figures=figures(excerpts, restoration.diagnosis if restoration else None),
-        account=_account(restoration, found) if restoration else "",
-        numbers=_numbers(tables, restoration),
+    page = one_file_page(
+        "report.html",
+        style="report.css",
+        script="player.js",
+        title=title,
+        sentences=sentences,
+        facts=_facts(excerpts, restoration),
+        excerpts=excerpts,
+        loudness=_loudness(excerpts),
+        coding=coding,
+        cut=cut,
+        seconds_max=SECONDS_MAX,
+        figures=page_figures(excerpts, restoration.diagnosis if restoration else None),
+        restoration=restoration,
+        found=faults(restoration.diagnosis, restoration.after) if restoration else [],
+        nothing_found=NOTHING_FOUND,
+        done=_done(restoration) if restoration else [],
+        tables=[_table(title, rows) for title, rows in tables.items() if any(rows)],
         sound=_sound(excerpts, coding, files),
     )
     return write_text(path, page, overwrite=overwrite)
@@ -107,7 +100,7 @@ def write_restoration_report(
     Raises:
         AudioWriteError: the file exists, or cannot be written.
     """
-    rate, found = restoration.sample_rate, compared(restoration.diagnosis, restoration.after)
+    rate = restoration.sample_rate
     loudness = restoration.plan["loudness"]
     gain_db = loudness.settings["gain_db"] if loudness.on else 0.0
     return write_report(
@@ -118,27 +111,10 @@ def write_restoration_report(
             Track("Removed", restoration.removed_blocks, rate, "removed"),
         ],
         title=restoration.name,
-        sentences=story(restoration, found),
+        sentences=restoration.sentences(),
         tables=_tables(restoration),
         restoration=restoration,
-        found=found,
         overwrite=overwrite,
-    )
-
-
-def _asset(name: str) -> str:
-    return (resources.files("nitido.report") / "assets" / name).read_text("utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    """Return the content security policy: this style, this script, pictures inside; no more."""
-
-    def digest(text: str) -> str:
-        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest(script)}'; "
-        f"style-src 'sha256-{digest(style)}'; img-src data:; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -149,43 +125,6 @@ def _facts(excerpts: Sequence[Excerpt], restoration: Restoration | None) -> str:
     return f"{len(excerpts)} tracks · {clock(samples / PAGE_RATE_HZ)}"
 
 
-def _origin(coding: str, cut: bool) -> str:
-    """Return what the sound on the page is not: the whole piece, or the very samples."""
-    said = [f"The sound in this page is coded as {coding}; the files themselves are better still."]
-    if coding == LOSSLESS:
-        said = []
-    if cut:
-        minutes = f"{SECONDS_MAX / 60:g} minutes"
-        said.append(f"Sound and pictures are of the first {minutes}; the words are of all.")
-    return " ".join(said)
-
-
-def _buttons(excerpts: Sequence[Excerpt]) -> str:
-    """Return a button per track, the first one pressed."""
-    return "".join(
-        f'<button type="button" class="track {excerpt.tint}" data-track="{i}" '
-        f'aria-pressed="{"false" if i else "true"}" aria-keyshortcuts="{i + 1}" '
-        f'title="{escape(excerpt.track.name)}">'
-        f"<kbd>{i + 1}</kbd><span>{escape(excerpt.track.name)}</span></button>"
-        for i, excerpt in enumerate(excerpts)
-    )
-
-
-def _removed(excerpts: Sequence[Excerpt]) -> str:
-    """Return what the removed sound is, with a switch for what it is raised by."""
-    said = ""
-    for excerpt in excerpts:
-        if excerpt.track.role == "removed":
-            name = escape(excerpt.track.name)
-            said += f"<p>{name} is before minus after: what was taken away, and what was added.</p>"
-        if excerpt.boost_db:
-            said += (
-                '<label><input type="checkbox" id="raised" checked> '
-                f"{name} is raised by {excerpt.boost_db:.1f} dB to be heard</label>"
-            )
-    return said
-
-
 def _loudness(excerpts: Sequence[Excerpt]) -> str:
     """Return how loud the tracks play, and what was done for it."""
     whole = [excerpt for excerpt in excerpts if excerpt.track.role != "removed"]
@@ -194,33 +133,36 @@ def _loudness(excerpts: Sequence[Excerpt]) -> str:
         return ""
     gains = [(e.track.name, e.track.gain_db + e.gain_db) for e in whole]
     said = [
-        f"{name} as it is" if abs(gain_db) < 0.05 else f"{name} {gain_db:+.1f} dB"
+        f"{name} as it is" if abs(gain_db) < 0.05 else f"{name} {minus(f'{gain_db:+.1f}')} dB"
         for name, gain_db in gains
     ]
-    return f"Equally loud, {max(lufs):.1f} LUFS: {', '.join(said)}.".replace(" -", " −")
+    return f"Equally loud, {quantity(max(lufs), 'LUFS')}: {', '.join(said)}."
 
 
-def _account(restoration: Restoration, found: Sequence[tuple[Finding, Finding]]) -> str:
-    """Return what was found and what was done about it."""
-    steps, changes = restoration.plan.steps, restoration.changes
-    return (
-        f'<section aria-labelledby="found"><h2 id="found">Found</h2>{markup.findings(found)}'
-        f'</section><section aria-labelledby="done"><h2 id="done">Done</h2>'
-        f"{markup.stages(steps, changes)}</section>"
-    )
+def _done(restoration: Restoration) -> list[tuple[Step, Change | None, str]]:
+    """Return the stages that ran, or had to be left out, with what each changed, and that told."""
+    changes = {change.stage: change for change in restoration.changes}
+    shown = [s for s in restoration.plan.steps if s.on or s.stage in changes]
+    found = [(step, changes.get(step.stage)) for step in shown]
+    return [
+        (step, change, describe_change(change) if change and step.on else "")
+        for step, change in found
+    ]
 
 
-def _numbers(tables: Mapping[str, Rows], restoration: Restoration | None) -> str:
-    parts = [markup.table(title, rows) for title, rows in tables.items()]
-    if restoration is not None:
-        steps = restoration.plan.steps
-        parts += [markup.settings_table(steps), markup.idle(steps, restoration.changes)]
-    inside = "".join(parts)
-    return f"<details><summary>The numbers behind</summary>{inside}</details>" if inside else ""
+def _table(title: str, rows: Rows) -> dict[str, Any]:
+    """Return a table for the template: the keys are the columns, in order of appearance."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    numeric = {
+        column
+        for column in columns
+        if all(isinstance(row.get(column), int | float | None) for row in rows)
+    }
+    return {"title": title, "columns": columns, "numeric": numeric, "rows": rows}
 
 
 def _tables(restoration: Restoration) -> dict[str, Rows]:
-    """Return the numbers of a restoration: all findings, and what changed band by band."""
+    """Return the numbers of a restoration: findings, levels, changes, settings."""
     later = {finding.kind: finding for finding in restoration.after.findings}
     found = [
         {
@@ -245,7 +187,8 @@ def _tables(restoration: Restoration) -> dict[str, Rows]:
         if change.stage == "whole"
         for row in change.bands
     ]
-    cost = [
+    steps, tried = restoration.plan.steps, {change.stage for change in restoration.changes}
+    changed = [
         {
             "stage": change.stage,
             "SI-SDR 60 Hz–7 kHz, dB": change.si_sdr_db,
@@ -258,13 +201,21 @@ def _tables(restoration: Restoration) -> dict[str, Rows]:
         "All findings": found,
         "Loudness and peaks": delivery,
         "Change per band": bands,
-        "What each stage changed": cost,
+        "What each stage changed": changed,
+        "Settings": [
+            {"stage": step.stage, "settings": settings(step.settings)} for step in steps if step.on
+        ],
+        "Stages that did not run": [
+            {"stage": step.stage, "why it did not run": step.reason}
+            for step in steps
+            if not step.on and step.stage not in tried
+        ],
     }
 
 
-def _sound(excerpts: Sequence[Excerpt], coding: str, files: Sequence[bytes]) -> str:
-    """Return the tracks as JSON that cannot end the script element it lies in."""
-    content: dict[str, Any] = {
+def _sound(excerpts: Sequence[Excerpt], coding: str, files: Sequence[bytes]) -> dict[str, Any]:
+    """Return the tracks as the player takes them."""
+    return {
         "sampleRate": PAGE_RATE_HZ,
         "seconds": excerpts[0].wav.shape[1] / PAGE_RATE_HZ if excerpts else 0,
         "coding": coding,
@@ -279,4 +230,3 @@ def _sound(excerpts: Sequence[Excerpt], coding: str, files: Sequence[bytes]) -> 
             for excerpt, file in zip(excerpts, files, strict=True)
         ],
     }
-    return json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")

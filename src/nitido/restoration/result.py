@@ -156,7 +156,7 @@ class Restoration:
             yield np.broadcast_to(block * np.float32(gain), (self.channels, block.shape[1]))
 
     def sidecar(self) -> dict[str, Any]:
-        """Return version, plan, findings before and after and changes as plain JSON values."""
+        """Return version, plan, changes, findings before and after, sentences as JSON values."""
         return {
             "nitido": __version__,
             "input": {
@@ -168,7 +168,14 @@ class Restoration:
             "changes": [change.to_dict() for change in self.changes],
             "before": self.diagnosis.to_dict(),
             "after": self.after.to_dict(),
+            "sentences": self.sentences(),
         }
+
+    def sentences(self) -> list[str]:
+        """Return what was done in plain words, the most audible first."""
+        from nitido.report.text import describe_restoration
+
+        return describe_restoration(self)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -284,9 +291,9 @@ class Restoration:
         Raises:
             AudioWriteError: the file exists, or cannot be written.
         """
-        from nitido.report.plots import overview, save
+        from nitido.report.figures import restoration_figure, save
 
-        figure = overview(self)
+        figure = restoration_figure(self)
         if path is not None:
             save(figure, Path(path), overwrite=overwrite, forbidden=self._source.files)
         return figure

@@ -11,8 +11,7 @@ from html import escape
 from pathlib import Path
 
 from nitido.diagnosis.finding import SEVERITIES, Finding
-from nitido.report.markup import minus
-from nitido.report.words import places
+from nitido.report.formatting import minus, places
 from nitido.restoration.plan import Plan
 from nitido.restoration.preset import load_preset
 from nitido.restoration.stage import Step

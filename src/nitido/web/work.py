@@ -15,7 +15,7 @@ from nitido.audio import open_source, write
 from nitido.comparison import Comparison, compare
 from nitido.errors import CancelledError, ConfigError
 from nitido.report.page import write_report
-from nitido.report.sketches import sketches
+from nitido.report.thumbnails import thumbnails
 from nitido.restoration.restore import DIAGNOSED
 from nitido.web.visits import Piece
 
@@ -98,7 +98,7 @@ def examine(piece: Piece, tell: Tell) -> None:
     """Diagnose a piece and draw its findings; a piece that was examined stays as it is."""
     if piece.diagnosis is None:
         diagnosis = api.diagnose(piece.source, on_progress=lambda done, total: tell(done / total))
-        piece.pictures = sketches(piece.source, diagnosis)
+        piece.pictures = thumbnails(piece.source, diagnosis)
         piece.diagnosis = diagnosis
 
 

@@ -12,7 +12,7 @@ from tests.signals import noise, sine
 import nitido
 from nitido.demo import DECODER_HZ, spoil
 from nitido.demo.render import render
-from nitido.report.sketches import WIDTH, sketches
+from nitido.report.thumbnails import WIDTH, thumbnails
 from nitido.wav import Wav
 
 RATE = 48_000
@@ -21,7 +21,7 @@ RATE = 48_000
 def drawn(wav: Wav, path: Path, *, rate: int = RATE) -> tuple[dict[str, str], nitido.Diagnosis]:
     sf.write(path, wav.T, rate, subtype="FLOAT")
     diagnosis = nitido.diagnose(path)
-    return sketches(path, diagnosis), diagnosis
+    return thumbnails(path, diagnosis), diagnosis
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,375 @@
+"""Sentences for a musician: what is wrong with a piece, what was done, how versions differ.
+
+Each fact is said by one function, whoever asks: a restoration, which knows what it was up to, or a
+comparison, which has only the sound. What is heard comes first in a sentence, the number after it;
+of several sentences the most audible comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from nitido.diagnosis.comb import EXCESS_MIN_DB
+from nitido.diagnosis.finding import SEVERITIES, Diagnosis, Finding
+from nitido.metrics.catalogue import CATALOGUE, Measure
+from nitido.report.formatting import channels, clock, quantity
+
+if TYPE_CHECKING:
+    from nitido.restoration.result import Restoration
+    from nitido.restoration.verify import Change
+
+Scores: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float | None]]]
+Values: TypeAlias = Mapping[str, float | None]
+
+# Smaller differences are not heard, or lie within what the measure itself wanders.
+COMB_DB, WHINE_DB, CEILING_HZ, LOUDER_LU, HOLES_PERCENT = 0.3, 1.0, 500.0, 0.1, 0.1
+LEVEL_DB = 0.05  # of a band; less is no change
+UNTOUCHED_DB = 119.0  # the SI-SDR of an unchanged signal reads 120
+BASS_HZ, BODY_HZ = 60.0, 8000.0  # the bands of a `Change` in which the music lives
+PROMISED = {"chroma_cosine": 0.98, "onset_f1": 0.95}  # of a restoration
+FIDELITY_TOLD = ("lsd_db", "mel_l1_db", "visqol_mos")  # of all measures against the reference
+NOTHING_FOUND = "Nothing wrong was found."
+
+# The stage that mends a fault: no other may claim it, as another sample rate alone moves a reading.
+# The most audible faults come first.
+REMEDIES = {
+    "comb": "decomb",
+    "bandwidth": "bandwidth",
+    "width": "width",
+    "tone": "tone",
+    "clipping": "declip",
+    "start": "ending",
+    "end": "ending",
+    "rumble": "dc",
+    "dc": "dc",
+}
+# What to say when a fault is gone that no comparison measures.
+GONE = {
+    "dc": "The waveform is centred again.",
+    "rumble": "The rumble below 20 Hz is gone.",
+    "start": "The start no longer clicks.",
+    "tone": "The tone is balanced again.",
+}
+NAMES = {
+    "bandwidth": "the ceiling",
+    "clipping": "cut-off peaks",
+    "comb": "the comb",
+    "dc": "the offset",
+    "end": "the end",
+    "gaps": "dropouts",
+    "nonfinite": "samples that are no numbers",
+    "rumble": "rumble",
+    "start": "the start",
+    "tone": "the tone",
+    "width": "the width",
+}
+_MEASURES: dict[str, Measure] = {m.name: m for family in CATALOGUE.values() for m in family}
+
+
+# ── A diagnosis ──────────────────────────────────────────────────────────────────────────────────
+
+
+def describe_diagnosis(diagnosis: Diagnosis) -> str:
+    """Return the faults of a piece in one sentence, the worst first."""
+    groups = []
+    for severity in reversed(SEVERITIES[1:]):
+        kinds = [finding.kind for finding in diagnosis.findings if finding.severity == severity]
+        if kinds:
+            groups.append(f"{severity}: {', '.join(kinds)}")
+    return f"{'; '.join(groups).capitalize()}." if groups else NOTHING_FOUND
+
+
+def faults(before: Diagnosis, after: Diagnosis) -> list[tuple[Finding, Finding]]:
+    """Return the faults of a piece or of its result, each as it was before and after."""
+    later = {finding.kind: finding for finding in after.findings}
+    return [
+        (finding, later[finding.kind])
+        for finding in before.findings
+        if finding.kind in later and (finding.found or later[finding.kind].found)
+    ]
+
+
+# ── A restoration ────────────────────────────────────────────────────────────────────────────────
+
+
+def describe_restoration(restoration: Restoration) -> list[str]:
+    """Return what a restoration did: what is better, what stayed, what it cost."""
+    pairs = {
+        old.kind: (old, new)
+        for old, new in faults(restoration.diagnosis, restoration.after)
+        if old.kind != "loudness"  # which has a sentence in any case
+    }
+    ran = {step.stage for step in restoration.plan.steps if step.on}
+    nothing = "There is no sound in it." if restoration.diagnosis.silent else NOTHING_FOUND
+    told = [] if any(old.found for old, _ in pairs.values()) else [nothing]
+    for kind, stage in REMEDIES.items():
+        if stage in ran and kind in pairs and pairs[kind][0].found:
+            told += _mended(*pairs[kind])
+    if not ran:
+        told.append("Nothing was changed.")
+    if left := [NAMES.get(kind, kind) for kind, (_, new) in pairs.items() if new.found]:
+        told.append(f"Still there: {', '.join(left)}.")
+    if ran:
+        for change in restoration.changes:
+            if change.stage == "whole":
+                told += _kept(_most_level_change_db(change), change.si_sdr_db, up_to="8 kHz")
+        old, new = (d["loudness"] for d in (restoration.diagnosis, restoration.after))
+        told += _loudness(old.value, new.value, new.details.get("true_peak_dbtp"))
+    for verdict, said in (("turned down", "Turned down"), ("bypassed", "Left out")):
+        stages = [change.stage for change in restoration.changes if change.verdict == verdict]
+        if stages:
+            told.append(f"{said}, as it changed too much of the music: {', '.join(stages)}.")
+    return told
+
+
+def describe_change(change: Change) -> str:
+    """Return how much of the music a stage changed, against what it may."""
+    said = _music_kept(change.si_sdr_db)
+    if change.si_sdr_db >= UNTOUCHED_DB:
+        return said
+    return f"{said[:-1]}; {change.budget_db:.0f} dB or more are asked."
+
+
+def facts(restoration: Restoration) -> str:
+    """Return what the piece is in one line: length, channels, rates, preset."""
+    forms = [
+        f"{channels(form.channels)} {form.sample_rate / 1000:g} kHz"
+        for form in (restoration.diagnosis, restoration)
+    ]
+    length = clock(restoration.diagnosis.duration_seconds)
+    return f"{length} · {' → '.join(forms)} · preset {restoration.plan.preset}"
+
+
+def _mended(old: Finding, new: Finding) -> Iterator[str]:
+    """Yield what became of a fault whose remedy ran."""
+    was, now = old.value or 0.0, (new.value or 0.0) if new.found else 0.0
+    if old.kind == "comb":
+        yield from _comb(was, now, spacing_hz=old.details["spacing_hz"])
+        yield from _whine(*(f.details.get("by_spacing_db", {}).get("8000") for f in (old, new)))
+    elif old.kind == "bandwidth":
+        yield from _treble(old.value, new.value)
+    elif old.kind == "clipping":
+        yield from _clipping(was, now)
+    elif old.kind == "end":
+        yield from _end(True, new.found)
+    elif old.kind == "width":
+        if old.details.get("mono") and not new.details.get("mono"):
+            yield (
+                "It was mono and is stereo now; left and right together are still the mono piece."
+            )
+    elif not new.found:
+        yield GONE[old.kind]
+
+
+def _most_level_change_db(change: Change) -> float:
+    body = [
+        abs(row["level_db"])
+        for row in change.bands
+        if row["low_hz"] >= BASS_HZ and row["high_hz"] <= BODY_HZ
+    ]
+    return max(body, default=0.0)
+
+
+# ── A comparison ─────────────────────────────────────────────────────────────────────────────────
+
+
+def describe_comparison(
+    scores: Scores,
+    *,
+    before: str,
+    after: Sequence[str],
+    reference: str | None = None,
+    matchings: Sequence[Mapping[str, Any]] = (),
+    left_out: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Return what is different between `before` and each of `after`.
+
+    Args:
+        scores: by table, piece and measure.
+        before: name of the piece that the others are held against.
+        after: names of the others; with more than one, each sentence begins with the name.
+        reference: name of how it should sound.
+        matchings: what was done to hold two against each other, `Matching` as dictionaries.
+        left_out: why a table is missing, by its name.
+    """
+    told = []
+    for name in after:
+        content = scores.get("content", {}).get(name, {})
+        old, new = _pair(scores, "delivery", before, name)
+        about = [
+            *_artefacts(*_pair(scores, "artefacts", before, name)),
+            *_kept(content.get("protected_level_change_db"), content.get("protected_si_sdr_db")),
+            *_promised(content),
+            *_loudness(
+                old.get("integrated_lufs"), new.get("integrated_lufs"), new.get("true_peak_dbtp")
+            ),
+            *_fidelity(scores, before, name, reference),
+        ]
+        told += [f"{name}: {text}" for text in about] if len(after) > 1 else about
+    told += [text for matching in matchings for text in _matching(matching)]
+    told += [f"The table {table!r} is left out: {why}" for table, why in (left_out or {}).items()]
+    return told
+
+
+def _pair(scores: Scores, table: str, before: str, after: str) -> tuple[Values, Values]:
+    found = scores.get(table, {})
+    return found.get(before, {}), found.get(after, {})
+
+
+def _artefacts(old: Values, new: Values) -> Iterator[str]:
+    def both(name: str) -> tuple[float | None, float | None]:
+        return old.get(name), new.get(name)
+
+    combs = list(_comb(*both("comb_db")))
+    yield from combs
+    if combs:  # otherwise chance made the lines
+        yield from _whine(*both("comb_8000_hz_db"))
+    yield from _treble(*both("bandwidth_hz"))
+    yield from _clipping(*both("clipped_samples_per_second"))
+    yield from _holes(*both("holes_percent"))
+    yield from _end(*both("end_cut"))
+
+
+def _promised(new: Values) -> Iterator[str]:
+    lost = [
+        f"{_MEASURES[name].title} {value:.3f}, {least:g} is what a repair has to keep"
+        for name, least in PROMISED.items()
+        if (value := new.get(name)) is not None and value < least
+    ]
+    if lost:
+        yield f"The music was not fully kept: {'; '.join(lost)}."
+    elif all(new.get(name) is not None for name in PROMISED):
+        yield "Harmony and onsets are kept."
+
+
+def _fidelity(scores: Scores, before: str, name: str, reference: str | None) -> Iterator[str]:
+    for table in ("fidelity", "perceptual"):
+        old, new = _pair(scores, table, before, name)
+        for measure in (_MEASURES[told] for told in FIDELITY_TOLD):
+            was, now = old.get(measure.name), new.get(measure.name)
+            if was is None or now is None:
+                continue
+            if measure.show(was) == measure.show(now):
+                side = "As near to"
+            else:
+                nearer = (now > was) == (measure.better == "higher")
+                side = "Nearer to" if nearer else "Further from"
+            yield (
+                f"{side} {reference}: {measure.title} {measure.show(now)}, "
+                f"before {measure.show(was)}."
+            )
+
+
+def _matching(matching: Mapping[str, Any]) -> Iterator[str]:
+    estimate, reference = matching["estimate"], matching["reference"]
+    lag, rate = matching["lag_samples"], matching["sample_rate"]
+    if not matching["aligned"]:
+        yield (
+            f"{estimate} and {reference} have too little in common to be aligned; "
+            "they are compared as they lie."
+        )
+    if lag:
+        side = "late" if lag > 0 else "early"
+        shift_ms = 1000 * abs(lag) / rate
+        yield f"{estimate} was {shift_ms:.2f} ms {side} to {reference} and is aligned."
+    if matching["polarity"] < 0:
+        yield f"{estimate} is upside down against {reference} and was turned to compare."
+
+
+# ── The facts: nothing is said of what was not measured, or did not change ───────────────────────
+
+
+def _comb(
+    old_db: float | None, new_db: float | None, *, spacing_hz: float | None = None
+) -> Iterator[str]:
+    if old_db is None or new_db is None or max(old_db, new_db) < EXCESS_MIN_DB:
+        return
+    comb = "comb" if spacing_hz is None else f"comb every {spacing_hz:g} Hz"
+    stands = f"{quantity(new_db, 'dB')} out of the music."
+    if abs(old_db - new_db) < COMB_DB:
+        yield f"The {comb} stands as high as before, {stands}"
+    elif new_db < EXCESS_MIN_DB:
+        yield f"The {comb} is gone: it stood {quantity(old_db, 'dB')} out of the music."
+    elif old_db < EXCESS_MIN_DB:
+        yield f"There is a {comb} now, {stands}"
+    else:
+        yield f"The {comb} is {_moved(old_db, new_db)}; it stands {stands}"
+
+
+def _whine(old_db: float | None, new_db: float | None) -> Iterator[str]:
+    """Yield what became of the lines every 8 kHz; below their surroundings they are not heard."""
+    if old_db is None or new_db is None:
+        return
+    was, now = max(old_db, 0.0), max(new_db, 0.0)
+    if abs(was - now) >= WHINE_DB:
+        yield f"The whine at 8 kHz is {_moved(was, now)}."
+
+
+def _moved(old_db: float, new_db: float) -> str:
+    return f"{quantity(abs(old_db - new_db), 'dB')} {'lower' if new_db < old_db else 'higher'}"
+
+
+def _treble(old_hz: float | None, new_hz: float | None) -> Iterator[str]:
+    if old_hz is None or new_hz is None or abs(old_hz - new_hz) < CEILING_HZ:
+        return
+    was, now = quantity(old_hz, "Hz"), quantity(new_hz, "Hz")
+    if new_hz > old_hz:
+        yield f"The treble reaches {now}; before, it ended at {was}."
+    else:
+        yield f"The treble ends at {now}; before, it reached {was}."
+
+
+def _clipping(old: float | None, new: float | None) -> Iterator[str]:
+    if old is None or new is None or bool(old) == bool(new):
+        return
+    if new:
+        yield f"Peaks are cut off now: {new:.0f} samples per second."
+    else:
+        yield "Peaks that were cut off are rebuilt."
+
+
+def _holes(old: float | None, new: float | None) -> Iterator[str]:
+    if old is None or new is None or abs(old - new) < HOLES_PERCENT:
+        return
+    side = "Fewer" if new < old else "More"
+    yield f"{side} holes in the spectrum: {new:.2f} % of it, before {old:.2f} %."
+
+
+def _end(old: float | None, new: float | None) -> Iterator[str]:
+    if old is None or new is None or bool(old) == bool(new):
+        return
+    yield "The end breaks off now." if new else "The end no longer breaks off."
+
+
+def _kept(most_db: float | None, si_sdr_db: float | None, *, up_to: str = "7 kHz") -> Iterator[str]:
+    """Yield how much of the music is as it was: the level of its bands, then the waveform."""
+    said = "" if si_sdr_db is None else _music_kept(si_sdr_db)
+    if most_db is not None:
+        more = "" if most_db < LEVEL_DB else f" by more than {quantity(most_db, 'dB')}"
+        said = f"; {said[0].lower()}{said[1:]}" if said else "."
+        said = f"No band from 60 Hz to {up_to} changed its level{more}{said}"
+    if said:
+        yield said
+
+
+def _music_kept(si_sdr_db: float) -> str:
+    if si_sdr_db >= UNTOUCHED_DB:
+        return "Up to 7 kHz the music is untouched."
+    if si_sdr_db < 0:
+        return "Up to 7 kHz the waveform was not kept: more changed than stayed."
+    return f"Up to 7 kHz, all that changed lies {quantity(si_sdr_db, 'dB')} under the music."
+
+
+def _loudness(
+    old_lufs: float | None, new_lufs: float | None, peak_dbtp: float | None
+) -> Iterator[str]:
+    if old_lufs is None or new_lufs is None:
+        return
+    now = quantity(new_lufs, "LUFS")
+    if peak_dbtp is not None:
+        now += f" with peaks at {quantity(peak_dbtp, 'dBTP')}"
+    if abs(new_lufs - old_lufs) < LOUDER_LU:
+        yield f"It is as loud as it was, {now}."
+    else:
+        yield f"It plays at {now}; before, at {quantity(old_lufs, 'LUFS')}."

@@ -1,0 +1,12 @@
+"""A piece as MusicGen might have made it, restored: what the reports are of."""
+
+import pytest
+
+import nitido
+from nitido.demo import DECODER_HZ, spoil
+from nitido.demo.render import render
+
+
+@pytest.fixture(scope="session")
+def restoration() -> nitido.Restoration:
+    return nitido.restore(spoil(render(seconds=6.0)[:, :96_000]), sample_rate=DECODER_HZ)
