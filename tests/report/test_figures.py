@@ -107,6 +107,7 @@ def test_the_difference_shows_the_new_octave_as_added(restoration: nitido.Restor
 def test_of_a_long_piece_only_the_first_minute_is_read() -> None:
     minutes = np.tile(render(seconds=10.0, sample_rate=16_000), (1, 12))
     restoration = nitido.restore(minutes, sample_rate=16_000, stages=[], output_sample_rate=16_000)
+    assert restoration.after.samples == minutes.shape[1]  # the diagnosis hears it all, once
     read: list[int] = []
     blocks = restoration.blocks
 
