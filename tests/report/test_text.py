@@ -124,3 +124,26 @@ def test_a_comparison_says_of_a_restoration_what_it_says_of_itself(tmp_path: Pat
     compared = nitido.compare(before, after, tables=["artefacts", "delivery"])
     shared = [text for text in restoration.sentences() if text in compared.sentences()]
     assert [text.split()[1] for text in shared] == ["whine", "treble", "end", "plays"]
+
+
+def test_what_was_repaired_is_counted_and_what_is_left_has_its_reason(tmp_path: Path) -> None:
+    clip = spoil(render(seconds=6.0)[:, :96_000])
+    most = nitido.restore(clip, sample_rate=DECODER_HZ)
+    (tally,) = [text for text in most.sentences() if "repaired" in text]
+    had, left = (sum(f.found and f.kind != "loudness" for f in d.findings)
+                 for d in (most.diagnosis, most.after))  # fmt: skip
+    assert tally.startswith(f"{had - left} of {had} faults repaired")
+    less = nitido.restore(clip, sample_rate=DECODER_HZ, without=["decomb"])
+    (tally,) = [text for text in less.sentences() if "repaired" in text]
+    assert "left: the comb, as decomb is off: off in this preset" in tally
+
+
+def test_a_new_fault_is_said_and_strict_exits_with_3(tmp_path: Path) -> None:
+    path = tmp_path / "song.wav"
+    sf.write(path, render(seconds=3.0, sample_rate=RATE).T, RATE, subtype="FLOAT")
+    command = ["restore", str(path), "-o", str(tmp_path / "a.wav"), "--stages", "dc", "--strict"]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    done = CliRunner().invoke(main, [*command, "--overwrite", "--sample-rate", "16000"])
+    assert done.exit_code == 3, done.output
+    assert "It came at 48 kHz and is written at 16 kHz." in done.output
+    assert "What was not there before: Most of the time nothing sounds above" in done.output

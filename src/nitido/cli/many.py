@@ -14,7 +14,7 @@ from nitido.batch.task import Outcome, Task, one_line
 from nitido.cli.order import Order
 from nitido.cli.output import as_flags, print_json
 from nitido.cli.progress import progress_of_many
-from nitido.cli.run import as_entry
+from nitido.cli.run import as_entry, check_strict
 from nitido.cli.stop import stoppable
 
 Outcomes = Generator[Outcome, None, None]
@@ -86,6 +86,7 @@ def _finish(tasks: Sequence[Task], ended: dict[str, Outcome], began: float, orde
         print_json([as_entry(task, ended[task.output]) for task in tasks if task.output in ended])
     failed = [task for task in tasks if task.output in ended and ended[task.output].error]
     if not failed:
+        check_strict(ended.values(), order)
         return
     left = len(tasks) - len(ended)
     untried = f", {left} not tried (--fail-fast)" if left else ""

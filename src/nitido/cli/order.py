@@ -24,7 +24,7 @@ PLANNED = (
 )
 _WRITING = ("removed", "report", "stems", "overwrite", "resume")
 _LENT = ("demucs_repo", "max_seconds")
-_RUNNING = ("output", "dry_run", "as_json", "workers", "manifest", "fail_fast", "ray")
+_RUNNING = ("output", "dry_run", "as_json", "workers", "manifest", "fail_fast", "ray", "strict")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Order:
         manifest: file that lists the pieces, or None.
         fail_fast: stop at the first piece that fails.
         ray: address of the cluster, ``local`` for one on this machine, None for none.
+        strict: exit with 3 if a result has a fault that its input had not.
     """
 
     request: Request
@@ -52,6 +53,7 @@ class Order:
     manifest: str | None
     fail_fast: bool
     ray: str | None
+    strict: bool
 
 
 def read_order(ctx: click.Context, options: Mapping[str, Any]) -> Order:

@@ -87,6 +87,9 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     is_flag=True,
     help="Keep results of the same input, choices and version; make the others again.",
 )
+@click.option(
+    "--strict", is_flag=True, help="Exit with 3 if a result has a fault that its input had not."
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first piece that fails.")
 @click.option("--shard", metavar="K/N", help="Only part K of N, told apart by their names.")
 @click.option("--manifest", metavar="FILE", help="Pieces listed in JSON Lines, instead of INPUT.")

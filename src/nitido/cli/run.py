@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,6 +161,13 @@ def run_one(task: Task, order: Order, *, output: str | None = "") -> None:
         print_json(as_entry(task, outcome))
     else:
         _show(task, outcome, task.output if output == "" else output)
+    check_strict([outcome], order)
+
+
+def check_strict(outcomes: Iterable[Outcome], order: Order) -> None:
+    """Exit with 3 under --strict, where a result has a fault that its input had not."""
+    if order.strict and any(outcome.content.get("new_faults") for outcome in outcomes):
+        raise click.exceptions.Exit(3)
 
 
 def as_entry(task: Task, outcome: Outcome) -> dict[str, Any]:

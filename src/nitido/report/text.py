@@ -106,10 +106,12 @@ def describe_restoration(restoration: Restoration) -> list[str]:
     for kind, stage in REMEDIES.items():
         if stage in ran and kind in pairs and pairs[kind][0].found:
             told += _mended(*pairs[kind])
-    if not ran:
+    was, now = restoration.diagnosis.sample_rate, restoration.sample_rate
+    if was > now:
+        told.append(f"It came at {was / 1000:g} kHz and is written at {now / 1000:g} kHz.")
+    elif not ran:
         told.append("Nothing was changed.")
-    if left := [NAMES.get(kind, kind) for kind, (_, new) in pairs.items() if new.found]:
-        told.append(f"Still there: {', '.join(left)}.")
+    told += _tally(restoration, pairs)
     if ran:
         for change in restoration.changes:
             if change.stage == "whole":
@@ -121,6 +123,31 @@ def describe_restoration(restoration: Restoration) -> list[str]:
         if stages:
             told.append(f"{said}, as it changed too much of the music: {', '.join(stages)}.")
     return told
+
+
+def _tally(restoration: Restoration, pairs: Mapping[str, tuple[Finding, Finding]]) -> Iterator[str]:
+    """Yield how many faults were repaired, what is left and why, and what is new."""
+    had = [kind for kind, (old, _) in pairs.items() if old.found]
+    left = [kind for kind in had if pairs[kind][1].found]
+    if had:
+        faults = "fault" if len(had) == 1 else "faults"
+        told = f"{len(had) - len(left)} of {len(had)} {faults} repaired"
+        reasons = [f"{NAMES.get(kind, kind)}, {_why_left(restoration, kind)}" for kind in left]
+        yield f"{told}; left: {'; '.join(reasons)}." if left else f"{told}."
+    for fault in restoration.new_faults:
+        yield f"What was not there before: {fault.summary}"
+
+
+def _why_left(restoration: Restoration, kind: str) -> str:
+    """Return why a fault is left, as the end of a sentence."""
+    stage = REMEDIES.get(kind)
+    if stage is None:
+        return "which no stage mends"
+    step = restoration.plan[stage]
+    verdicts = {change.stage: change.verdict for change in restoration.changes}
+    if verdicts.get(stage, "kept") != "kept":
+        return "as more would have changed too much of the music"
+    return "though less of it" if step.on else f"as {stage} is off: {step.reason}"
 
 
 def describe_change(change: Change) -> str:

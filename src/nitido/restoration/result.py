@@ -21,7 +21,7 @@ from nitido.audio import (
 )
 from nitido.chunks import join, reblock, take
 from nitido.diagnosis.examination import examine
-from nitido.diagnosis.finding import Diagnosis
+from nitido.diagnosis.finding import Diagnosis, Finding
 from nitido.errors import AudioWriteError, ConfigError
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
@@ -112,6 +112,14 @@ class Restoration:
             self._after = examine(self)
         return self._after
 
+    @property
+    def new_faults(self) -> list[Finding]:
+        """The findings of the result that its input had not; loudness is what was asked for."""
+        had = {finding.kind for finding in self.diagnosis.findings if finding.found}
+        return [
+            one for one in self.after.findings if one.found and one.kind not in {*had, "loudness"}
+        ]
+
     def examine_file(self, path: Path) -> None:
         """Let `after` be the diagnosis of a file that the result was written to."""
         self._after = examine(open_source(path, max_seconds=inf))
@@ -168,6 +176,7 @@ class Restoration:
             "changes": [change.to_dict() for change in self.changes],
             "before": self.diagnosis.to_dict(),
             "after": self.after.to_dict(),
+            "new_faults": [finding.kind for finding in self.new_faults],
             "sentences": self.sentences(),
         }
 
