@@ -112,6 +112,17 @@ def test_what_follows_the_last_frame_of_an_mp3_is_no_reason_to_refuse_it(tmp_pat
     assert FileSource(tmp_path / "b.mp3").samples == 48_000
 
 
+def test_a_wrong_size_in_an_mp3_is_put_right_and_the_decoder_has_nothing_to_say(tmp_path, capfd):
+    whole = bytearray(written(tmp_path / "a.mp3").read_bytes())
+    size = whole.index(b"Xing") + 12
+    assert int.from_bytes(whole[size : size + 4], "big") > 12_345
+    whole[size : size + 4] = (12_345).to_bytes(4, "big")
+    (tmp_path / "b.mp3").write_bytes(whole)
+    same = everything(FileSource(tmp_path / "b.mp3")) == everything(FileSource(tmp_path / "a.mp3"))
+    assert same.all()
+    assert capfd.readouterr().err == ""
+
+
 def ape_footer(size: int) -> bytes:
     return b"APETAGEX" + struct.pack("<IIII", 2000, size, 0, 0) + bytes(8)
 
