@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nitido.audio import ArraySource, FiniteBlocks, Source, check_target, resample, write
+from nitido.audio.formats import check_format, find_format
 from nitido.chunks import join, reblock, take
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import AudioWriteError, ConfigError
@@ -152,6 +153,40 @@ class Restoration:
         }
 
     @property
+    def peak_dbfs(self) -> float | None:
+        """The highest sample of the result, dBFS; above 0 where its loudness was not set."""
+        peak: float | None = self.after["loudness"].details["sample_peak_dbfs"]
+        return peak
+
+    def bit_depth(
+        self,
+        path: Path,
+        *,
+        format: str | None = None,  # noqa: A002
+        bit_depth: int | None = None,
+    ) -> int | None:
+        """Return the bit depth that a file of the result gets; None in a lossy format.
+
+        Integers would clip peaks beyond full scale: then it is 32, float, unless asked otherwise.
+
+        Raises:
+            AudioWriteError: the peaks would be clipped, as asked or as the format has no floats.
+            ConfigError: the format is not known, or does not hold such audio.
+        """
+        name, form = find_format(path, format)
+        rate, channels = self.sample_rate, self.channels
+        depth = check_format(name, form, sample_rate=rate, channels=channels, bit_depth=bit_depth)
+        if depth in (None, 32) or self.peak_dbfs is None or self.peak_dbfs <= 0:
+            return depth
+        if bit_depth is None and 32 in form.subtypes:
+            return 32
+        raise AudioWriteError(
+            f"{path.name} would be clipped: its peaks are {max(self.peak_dbfs, 0.01):.2f} dB above "
+            f"full scale, which {depth}-bit {name} does not hold; write wav or aiff with "
+            "`bit_depth=32`, or set a loudness target."
+        )
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files that it was made of, which it is never written to."""
         return self._source.files
@@ -175,7 +210,8 @@ class Restoration:
         Args:
             path: where to; the suffix names the format unless `format` does.
             format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus`` or ``mp3``.
-            bit_depth: 16 (TPDF dither), 24 (default) or 32 (float).
+            bit_depth: 16 (TPDF dither), 24 or 32 (float); by default 24, or 32 where the result has
+                peaks beyond full scale, which a warning says.
             overwrite: replace existing files.
             sidecar: also write the JSON sidecar.
             removed: also write what was taken away, as `NAME.removed.SUFFIX`.
@@ -184,11 +220,13 @@ class Restoration:
             report: also write the page, as `NAME.report.html`.
 
         Raises:
-            AudioWriteError: nothing half-written is left behind.
+            AudioWriteError: nothing half-written is left behind. Also for peaks beyond full scale
+                that the format, or the bit depth asked for, does not hold.
             ConfigError: stems that were not kept.
         """
         from nitido.output import write_result
 
+        self.bit_depth(Path(path), format=format, bit_depth=bit_depth)
         if stems and self._stems is None:
             raise _no_stems()
         if not isinstance(stems, bool):
