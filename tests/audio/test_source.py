@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 from contextlib import suppress
 
 import numpy as np
@@ -419,3 +420,22 @@ def test_the_same_sound_has_the_same_fingerprint(tmp_path):
     assert open_source(SOUND, 48_000).sha256 == open_source(SOUND.copy(), 48_000).sha256
     assert open_source(SOUND, 48_000).sha256 != open_source(-SOUND, 48_000).sha256
     assert len(FileSource(written(tmp_path / "a.flac")).sha256) == 64
+
+
+def test_a_file_far_larger_than_its_sound_is_refused_before_it_is_read_through(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav_header(size=400))
+    os.truncate(path, 2**33)  # of which the disk keeps nothing
+    with pytest.raises(AudioReadError, match=r"holds 8589934592 bytes for 200 samples"):
+        FileSource(path)
+    size = 2**30
+    head = wav_header(sound=b"")[:-8]
+    with path.open("wb") as file:
+        file.write(head[:4] + bytes(4) + head[8:] + b"junk" + struct.pack("<I", size))
+        file.seek(size, 1)
+        file.write(b"data" + bytes(4 + 400))  # as written to a pipe, but for the junk
+    tracemalloc.start()
+    with pytest.raises(AudioReadError):
+        FileSource(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
