@@ -371,6 +371,17 @@ def test_only_our_words_stand_on_standard_error() -> None:
     assert "Traceback" in shown.stderr
 
 
+def test_a_picture_replaces_none_of_the_files_it_compares() -> None:
+    sound = Path("song.wav").read_bytes()
+    for name in ("after.wav", "song_after.png"):
+        Path(name).write_bytes(sound)
+    files = ["song.wav", "after.wav", "song_after.png"]
+    result = run("compare", *files, "--png", ".", "--overwrite")
+    assert result.exit_code == 1
+    assert "one of the files to compare" in one_line(result)
+    assert Path("song_after.png").read_bytes() == sound
+
+
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     command = [sys.executable, "-c", "from nitido.cli import main; main()", "diagnose"]
     process = subprocess.Popen(
