@@ -124,6 +124,14 @@ def test_a_wrong_size_in_an_mp3_is_put_right_and_the_decoder_has_nothing_to_say(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("name", ["a.ogg", "a.opus"])
+def test_joined_ogg_streams_are_refused_rather_than_all_but_one_lost(tmp_path, name):
+    once = written(tmp_path / name).read_bytes()
+    (tmp_path / f"b{name}").write_bytes(once + once)
+    with pytest.raises(AudioReadError, match=f"several Ogg streams .* from byte {len(once)} on"):
+        FileSource(tmp_path / f"b{name}")
+
+
 def ape_footer(size: int) -> bytes:
     return b"APETAGEX" + struct.pack("<IIII", 2000, size, 0, 0) + bytes(8)
 
