@@ -17,7 +17,7 @@ SOURCE = Path(nitido.__file__).parent
 LAYERS = (
     ("errors", "version"),
     ("optional",),
-    ("cores", "lock", "wav"),
+    ("c_stderr", "cores", "lock", "wav"),
     ("chunks", "spectral"),
     ("audio", "weights"),
     ("diagnosis", "metrics", "separation"),

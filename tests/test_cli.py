@@ -348,6 +348,40 @@ def test_a_comparison_replaces_none_of_the_files_it_compares(clip: bytes) -> Non
     assert {path: path.read_bytes() for path in Path().iterdir()} == before
 
 
+def test_only_our_words_stand_on_standard_error() -> None:
+    wav, rate = sf.read("song.wav", dtype="float32")
+    sf.write("whole.mp3", wav, rate, format="MP3")
+    content = bytearray(Path("whole.mp3").read_bytes())
+    frame = content.index(bytes(content[:2]), len(content) // 2)
+    content[frame + 4 : frame + 40] = b"\xff" * 36  # the decoder minds, and says so to C's stderr
+    for name in ("a.mp3", "b.mp3"):
+        Path(name).write_bytes(content)
+    listen = [sys.executable, "-c", "import nitido; nitido.diagnose('a.mp3')"]
+    heard = subprocess.run(listen, capture_output=True, text=True)
+    assert "libmpg123" in heard.stderr
+
+    program = "import sys; from nitido.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-Xfaulthandler", "-c", program]
+    inputs = ["a.mp3", "b.mp3", "missing.wav"]
+    for arguments in (["diagnose", *inputs], ["restore", *inputs[:2], "-o", "o/", "--workers=2"]):
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+        assert "libmpg123" not in done.stderr
+        assert ("missing.wav" in done.stderr) == ("missing.wav" in arguments)
+    shown = subprocess.run([*command, "diagnose", "-v", inputs[2]], capture_output=True, text=True)
+    assert "Traceback" in shown.stderr
+
+
+def test_a_picture_replaces_none_of_the_files_it_compares() -> None:
+    sound = Path("song.wav").read_bytes()
+    for name in ("after.wav", "song_after.png"):
+        Path(name).write_bytes(sound)
+    files = ["song.wav", "after.wav", "song_after.png"]
+    result = run("compare", *files, "--png", ".", "--overwrite")
+    assert result.exit_code == 1
+    assert "one of the files to compare" in one_line(result)
+    assert Path("song_after.png").read_bytes() == sound
+
+
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     command = [sys.executable, "-c", "from nitido.cli import main; main()", "diagnose"]
     process = subprocess.Popen(

@@ -1,8 +1,10 @@
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile as sf
 from tests.batch.cases import contents
@@ -13,7 +15,7 @@ from nitido import output
 from nitido.batch import Request, Task, make_tasks, restore_many
 from nitido.errors import AudioReadError, AudioWriteError, ConfigError
 from nitido.lock import try_lock
-from nitido.output import Reservation, check_outputs, output_files, reserve
+from nitido.output import SIDECAR, Reservation, check_outputs, output_files, reserve
 
 
 @pytest.fixture
@@ -289,3 +291,45 @@ def test_a_sidecar_tells_of_the_file_that_was_restored(songs: Path) -> None:
     assert result.write("z.wav").is_file()
     with pytest.raises(AudioReadError, match="changed or moved"):
         result.removed  # noqa: B018  of two sounds that have nothing to do with each other
+
+
+@pytest.fixture(scope="module")
+def over() -> nitido.Restoration:
+    """A result that peaks 6 dB above full scale: it was delivered so, and no loudness was set."""
+    wav = pink_noise(seconds=1, sample_rate=48_000)
+    wav *= 2 / np.abs(wav).max()
+    return nitido.restore(wav, sample_rate=48_000, without=["loudness"], preset="gentle")
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff"])
+def test_peaks_beyond_full_scale_are_kept_as_float_and_that_is_said(
+    over: nitido.Restoration, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    over.write(tmp_path / name, removed=True)
+    wav, _ = sf.read(tmp_path / name, dtype="float32", always_2d=True)
+    np.testing.assert_array_equal(wav.T, over.wav)
+    assert np.abs(wav).max() > 1.5
+    (said,) = caplog.messages
+    assert name in said
+    assert "32-bit float" in said
+    result = json.loads((tmp_path / (name + SIDECAR)).read_text())["result"]
+    assert result["bit_depth"] == 32
+
+
+@pytest.mark.parametrize("form", [("a.wav", 24), ("a.aiff", 16), ("a.flac", None), ("a.flac", 24)])
+def test_peaks_beyond_full_scale_are_never_clipped_to_integers(
+    over: nitido.Restoration, form: tuple[str, int | None], tmp_path: Path
+) -> None:
+    with pytest.raises(AudioWriteError, match=r"\d\.\d\d dB above .*`bit_depth=32`"):
+        over.write(tmp_path / form[0], bit_depth=form[1])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.ogg", "a.opus"])
+def test_a_lossy_file_keeps_peaks_beyond_full_scale_and_that_is_said(
+    over: nitido.Restoration, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    over.write(tmp_path / name)
+    wav = nitido.audio.open_source(tmp_path / name)
+    assert max(np.abs(block).max() for block in wav.blocks()) > 1.2
+    assert "most players will clip" in caplog.text

@@ -1,5 +1,6 @@
 import itertools
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,7 @@ def test_other_files_are_refused_in_one_sentence(content: str, tmp_path: Path) -
     path.write_text(content)
     with pytest.raises(ConfigError, match=r"results\.json"):
         analyse_listening_results([path])
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="does not exist"):
         analyse_listening_results([tmp_path / "gone.json"])
 
 
@@ -206,3 +207,16 @@ def test_the_command_says_what_was_heard(tmp_path: Path) -> None:
     assert told["abx"][0]["p"] == pytest.approx(2**-8)
     gone = CliRunner().invoke(main, ["listening", str(tmp_path / "gone.json")])
     assert (gone.exit_code, gone.stderr.count("\n")) == (2, 1)
+
+
+def test_what_no_listener_can_have_answered_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    many = session(tmp_path, "many", ratings=[{"a": float(n % 100), "b": 50.0} for n in range(501)])
+    with pytest.raises(ConfigError, match="more than the 500 answers"):
+        analyse_listening_results([many])
+    huge = session(tmp_path, "huge", ratings=[{"a": 10**400, "b": 50.0}])
+    with pytest.raises(ConfigError, match="incomplete"):
+        analyse_listening_results([huge])
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match="not a regular file"):
+        analyse_listening_results([pipe])

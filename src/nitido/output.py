@@ -22,6 +22,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import posixpath
 import shutil
@@ -39,6 +40,8 @@ from nitido.lock import try_lock
 
 if TYPE_CHECKING:
     from nitido.restoration.result import Restoration
+
+logger = logging.getLogger(__name__)
 
 RESTORED = "_restored"  # what a result's name ends in, unless the user names it
 SIDECAR = ".nitido.json"
@@ -271,6 +274,7 @@ class Reservation:
 
         audio = self.folder / self.target.name
         files = output_files(str(audio), removed=removed, stems=stems, report=report)
+        form["bit_depth"] = depth = _bit_depth(restoration, audio, **form)
         try:
             restoration.write_audio(audio, **form)
             restoration.examine_file(audio)
@@ -286,7 +290,12 @@ class Reservation:
             content: dict[str, Any] = {
                 **restoration.sidecar(),
                 **({} if request is None else {"request": request}),
-                "result": {"name": self.target.name, "bytes": size, "sha256": sha256},
+                "result": {
+                    "name": self.target.name,
+                    "bytes": size,
+                    "sha256": sha256,
+                    "bit_depth": depth,
+                },
             }
             if sidecar:
                 text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -471,6 +480,19 @@ def _sync(folder: Path) -> None:
             os.fsync(opened)
         finally:
             os.close(opened)
+
+
+def _bit_depth(restoration: Restoration, audio: Path, **form: Any) -> int | None:
+    """Return the bit depth to write with; say so where peaks beyond full scale decide it."""
+    depth = restoration.bit_depth(audio, **form)
+    peak_dbfs = restoration.peak_dbfs
+    if peak_dbfs is not None and peak_dbfs > 0 and form.get("bit_depth") is None:
+        over = f"its peaks are {max(peak_dbfs, 0.01):.2f} dB above full scale"
+        if depth == 32:
+            logger.warning("%s is written as 32-bit float: %s.", audio.name, over)
+        else:
+            logger.warning("%s: %s, which most players will clip.", audio.name, over)
+    return depth
 
 
 def _cannot(target: Path, error: OSError) -> AudioWriteError:

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 from contextlib import suppress
 
 import numpy as np
@@ -110,6 +111,25 @@ def test_what_follows_the_last_frame_of_an_mp3_is_no_reason_to_refuse_it(tmp_pat
     whole = written(tmp_path / "a.mp3").read_bytes()
     (tmp_path / "b.mp3").write_bytes(whole + trailer)
     assert FileSource(tmp_path / "b.mp3").samples == 48_000
+
+
+def test_a_wrong_size_in_an_mp3_is_put_right_and_the_decoder_has_nothing_to_say(tmp_path, capfd):
+    whole = bytearray(written(tmp_path / "a.mp3").read_bytes())
+    size = whole.index(b"Xing") + 12
+    assert int.from_bytes(whole[size : size + 4], "big") > 12_345
+    whole[size : size + 4] = (12_345).to_bytes(4, "big")
+    (tmp_path / "b.mp3").write_bytes(whole)
+    same = everything(FileSource(tmp_path / "b.mp3")) == everything(FileSource(tmp_path / "a.mp3"))
+    assert same.all()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "a.opus"])
+def test_joined_ogg_streams_are_refused_rather_than_all_but_one_lost(tmp_path, name):
+    once = written(tmp_path / name).read_bytes()
+    (tmp_path / f"b{name}").write_bytes(once + once)
+    with pytest.raises(AudioReadError, match=f"several Ogg streams .* from byte {len(once)} on"):
+        FileSource(tmp_path / f"b{name}")
 
 
 def ape_footer(size: int) -> bytes:
@@ -408,3 +428,22 @@ def test_the_same_sound_has_the_same_fingerprint(tmp_path):
     assert open_source(SOUND, 48_000).sha256 == open_source(SOUND.copy(), 48_000).sha256
     assert open_source(SOUND, 48_000).sha256 != open_source(-SOUND, 48_000).sha256
     assert len(FileSource(written(tmp_path / "a.flac")).sha256) == 64
+
+
+def test_a_file_far_larger_than_its_sound_is_refused_before_it_is_read_through(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav_header(size=400))
+    os.truncate(path, 2**33)  # of which the disk keeps nothing
+    with pytest.raises(AudioReadError, match=r"holds 8589934592 bytes for 200 samples"):
+        FileSource(path)
+    size = 2**30
+    head = wav_header(sound=b"")[:-8]
+    with path.open("wb") as file:
+        file.write(head[:4] + bytes(4) + head[8:] + b"junk" + struct.pack("<I", size))
+        file.seek(size, 1)
+        file.write(b"data" + bytes(4 + 400))  # as written to a pipe, but for the junk
+    tracemalloc.start()
+    with pytest.raises(AudioReadError):
+        FileSource(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()

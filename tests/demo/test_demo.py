@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 from click.testing import CliRunner
+from tests.batch.cases import contents
+from tests.signals import noise
 
+import nitido
 from nitido.cli import main
 from nitido.demo import CUT_SECONDS, DECODER_HZ, QUIET_DB, make_demo, spoil
 from nitido.demo.render import render
@@ -68,3 +71,12 @@ def test_a_demo_replaces_a_demo_and_nothing_else(demo: tuple[Path, dict], tmp_pa
     with pytest.raises(AudioWriteError, match="not of a demo"):
         make_demo(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["original.wav"]
+
+
+def test_a_demo_leaves_alone_what_only_bears_its_names(tmp_path: Path) -> None:
+    sf.write(tmp_path / "degraded.wav", noise(seconds=1, channels=1).T, 48_000)
+    nitido.restore(tmp_path / "degraded.wav").write(tmp_path / "restored.wav")
+    before = contents(tmp_path)
+    with pytest.raises(AudioWriteError, match=r"degraded\.wav is not of a demo"):
+        make_demo(tmp_path)
+    assert contents(tmp_path) == before

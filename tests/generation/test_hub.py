@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -130,3 +131,12 @@ def test_the_doctor_tells_which_checkpoints_are_cached(
     folder(snapshot, "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
     after = next(check for check in doctor.checks() if check.name == name)
     assert (after.state, after.found) == ("ok", "musicgen-melody")
+
+
+def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    name = folder(tmp_path / "one", "model.safetensors")
+    os.mkfifo(tmp_path / "one" / "README.md")
+    assert find_home(name).licence == "not stated"
+    os.mkfifo(tmp_path / "one" / "tokenizer_config.json")
+    with pytest.raises(WeightsError, match="not a regular file"):
+        find_home(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,13 @@ def test_a_file_without_prompts_or_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no prompt in"):
         read_requests(path, DEFAULT)
     path.write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(AudioReadError, match="not UTF-8"):
+    with pytest.raises(AudioReadError, match="not text in UTF-8"):
         read_requests(path, DEFAULT)
-    with pytest.raises(AudioReadError, match="No such file"):
+    with pytest.raises(AudioReadError, match="does not exist"):
         read_requests(tmp_path / "missing.txt", DEFAULT)
+
+
+def test_a_pipe_of_prompts_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "prompts.txt")
+    with pytest.raises(AudioReadError, match="not a regular file"):
+        read_requests(tmp_path / "prompts.txt", Request("any", 0, 10.0))

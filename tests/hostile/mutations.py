@@ -26,7 +26,15 @@ JSON_VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 0.5, 1e308, -1e308, 1e-320, float("nan"), float("inf"),
     10**400, -(2**63), "", "off", "../../etc/passwd", "musicgen", "decomb", "\0", "é" * 300,
     "\ud800", [], {}, [[]], [None], [0.0], [1e300] * 3, [float("nan")], [1, "a"], {"": 0},
-    {"stage": "decomb"}, list(range(1000)),
+    {"stage": "decomb"}, list(range(1000)), -0.0, 2**53 + 1, "1e5", "\x1b[31m\n", [True] * 3,
+    {"stage": ["decomb"], "settings": [[]]}, {"on": "false", "settings": {"amount": {}}},
+)  # fmt: skip
+# Next to these stand sizes and counts.
+MARKS = (
+    b"RIFF", b"fmt ", b"data", b"LIST", b"INFO", b"id3 ", b"bext", b"ds64", b"fact", b"PEAK",
+    b"FORM", b"COMM", b"SSND", b"ID3 ", b"desc", b"pakt", b"chan", b"kuki", b"fLaC", b"OggS",
+    b"vorbis", b"OpusHead", b"OpusTags", b"ID3", b"TXXX", b"TPE1", b"Xing", b"Info", b"LAME",
+    b"VBRI", b"APETAGEX", b"TAG",
 )  # fmt: skip
 
 
@@ -60,6 +68,11 @@ def sounds() -> tuple[tuple[str, bytes], ...]:
         mono = wav[0] if subtype in ("GSM610", "G721_32", "IMA_ADPCM") else wav.T
         sf.write(buffer, mono, 16_000, format=container, subtype=subtype)
         found.append((f"a.{container.lower()}", buffer.getvalue()))
+    mp3 = next(content for name, content in found if name == "a.mp3")
+    vbri = bytearray(mp3.replace(b"Xing", bytes(4)))
+    vbri[36:58] = b"VBRI" + struct.pack(">HHHII", 1, 0, 75, len(mp3), mp3.count(mp3[:2])) + bytes(4)
+    tags = [_id3(30), _ape(9), b"TAG".ljust(128, b"x")]
+    found += [("a.mp3", content) for content in (bytes(vbri), tags[0] + mp3 + tags[1] + tags[2])]
     return tuple(found)
 
 
@@ -70,6 +83,44 @@ def spoiled_sound(number: int, seed: int = 0) -> tuple[str, bytes]:
     return name, spoil(content, rng)
 
 
+def _id3(frames: int) -> bytes:
+    """Return an ID3v2.3 tag with so many frames of text."""
+    body = b"".join(
+        b"TXXX" + struct.pack(">IH", 8, 0) + f"\0k{n:03}\0vv".encode() for n in range(frames)
+    )
+    size = bytes(len(body) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return b"ID3\x03\x00\x00" + size + body
+
+
+def _ape(items: int) -> bytes:
+    """Return an APE tag, with header and footer, of so many items of text."""
+    body = b"".join(struct.pack("<II", 2, 0) + f"k{n:03}\0vv".encode() for n in range(items))
+    head, foot = (
+        b"APETAGEX" + struct.pack("<IIII", 2000, len(body) + 32, items, flags) + bytes(8)
+        for flags in (0xA0000000, 0x80000000)
+    )
+    return head + body + foot
+
+
+def _spoil_structure(found: bytearray, rng: Rng) -> None:
+    """Change a number beside a mark; or join the file with itself, or with many tags."""
+    marks = [mark for mark in MARKS if mark in found]
+    match int(rng.integers(6)):
+        case 0:
+            found += found[: 2**17]
+        case 1:
+            found[:0] = _id3(int(rng.choice([0, 1, 999, 2000])))
+        case 2:
+            found += _ape(int(rng.choice([0, 1, 999, 2000])))
+        case _ if marks:
+            mark = marks[rng.integers(len(marks))]
+            place = [i for i in range(len(found)) if found.startswith(mark, i)][:50]
+            at = place[rng.integers(len(place))] + len(mark) + 2 * int(rng.integers(0, 12))
+            order, kind = "<>"[rng.integers(2)], "HIQ"[rng.integers(3)]
+            number = NUMBERS[rng.integers(len(NUMBERS))] % 2 ** (8 * struct.calcsize(kind))
+            found[at : at + struct.calcsize(kind)] = struct.pack(order + kind, number)
+
+
 def spoil(content: bytes, rng: Rng) -> bytes:
     """Return the content with one to six things wrong with it, most of them near the start."""
     found = bytearray(content)
@@ -78,7 +129,7 @@ def spoil(content: bytes, rng: Rng) -> bytes:
             break
         near = len(found) if rng.random() < 0.3 else min(len(found), 400)
         at = int(rng.integers(near))
-        match int(rng.integers(9)):
+        match int(rng.integers(11)):
             case 0:
                 found[at] ^= 1 << int(rng.integers(8))
             case 1:
@@ -103,6 +154,8 @@ def spoil(content: bytes, rng: Rng) -> bytes:
                 _, other = sounds()[rng.integers(len(sounds()))]
                 begin = int(rng.integers(len(other)))
                 found[at:] = other[begin : begin + 4096]
+            case _:
+                _spoil_structure(found, rng)
     return bytes(found)
 
 

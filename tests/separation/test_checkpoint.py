@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -229,3 +231,23 @@ def test_the_weights_are_those_that_were_saved(folder: Path) -> None:
     saved, loaded = make_model().state_dict(), load_model("htdemucs", folder).models[0].state_dict()
     for key, tensor in saved.items():
         assert np.array_equal(tensor.numpy(), loaded[key].numpy()), key
+
+
+def test_a_bag_grows_no_larger_than_it_is_written(copy: Path) -> None:
+    bag = copy / "htdemucs.yaml"
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{b}: &{b} [{', '.join(['*' + a] * 10)}]" for a, b in pairwise("abcdefghi")]
+    bag.write_text("\n".join([*lines, "models: [*i]"]))
+    with pytest.raises(WeightsError, match="refers to parts of itself"):
+        load_model("htdemucs", copy)
+    bag.write_text(f"models: [{', '.join([SIGNATURE] * 17)}]")
+    with pytest.raises(WeightsError, match="lists 17 models; 16 at most"):
+        load_model("htdemucs", copy)
+
+
+def test_a_pipe_in_the_place_of_weights_keeps_nobody_waiting(copy: Path) -> None:
+    weights = copy / f"{SIGNATURE}.safetensors"
+    weights.unlink()
+    os.mkfifo(weights)
+    with pytest.raises(WeightsError, match="not a regular file"):
+        load_model("htdemucs", copy)

@@ -124,6 +124,18 @@ def test_it_is_what_nitido_restore_gives(piece: Piece, clip: Path) -> None:
     assert np.abs(wav.T - nitido.restore(clip).wav).max() < 2**-22  # 24 bit
 
 
+def test_a_result_beyond_full_scale_is_not_offered_in_a_format_that_would_clip_it(
+    piece: Piece,
+) -> None:
+    wav, rate = sf.read(piece.source)
+    sf.write(piece.source, 2 * wav / np.abs(wav).max(), rate, subtype="FLOAT")
+    piece.choices = replace(piece.choices, switches={"loudness": False})
+    restore(piece, silent)
+    assert "wav" in piece.formats
+    assert "flac" not in piece.formats
+    assert sf.info(piece.folder / piece.result / "result.wav").subtype == "FLOAT"
+
+
 def test_lossy_formats_are_written_when_they_are_asked_for(piece: Piece) -> None:
     restore(piece, silent)
     folder = piece.folder / piece.result

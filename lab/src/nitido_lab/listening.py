@@ -29,9 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from nitido.errors import ConfigError
+from nitido.audio.intake import read_text
+from nitido.errors import AudioReadError, ConfigError
 from nitido.report.listening import FORMAT
 
+MOST = 500  # trials, passages or versions of a session; the statistics grow with their square
 CONFIDENCE, ALPHA = 0.95, 0.05
 HIDDEN_REFERENCE_MIN, HIDDEN_REFERENCE_SHARE = 90, 0.15
 
@@ -264,9 +266,9 @@ def _misses_reference(session: Mapping[str, Any]) -> bool:
 def _read(path: Path) -> dict[str, Any]:
     """Read one file of results, and check all that the statistics rely on."""
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+        content = json.loads(read_text(path))
+    except AudioReadError as error:
+        raise ConfigError(str(error)) from None
     except (ValueError, RecursionError):
         raise ConfigError(f"{path} is not JSON; give the file that the page saved.") from None
     if not isinstance(content, dict) or content.get("nitido_listening_test") != FORMAT:
@@ -281,8 +283,11 @@ def _read(path: Path) -> dict[str, Any]:
             "ratings": [{"scores": _scores(rating["scores"])} for rating in content["ratings"]],
         }
         _misses_reference(session)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise ConfigError(f"The results in {path} are incomplete; save them again.") from None
+    rated = [len(rating["scores"]) for rating in content["ratings"]]
+    if max(len(rated), len(content["abx"]), *rated) > MOST:
+        raise ConfigError(f"{path} holds more than the {MOST} answers of a listening test.")
     return session
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from nitido.errors import ConfigError
+from nitido.errors import AudioWriteError, ConfigError
 from nitido.version import __version__
 from nitido_lab.benchmark.page import CHAPTER, load_chapters, save_chapter, write_page
 from nitido_lab.benchmark.tables import Table
@@ -53,3 +53,13 @@ def test_nothing_measured_is_no_page(tmp_path: Path) -> None:
     (tmp_path / "comb" / CHAPTER).write_text("{}")
     with pytest.raises(ConfigError, match="cannot be read"):
         write_page(tmp_path / "benchmark.md", tmp_path)
+
+
+def test_a_file_that_is_no_such_page_is_not_replaced(tmp_path: Path) -> None:
+    measure(tmp_path, "comb")
+    (tmp_path / "notes.md").write_text("# Mine")
+    with pytest.raises(AudioWriteError, match="no benchmark page"):
+        write_page(tmp_path / "notes.md", tmp_path)
+    assert (tmp_path / "notes.md").read_text() == "# Mine"
+    page = write_page(tmp_path / "page.md", tmp_path).read_bytes()
+    assert write_page(tmp_path / "page.md", tmp_path).read_bytes() == page

@@ -17,6 +17,7 @@ from nitido.errors import AudioReadError
 
 # Left in the size field by ffmpeg, nothing at all, sox, arecord when they write to a pipe.
 _UNKNOWN_SIZES = frozenset({0xFFFFFFFF, 0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000})
+_HEADER_MAX_BYTES = 2**26  # that are held in memory where they have to be put right
 _CHUNKS_MAX = 10_000  # a file of empty chunks must not keep us busy
 
 
@@ -155,7 +156,8 @@ def check_chunked(path: Path) -> Repair | None:
         sound = next((chunk for chunk in chunks(file) if chunk.id == layout.sound), None)
         if sound is None or sound.end <= size:
             unfinished = declared in _UNKNOWN_SIZES or sound is None or declared + 8 < sound.start
-            if magic == b"RIFF" and sound is not None and sound.size == 0 and unfinished:
+            held = sound is not None and sound.start < _HEADER_MAX_BYTES
+            if magic == b"RIFF" and sound is not None and sound.size == 0 and unfinished and held:
                 file.seek(0)
                 head = bytearray(file.read(sound.start))
                 struct.pack_into("<I", head, 4, min(size - 8, 0xFFFFFFFE))

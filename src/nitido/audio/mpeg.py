@@ -61,8 +61,8 @@ def check_mp3(path: Path, max_seconds: float = math.inf) -> Repair | None:
         max_seconds: the longest that is accepted.
 
     Returns:
-        the file from its first frame on, as libsndfile's decoder writes what it thinks of ID3 tags
-        to the terminal; with a right Xing header, where the file has none or a wrong one.
+        the file from its first frame on, with a right Xing header, where the file has none or a
+        wrong one: libsndfile's decoder writes what it thinks of both to the terminal.
 
     Raises:
         AudioReadError: the last frame is not whole, frames are missing at the end, too much between
@@ -75,11 +75,12 @@ def check_mp3(path: Path, max_seconds: float = math.inf) -> Repair | None:
         frames, whole = _walk(view, start, max_seconds / FRAME_SECONDS_MIN)
         if frames * FRAME_SECONDS_MIN > max_seconds:
             raise too_long(path.name, frames * FRAME_SECONDS_MIN, max_seconds)
-        head = view[start : start + 256]
+        head = view[start : start + max(_size(view[start : start + 4]), 256)]
         body = start
         promised = _promised(head)
         if promised is not None:  # the first frame is a header, not music
             frames, body = frames - 1, start + _size(head)
+        size = len(view) - start
     frames = max(frames, 0)
     missing = promised and frames < promised - 1  # some encoders count the header as well
     if not whole or not frames or missing:
@@ -88,7 +89,9 @@ def check_mp3(path: Path, max_seconds: float = math.inf) -> Repair | None:
             f"{path.name} is cut short or damaged: only {frames} frames{promise} are whole; get "
             "the file again from where it came from."
         )
-    return Repair(b"", start) if promised == frames else Repair(_xing(head[:4], frames), body)
+    if promised != frames:
+        return Repair(_xing(head[:4], frames), body)
+    return Repair(_with_bytes(head, size), start + len(head))
 
 
 def _first_frame(view: mmap.mmap) -> int:
@@ -170,6 +173,18 @@ def _promised(frame: bytes) -> int | None:
             says = frame[at + 7] & 1
             return int.from_bytes(frame[at + 8 : at + 12], "big") if says else 0
     return int.from_bytes(frame[50:54], "big") if frame[36:40] == b"VBRI" else None
+
+
+def _with_bytes(frame: bytes, size: int) -> bytes:
+    """Return a header whose number of bytes, if it gives one, is that of the file from it on.
+
+    Tags that were added behind the frames later make it wrong.
+    """
+    at = max(frame.find(name, 4, 64) for name in (b"Xing", b"Info"))
+    if at < 0 or not frame[at + 7] & 2:
+        return frame
+    place = at + 8 + 4 * (frame[at + 7] & 1)
+    return frame[:place] + min(size, 2**32 - 1).to_bytes(4, "big") + frame[place + 4 :]
 
 
 def _xing(head: bytes, frames: int) -> bytes:

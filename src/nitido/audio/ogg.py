@@ -1,4 +1,4 @@
-"""Ogg pages: checksum, a whole last page, and comments rewritten while libsndfile writes.
+"""Ogg pages: checksum, one whole stream, and comments rewritten while libsndfile writes.
 
 Source: RFC 3533 (Ogg), RFC 7845 sec. 5 (Opus headers), the Vorbis I specification sec. 4.2, 5.
 """
@@ -16,7 +16,8 @@ from nitido.errors import AudioReadError
 
 _HEADER = struct.Struct("<4sBBqIIIB")
 _PAGE_MAX = 27 + 255 + 255 * 255
-_CONTINUED, _LAST = 1, 4
+_CONTINUED, _FIRST, _LAST = 1, 2, 4
+_PAGES_MAX = 2**20  # that are looked at: 6 h in pages of 20 ms
 _SERIAL = 0x6E697469  # "niti"; libsndfile draws one by the clock, so no two files were the same
 _NO_PACKET_ENDS = -1
 
@@ -66,10 +67,11 @@ def read_page(buffer: bytes | bytearray, start: int = 0) -> tuple[Page, int] | N
 
 
 def check_ogg(path: Path) -> None:
-    """Check that the last page is whole and marked as the last.
+    """Check that the last page is whole and marked as the last, and that no other stream follows.
 
     Raises:
-        AudioReadError: the file ends before the stream does.
+        AudioReadError: the file ends before the stream does, or is several joined to one, of which
+            libsndfile reads the first.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -81,6 +83,28 @@ def check_ogg(path: Path) -> None:
             f"{path.name} is cut short: the last page of its Ogg stream is missing; get the file "
             "again from where it came from."
         )
+    if (position := _second_stream(path)) is not None:
+        raise AudioReadError(
+            f"{path.name} is several Ogg streams one after the other, the second from byte "
+            f"{position} on; split it, or convert it to FLAC, so that none is lost."
+        )
+
+
+def _second_stream(path: Path) -> int | None:
+    """Return where a stream begins after the sound of the first; None where there is one only."""
+    sounding, position = False, 0
+    with path.open("rb") as file:
+        for _ in range(_PAGES_MAX):
+            file.seek(position)
+            head = file.read(_HEADER.size)
+            if len(head) < _HEADER.size or not head.startswith(b"OggS"):
+                return None
+            flags, count = head[5], head[26]
+            if flags & _FIRST and sounding:
+                return position
+            sounding = sounding or not flags & _FIRST
+            position += _HEADER.size + count + sum(file.read(count))
+    return None
 
 
 def paginate(packets: Iterable[bytes], *, serial: int, sequence: int) -> Iterator[Page]:

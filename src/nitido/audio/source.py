@@ -40,6 +40,8 @@ from nitido.wav import (
 BLOCK_VALUES = 2**19  # read at once, over all channels: 2 MiB
 _COUNT_SAMPLES = 2**16
 _SAMPLES_PER_BYTE_MAX = 2**14  # no codec that we read packs silence tighter (FLAC: 65535 in 14)
+_BYTES_PER_VALUE_MAX = 8
+_OTHER_BYTES_MAX = 2**29  # tags, pictures and chunks beside the sound; more would keep us reading
 _NO_NUMBER = 2**62  # libsndfile's length of a FLAC stream that does not say
 # What libsndfile is shown at all: it knows two dozen more formats, none of which is music today.
 _MAGICS = (b"ID3", b".snd", b"dns.", *(bytes([0xFF, sync]) for sync in range(0xE0, 256)))
@@ -277,6 +279,13 @@ class FileSource:
                 f"{self.name} promises {self.samples} samples, more than its {self._bytes} bytes "
                 "can hold; its header is wrong."
             )
+        if not self._by_ffmpeg and self.samples < _NO_NUMBER:  # a video may be as large as it likes
+            most = _OTHER_BYTES_MAX + self.samples * self.channels * _BYTES_PER_VALUE_MAX
+            if self._bytes > most:
+                raise AudioReadError(
+                    f"{self.name} holds {self._bytes} bytes for {self.samples} samples, of which "
+                    f"{most} can be sound and tags; its header is wrong."
+                )
         seconds = self.samples / self.sample_rate
         if self._max_seconds < seconds and self.samples < _NO_NUMBER:
             raise too_long(self.name, seconds, self._max_seconds)

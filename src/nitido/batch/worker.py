@@ -15,6 +15,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
+from nitido import c_stderr
 from nitido.batch.task import Task
 from nitido.batch.work import attempt
 from nitido.cores import use_one_core
@@ -36,6 +37,7 @@ def serve(connection: Connection, *, crowded: bool) -> None:
         crowded: there are as many such processes as cores, or nearly: each uses one.
     """
     _leave_signals_to_the_starter()
+    c_stderr.mute()
     if crowded:
         use_one_core()
     threading.Thread(target=_end_with_the_starter, daemon=True).start()

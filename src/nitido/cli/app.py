@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from nitido import c_stderr
 from nitido.batch.task import explain, one_line
 from nitido.cli.compare import compare
 from nitido.cli.demo import demo
@@ -36,6 +37,12 @@ class Failure(click.ClickException):
 
 class App(click.Group):
     """A group of commands whose errors are one line each."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line; in a process of its own, only our words stand on stderr."""
+        if options.get("standalone_mode", True) and sys.stderr is sys.__stderr__:
+            c_stderr.mute()
+        return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the sub-command; turn every exception into a `Failure`."""

@@ -81,7 +81,9 @@ def compare(
     comparison = measure(before, *after, reference=reference, tables=tables or None)
     if html:
         _write_page(Path(html), comparison, overwrite=overwrite)
-    written = _write_pictures(Path(png), comparison, overwrite=overwrite) if png else []
+    written = (
+        _write_pictures(Path(png), comparison, overwrite=overwrite, inputs=inputs) if png else []
+    )
     if abx:
         written.append(write_test(abx, comparison, seed=seed, trials=trials, overwrite=overwrite))
     if as_json:
@@ -128,7 +130,9 @@ def _write_page(path: Path, comparison: Comparison, *, overwrite: bool) -> None:
     )
 
 
-def _write_pictures(folder: Path, comparison: Comparison, *, overwrite: bool) -> list[Path]:
+def _write_pictures(
+    folder: Path, comparison: Comparison, *, overwrite: bool, inputs: Sequence[Path]
+) -> list[Path]:
     """Draw each piece that came after beside the one before; return where the pictures are."""
     from nitido.report.figures import comparison_figure, save
 
@@ -141,7 +145,7 @@ def _write_pictures(folder: Path, comparison: Comparison, *, overwrite: bool) ->
     if "seed" in comparison.scores:
         figures |= _seed_figures(folder, comparison)
     for path in figures:
-        _check_new(path, overwrite=overwrite)
+        _check_new(path, overwrite=overwrite, inputs=inputs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, draw in figures.items():

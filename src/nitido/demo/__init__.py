@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import scipy.signal
 
 from nitido.api import restore
-from nitido.audio import write
+from nitido.audio import read_tags, write
 from nitido.demo.comb import add_comb
 from nitido.demo.render import render
 from nitido.errors import AudioWriteError
@@ -23,6 +23,7 @@ ORIGINAL_HZ, DECODER_HZ = 48_000, 32_000
 SECONDS = 16.0
 CUT_SECONDS = 12.07  # in the middle of a bar
 QUIET_DB = -12.0
+TAGS = {"comment": ["Made by nitido demo"]}  # tells a demo's files from those of others
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def make_demo(folder: Path, *, on_progress: Callable[[float, float], None] | Non
         "the picture": folder / "comparison.png",
     }
     original, degraded, restored, _, picture = files.values()
-    _check_ours(degraded, restored, files.values())
+    _check_ours(list(files.values()))
     clean = render(seconds=SECONDS, sample_rate=ORIGINAL_HZ)
     _save(original, clean, ORIGINAL_HZ)
     _save(degraded, spoil(clean), DECODER_HZ)
@@ -75,13 +76,16 @@ def make_demo(folder: Path, *, on_progress: Callable[[float, float], None] | Non
     return Demo(files, restoration)
 
 
-def _check_ours(degraded: Path, restored: Path, files: Iterable[Path]) -> None:
-    """Refuse to replace files that no demo made: one leaves a result of its own degraded piece."""
+def _check_ours(files: Sequence[Path]) -> None:
+    """Refuse to replace files that no demo made: it leaves its mark in the tags."""
+    original, degraded, restored, *_ = files
     made = read_sidecar(restored).get("input")
-    if isinstance(made, dict) and made.get("name") == degraded.name:
-        return
+    result_of_ours = isinstance(made, dict) and made.get("tags") == TAGS
     for path in files:
-        if path.exists():
+        ours = result_of_ours
+        if path in (original, degraded):
+            ours = path.is_file() and read_tags(path) == TAGS
+        if path.exists() and not ours:
             raise AudioWriteError(f"{path} is not of a demo; `output=` names another folder.")
 
 
@@ -99,4 +103,5 @@ def spoil(clean: Wav) -> Wav:
 
 def _save(path: Path, wav: Wav, sample_rate: int) -> None:
     channels, samples = wav.shape
-    write(path, [wav], sample_rate=sample_rate, channels=channels, samples=samples, overwrite=True)
+    shape = {"sample_rate": sample_rate, "channels": channels, "samples": samples}
+    write(path, [wav], tags=TAGS, overwrite=True, **shape)

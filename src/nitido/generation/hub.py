@@ -13,7 +13,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from nitido.errors import ConfigError, WeightsError
+from nitido.audio.intake import read_text
+from nitido.errors import AudioReadError, ConfigError, WeightsError
 
 DEFAULT_MODEL = "facebook/musicgen-small"
 OFFICIAL = tuple(
@@ -143,9 +144,9 @@ def _read_config(name: str, folder: Path) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for file in ("config.json", "tokenizer_config.json", "generation_config.json"):
         try:
-            content = json.loads((folder / file).read_text("utf-8"))
-        except FileNotFoundError:
-            continue
+            if not (folder / file).exists():
+                continue
+            content = json.loads(read_text(folder / file))
         except (OSError, ValueError, RecursionError) as error:
             raise WeightsError(f"{folder / file} cannot be read: {error}.") from None
         if "auto_map" in json.dumps(content):
@@ -184,8 +185,8 @@ def _no_weights(name: str, folder: Path) -> WeightsError:
 def _licence(name: str, folder: Path) -> str:
     """Return the licence of the weights: from the model card, else what is known of the name."""
     try:
-        card = (folder / "README.md").read_text("utf-8", "replace")
-    except OSError:
+        card = read_text(folder / "README.md")
+    except AudioReadError:
         card = ""
     head = card.partition("\n---")[0] if card.startswith("---") else ""
     stated = _LICENCE.search(head)

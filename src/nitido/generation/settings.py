@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-from nitido.errors import AudioReadError, ConfigError, shown
+from nitido.audio.intake import read_text
+from nitido.errors import ConfigError, shown
 from nitido.generation.hub import DEFAULT_MODEL, OFFICIAL
 
 SECONDS_MIN, SECONDS_MAX = 0.5, 3600.0
@@ -146,11 +147,7 @@ def read_requests(path: str | Path, default: Request) -> list[Request]:
         AudioReadError: the file cannot be read.
         ConfigError: no prompt in it, or a line that is wrong; it is named.
     """
-    try:
-        lines = Path(path).read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise AudioReadError(f"The prompts in {path} cannot be read: {reason}.") from None
+    lines = read_text(path).removeprefix("\ufeff").splitlines()
     requests = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from math import inf
+from math import inf, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from nitido.audio import (
     resample,
     write,
 )
+from nitido.audio.formats import check_format, find_format
 from nitido.chunks import join, reblock, take
 from nitido.diagnosis.examination import examine
 from nitido.diagnosis.finding import Diagnosis, Finding
@@ -187,6 +188,39 @@ class Restoration:
         return describe_restoration(self)
 
     @property
+    def peak_dbfs(self) -> float | None:
+        """The highest sample of the result, dBFS; above 0 where its loudness was not set."""
+        return 20 * log10(self._scratch.peak) if self._scratch.peak else None
+
+    def bit_depth(
+        self,
+        path: Path,
+        *,
+        format: str | None = None,  # noqa: A002
+        bit_depth: int | None = None,
+    ) -> int | None:
+        """Return the bit depth that a file of the result gets; None in a lossy format.
+
+        Integers would clip peaks beyond full scale: then it is 32, float, unless asked otherwise.
+
+        Raises:
+            AudioWriteError: the peaks would be clipped, as asked or as the format has no floats.
+            ConfigError: the format is not known, or does not hold such audio.
+        """
+        name, form = find_format(path, format)
+        rate, channels = self.sample_rate, self.channels
+        depth = check_format(name, form, sample_rate=rate, channels=channels, bit_depth=bit_depth)
+        if depth in (None, 32) or self.peak_dbfs is None or self.peak_dbfs <= 0:
+            return depth
+        if bit_depth is None and 32 in form.subtypes:
+            return 32
+        raise AudioWriteError(
+            f"{path.name} would be clipped: its peaks are {max(self.peak_dbfs, 0.01):.2f} dB above "
+            f"full scale, which {depth}-bit {name} does not hold; write wav or aiff with "
+            "`bit_depth=32`, or set a loudness target."
+        )
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files that it was made of, which it is never written to."""
         return self._source.files
@@ -210,7 +244,8 @@ class Restoration:
         Args:
             path: where to; the suffix names the format unless `format` does.
             format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus`` or ``mp3``.
-            bit_depth: 16 (TPDF dither), 24 (default) or 32 (float).
+            bit_depth: 16 (TPDF dither), 24 or 32 (float); by default 24, or 32 where the result has
+                peaks beyond full scale, which a warning says.
             overwrite: replace existing files.
             sidecar: also write the JSON sidecar.
             removed: also write what was taken away, as `NAME.removed.SUFFIX`.
@@ -219,11 +254,13 @@ class Restoration:
             report: also write the page, as `NAME.report.html`.
 
         Raises:
-            AudioWriteError: nothing half-written is left behind.
+            AudioWriteError: nothing half-written is left behind. Also for peaks beyond full scale
+                that the format, or the bit depth asked for, does not hold.
             ConfigError: stems that were not kept.
         """
         from nitido.output import write_result
 
+        self.bit_depth(Path(path), format=format, bit_depth=bit_depth)
         if stems and self._stems is None:
             raise _no_stems()
         if not isinstance(stems, bool):

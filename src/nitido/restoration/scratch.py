@@ -20,11 +20,17 @@ class Scratch:
     """Float32 samples that are written once and can be read many times.
 
     The file has no name, so the system removes it even if the process is killed.
+
+    Attributes:
+        channels: of the piece.
+        samples: stored so far.
+        peak: the highest of them, without its sign.
     """
 
     def __init__(self, *, channels: int) -> None:
         self.channels = channels
         self.samples = 0
+        self.peak = 0.0
         self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_MAX_BYTES)  # noqa: SIM115
         self.close = weakref.finalize(self, self._file.close)  # gives memory or file back
 
@@ -43,6 +49,7 @@ class Scratch:
         except OSError as error:
             raise no_room(error) from error
         self.samples += block.shape[1]
+        self.peak = max(self.peak, float(block.max(initial=0)), -float(block.min(initial=0)))
 
     def fill(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
         """Append the blocks, handing each on after it was stored."""

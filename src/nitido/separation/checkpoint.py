@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nitido.errors import ConfigError, WeightsError, shown
+from nitido.audio.intake import check_regular, read_text
+from nitido.errors import AudioReadError, ConfigError, WeightsError, shown
 from nitido.optional import available, load
 
 CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs", "demucs.demucs.Demucs")
@@ -26,9 +27,10 @@ NAMESPACE = "adefossez"  # of the official models at Hugging Face
 CHANNELS = 2  # that a model takes and gives
 SAMPLE_RATES_HZ = (8_000, 192_000)
 SEGMENT_SECONDS_MAX = 120.0
-COUNT_MAX = 16  # of layers of a kind; official models have up to 6
+COUNT_MAX = 16  # of models, and of layers of a kind; official ones have up to 6
 NFFT_MAX = 2**16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]{0,63}")  # no '-': it parts signature and checksum
+_BAG_MAX_BYTES = 2**16
 _STEM = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _COUNTS = (
     *("sources", "depth", "multi_freqs", "dconv_depth", "lstm_layers", "t_layers"),
@@ -104,6 +106,10 @@ def read_weights(path: Path) -> Any:
         WeightsError: not safetensors, damaged, or not a Demucs model for stereo.
     """
     hf = load("demucs.hf", need=NEED, remedy=REMEDY)
+    try:
+        check_regular(path)
+    except AudioReadError as error:
+        raise WeightsError(str(error)) from error
     _check_checksum(path)
     metadata = _metadata(path)
     check_metadata(path, metadata)
@@ -219,14 +225,25 @@ def _read_bag(path: Path) -> dict[str, Any]:
     """Return what `NAME.yaml` says: models, and perhaps weights and segment."""
     yaml = load("yaml", need=NEED, remedy=REMEDY)
     try:
-        bag = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+        text = read_text(path, max_bytes=_BAG_MAX_BYTES)
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise WeightsError(f"{path.name} refers to parts of itself; write them out.")
+        bag = yaml.safe_load(text)
+    except AudioReadError as error:
+        raise WeightsError(str(error)) from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise WeightsError(f"{path} cannot be read as YAML: {type(error).__name__}.") from error
     if not isinstance(bag, dict) or not isinstance(bag.get("models"), list) or not bag["models"]:
         raise WeightsError(f"{path.name} lists no models.")
+    if len(bag["models"]) > COUNT_MAX:
+        raise WeightsError(
+            f"{path.name} lists {len(bag['models'])} models; {COUNT_MAX} at most work together."
+        )
     for name in bag["models"]:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise WeightsError(f"{path.name} lists {name!r}; a model is named by its signature.")
+            raise WeightsError(
+                f"{path.name} lists {shown(name)}; a model is named by its signature."
+            )
     rows, segment = bag.get("weights"), bag.get("segment")
     if rows is not None and not (
         isinstance(rows, list)
@@ -235,7 +252,7 @@ def _read_bag(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path.name} has weights that are not lists of numbers.")
     if segment is not None and not (_is_number(segment) and 0 < segment <= SEGMENT_SECONDS_MAX):
         raise WeightsError(
-            f"{path.name} has a segment of {segment!r}; it is a number of seconds up to "
+            f"{path.name} has a segment of {shown(segment)}; it is a number of seconds up to "
             f"{SEGMENT_SECONDS_MAX:g}."
         )
     return bag

@@ -124,6 +124,8 @@ def restore(piece: Piece, tell: Tell) -> None:
         (folder / "result.wav.nitido.json").rename(folder / "plan.json")
         tell(1.0)
         formats = tuple(n for n in FORMATS if restoration.channels <= CONTAINERS[n].channels_max)
+        if (restoration.peak_dbfs or 0.0) > 0:  # FLAC would clip it
+            formats = tuple(n for n in formats if n != "flac")
         if "flac" in formats:
             restoration.write(folder / "result.flac", sidecar=False)
         tell(1.0)

@@ -24,7 +24,7 @@ def levels(wav: Wav, rate: int, rms_db: float) -> Levels:
     return band_levels(grid.analyse(wav, first=0), sample_rate=rate, rms_db=rms_db)
 
 
-@pytest.mark.parametrize("rate", [44_100, 48_000, 96_000])
+@pytest.mark.parametrize("rate", [24_000, 44_100, 48_000, 96_000])
 def test_white_noise_of_the_bands_own_level_reads_zero_at_any_rate(rate: int) -> None:
     # Noise that fills 24 kHz with RMS 0.1; at another rate the same density per Hz.
     wav = noise(seconds=3, sample_rate=rate, rms=0.1 * np.sqrt(rate / 48_000))

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nitido.audio import write_text
-from nitido.errors import ConfigError
+from nitido.audio.intake import read_text
+from nitido.errors import AudioWriteError, ConfigError
 from nitido_lab.benchmark.machine import machine, versions
 from nitido_lab.benchmark.tables import Table
 
@@ -99,12 +100,14 @@ def write_page(path: Path, out: Path) -> Path:
     """Write the page from all tasks that were measured into a folder, and return its path.
 
     Raises:
-        AudioWriteError: it cannot be written.
+        AudioWriteError: it cannot be written, or is there already and no such page.
         ConfigError: nothing was measured yet.
     """
     chapters = load_chapters(out)
     if not chapters:
         raise ConfigError(f"Nothing was measured into {out} yet; run a task first.")
+    if path.is_file() and not read_text(path).startswith(HEAD.partition("\n")[0]):
+        raise AudioWriteError(f"{path} is no benchmark page, so it is not replaced.")
     return write_text(path, "\n".join([HEAD, *map(_chapter, chapters)]), overwrite=True)
 
 

@@ -56,7 +56,7 @@ def band_levels(spec: Spec, *, sample_rate: int, rms_db: float) -> Levels:
     n_fft = 2 * (spec.shape[2] - 1)
     power = spec.real**2 + spec.imag**2
     edges = np.arange(BANDS + 1) * (BAND_HZ * n_fft / sample_rate)
-    if edges[1] == BANDS_BINS:
+    if edges[1] == BANDS_BINS and spec.shape[2] > BANDS * BANDS_BINS:
         bands = power[:, :, : BANDS * BANDS_BINS].reshape(*power.shape[:2], BANDS, -1).mean(axis=3)
     else:
         bands = _mean_between(power, edges)
