@@ -19,9 +19,9 @@ HEADROOM_DB = 12.0  # a line may stand this much higher than on average and stil
 # The higher the comb stands, the surer it is no music: from here on as many dB more may be taken.
 SURE_FROM_DB, SURE_MAX_DB = 6.0, 8.0
 MAIN_LOBE_BINS = 1.99  # of the Hann window, on either side of a line
-# Where the sound beside a line is so much fainter in the next frame, the line is read there: under
-# an attack its phase is the attack's, and what is taken would sound in the quiet before it.
-QUIETER_DB = 6.0
+# Where the sound beside a line was so much fainter in the frame before, the line is read there:
+# under an attack its phase is the attack's, and what is taken would sound in the quiet before it.
+QUIETER_DB = 15.0
 FINE_LOBE_BINS = 1.2  # of lines so close that whole lobes would cover a fifth of the spectrum
 
 
@@ -101,7 +101,7 @@ class Decomb(Stage):
 
     @property
     def context_samples(self) -> int:
-        """Every frame that touches the samples to return lies inside the window, and the next."""
+        """Every frame that touches the samples to return is in the window, and the one before."""
         return self._frames.n_fft + self._frames.hop_length
 
     def apply(self, window: Wav, *, start: int) -> Wav:
@@ -148,7 +148,7 @@ class Decomb(Stage):
             spec[:, :, bins] = part
 
     def _steady(self, taken: Spec, median: NDArray[np.floating[Any]], hz: float) -> Spec:
-        """Return what is taken of a line, `[C, N, K]`, read in the next frame where that is quiet.
+        """Return what is taken of a line, `[C, N, K]`, read in the frame before if that is quiet.
 
         A line goes on as it is: from frame to frame it only turns, by its frequency.
 
@@ -158,13 +158,9 @@ class Decomb(Stage):
             hz: of the line.
         """
         turn = np.complex64(np.exp(2j * np.pi * hz * self._frames.hop_length / self.sample_rate))
-        steady, quietest = taken.copy(), median * np.float32(10 ** (-QUIETER_DB / 20))
-        for step, turned in ((1, turn), (-1, turn.conj())):
-            inside = slice(1, None) if step == 1 else slice(None, -1)
-            near = slice(None, -1) if step == 1 else slice(1, None)
-            # Where nothing was taken there is no line to go by, as before the piece begins.
-            stands = np.abs(taken[:, near]).sum(axis=2, keepdims=True) > 0
-            better = stands & (median[:, near] < quietest[:, inside])
-            steady[:, inside] = np.where(better, taken[:, near] * turned, steady[:, inside])
-            quietest[:, inside] = np.where(better, median[:, near], quietest[:, inside])
-        return steady
+        before, fainter = taken[:, :-1], np.float32(10 ** (-QUIETER_DB / 20))
+        # Where nothing was taken there is no line to go by, as before the piece begins.
+        stands = np.abs(before).sum(axis=2, keepdims=True) > 0
+        attack = stands & (median[:, :-1] < fainter * median[:, 1:])
+        later = np.where(attack, before * turn, taken[:, 1:])
+        return np.concatenate([taken[:, :1], later], axis=1)
