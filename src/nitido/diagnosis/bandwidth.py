@@ -33,7 +33,7 @@ FALLS_LOW_DB = ((8_000.0, 30.0), (13_000.0, 18.0))
 # Decoders trained on music fade out from 14.5 to 16 kHz. What ends higher up and softly does so by
 # itself; what was cut there has next to nothing left.
 SOFT_BELOW_HZ = 16_000.0
-CUT_DB, CUT_WIDTH_HZ = 30.0, 750.0
+CUT_DB, CUT_WIDTH_HZ = 30.0, 1_200.0
 WHOLE_FALL_DB = 22.0  # and this far below the middle of that band: voices breathe out softly
 TREND_BELOW = (0.6, 0.9)  # of a place 500 Hz below: the band whose trend the ceiling leaves
 TREND_GAP_HZ = 500.0
@@ -41,8 +41,8 @@ TREND_GAP_HZ = 500.0
 REFERENCE_BAND = (0.78, 0.95)
 BAND_BELOW = (0.60, 0.78)
 # Where there is less treble than this below the ceiling in the loudest tenth of the piece, none is
-# missing above: the gate of the stage that gives it back stays shut.
-TREBLE_MIN_DB = -44.0
+# missing above: the gate of the stage that gives it back is not open even then.
+TREBLE_MIN_DB = -41.0
 # Before it ends, the sound may sink: a soft filter, or a model that never learned the last bands.
 # It sinks where it falls this far below the line through the part of the band that tells the trend.
 ROLLOFF_DB = 5.0

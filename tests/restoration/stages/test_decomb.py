@@ -81,6 +81,23 @@ def test_blocks_of_any_length_give_the_same_result() -> None:
         assert np.abs(apply(wav, step, size) - whole).max() < 10 ** (-90 / 20)
 
 
+def test_the_lines_do_not_come_back_in_the_quiet_before_an_attack() -> None:
+    time = np.arange(8 * RATE) / RATE
+    hz = np.arange(2000.0, 7000.0, 400.0)
+    comb = 3e-4 * sum(np.sin(2 * np.pi * f * time + f) for f in hz)
+    loud = np.zeros(8 * RATE)
+    for second in (2.1, 4.45, 6.3):
+        loud[round(second * RATE) : round((second + 0.8) * RATE)] = 1
+    wav = (comb + (0.1 * loud + 1e-5) * noise(seconds=8, sample_rate=RATE, rms=1.0)[0])[None]
+    wav = wav.astype(np.float32)
+    lines = {"lines_hz": list(hz), "lines_db": [20.0] * len(hz), "rms_db": -25.0}
+    restored = apply(wav, Step("decomb", True, "", {**Decomb.defaults, **lines, "line_db": -50.0}))
+    for second in (2.1, 4.45, 6.3):
+        quiet = slice(round((second - 0.12) * RATE), round((second - 0.005) * RATE))
+        before, after = (np.mean(w[0, quiet] ** 2) for w in (wav, restored))
+        assert 10 * np.log10(after / before) < -10
+
+
 def test_silence_stays_silent() -> None:
     _, wav = combed()
     step = plan(wav)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nitido.diagnosis.comb import FRAME_SECONDS, NEIGHBOURHOOD_HZ
 from nitido.diagnosis.finding import Diagnosis
@@ -18,6 +19,9 @@ HEADROOM_DB = 12.0  # a line may stand this much higher than on average and stil
 # The higher the comb stands, the surer it is no music: from here on as many dB more may be taken.
 SURE_FROM_DB, SURE_MAX_DB = 6.0, 8.0
 MAIN_LOBE_BINS = 1.99  # of the Hann window, on either side of a line
+# Where the sound beside a line was so much fainter in the frame before, the line is read there:
+# under an attack its phase is the attack's, and what is taken would sound in the quiet before it.
+QUIETER_DB = 15.0
 FINE_LOBE_BINS = 1.2  # of lines so close that whole lobes would cover a fifth of the spectrum
 
 
@@ -97,8 +101,8 @@ class Decomb(Stage):
 
     @property
     def context_samples(self) -> int:
-        """One frame: every frame that touches the samples to return lies inside the window."""
-        return self._frames.n_fft
+        """Every frame that touches the samples to return is in the window, and the one before."""
+        return self._frames.n_fft + self._frames.hop_length
 
     def apply(self, window: Wav, *, start: int) -> Wav:
         """Return the samples from `start` on, `[C, n]`, without the lines."""
@@ -137,7 +141,26 @@ class Decomb(Stage):
             most = self._most * 10 ** ((settings["line_db"] - less_db) / 20)
             limit = most * np.minimum(1.0, 4.0 * most / np.maximum(mag, 1e-20))
             take = np.clip(mag - floor, 0.0, limit) * settings["amount"]
-            removed.append((bins, spec[:, :, bins] * (take / np.maximum(mag, 1e-20))))
+            taken = spec[:, :, bins] * (take / np.maximum(mag, 1e-20))
+            removed.append((bins, self._steady(taken, median, hz)))
         spec[...] = 0
         for bins, part in removed:
             spec[:, :, bins] = part
+
+    def _steady(self, taken: Spec, median: NDArray[np.floating[Any]], hz: float) -> Spec:
+        """Return what is taken of a line, `[C, N, K]`, read in the frame before if that is quiet.
+
+        A line goes on as it is: from frame to frame it only turns, by its frequency.
+
+        Args:
+            taken: as each frame tells it, `[C, N, K]`.
+            median: level of the sound beside the line, `[C, N, 1]`.
+            hz: of the line.
+        """
+        turn = np.complex64(np.exp(2j * np.pi * hz * self._frames.hop_length / self.sample_rate))
+        before, fainter = taken[:, :-1], np.float32(10 ** (-QUIETER_DB / 20))
+        # Where nothing was taken there is no line to go by, as before the piece begins.
+        stands = np.abs(before).sum(axis=2, keepdims=True) > 0
+        attack = stands & (median[:, :-1] < fainter * median[:, 1:])
+        later = np.where(attack, before * turn, taken[:, 1:])
+        return np.concatenate([taken[:, :1], later], axis=1)

@@ -23,6 +23,7 @@ from nitido.wav import Wav
 FRAME_SECONDS = 0.0107  # n_fft 512 at 48 kHz: a hi-hat does not smear
 TOP_HZ = 22_000.0
 TONALITY_SECONDS = 0.1  # over which tones are told from noise
+LEFT_FRAMES, LEFT_BINS = 3, 5  # over which what is left above the crossover is read
 NOISE_TILE_FRAMES = 256  # one random generator each, so noise does not depend on the cutting
 # Frames of independent noise add up to 1/1.5 of their power after overlap-add, but frames of a
 # signal carry only 3/8 of it: the noise needs 1.5 · 8/3 = 4 times the power, twice the amplitude.
@@ -78,8 +79,11 @@ class RuleTreble:
         density_db = 10 * np.log10(np.maximum(smooth / (3 / 8 * self._frames.n_fft), 1e-20))
         gate = opened(density_db - self.settings["rms_db"], self.settings["gate_db"])
         wanted = (power * gate**2)[:, :, None] * shape.astype(np.float32) ** 2
-        # Around the ceiling something is left: add what is missing, no hole, no bump at the seam.
-        left = uniform_filter1d(_power(spec[:, :, self._added]), 13, axis=1, mode="nearest")
+        # Something is left there, around the ceiling and as a coder's or a resampler's residue: add
+        # what is missing, no hole, no bump at the seam. It is read close by, so that a burst that a
+        # coder kept throws no dark outline on what is added beside it.
+        left = uniform_filter1d(_power(spec[:, :, self._added]), LEFT_FRAMES, 1, mode="nearest")
+        left = uniform_filter1d(left, LEFT_BINS, axis=2, mode="nearest")
         return np.asarray(np.sqrt(np.maximum(wanted - left, 0.0)), np.float32)
 
     def _carrier(self, spec: Spec, index: int) -> Spec:
