@@ -82,7 +82,7 @@ def test_the_comb_is_found_in_what_was_generated_and_gone_in_what_was_restored(
         for time in ("before", "after")
     )
     assert before["severity"] == "severe"
-    assert after["severity"] == "none"
+    assert after["severity"] == "ok"
     assert sidecar["input"]["tags"]["weights licence"] == ["CC-BY-NC-4.0"]
 
 

@@ -53,7 +53,7 @@ def test_unrelated_channels_have_no_correlation():
 def test_a_side_that_is_upside_down_is_clear():
     finding = examine(stereo(20))
     assert finding.details["polarity_inverted"] is True
-    assert finding.severity == "clear"
+    assert finding.severity == "moderate"
     assert finding.value < -0.9
 
 
@@ -69,7 +69,7 @@ def test_a_channel_without_music_is_silent_and_the_piece_is_not_mono(channel, na
     wav = noise()
     wav[channel] *= np.float32(left_over)
     finding = examine(wav)
-    assert finding.severity == "clear"
+    assert finding.severity == "moderate"
     assert finding.summary == f"The {name} channel is silent."
     assert finding.details["mono"] is False
 

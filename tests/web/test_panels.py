@@ -58,7 +58,7 @@ def test_every_fault_is_told_in_words_with_a_picture_and_the_rest_in_one_line(
     faults = [finding for finding in piece.diagnosis.findings if finding.found]
     assert html.count("<article") == html.count("<svg") == len(faults) > 2
     fine = len(piece.diagnosis.findings) - len(faults)
-    assert f"{fine} more were looked at and are fine" in html
+    assert f"{fine} more were looked at and are ok" in html
 
 
 def test_every_kind_of_finding_has_a_name() -> None:

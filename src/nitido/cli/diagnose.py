@@ -58,7 +58,7 @@ def show(name: str, diagnosis: Diagnosis) -> None:
     """Print a diagnosis as a table."""
     from rich.text import Text
 
-    from nitido.report.formatting import amount, channels, clock, places, severity
+    from nitido.report.formatting import amount, channels, clock, places
     from nitido.report.text import describe_diagnosis
 
     rows = table("what", "how much>", "severity", "where", "in words")
@@ -67,7 +67,7 @@ def show(name: str, diagnosis: Diagnosis) -> None:
         rows.add_row(
             finding.kind,
             amount(finding),
-            Text(severity(finding), style),
+            Text(finding.severity, style),
             places(finding),
             Text(finding.summary, "" if finding.found else "dim"),
         )

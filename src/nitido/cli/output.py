@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FLAGS = {"batch_size": "--batch", "output": "-o"}  # where it is not --the-argument
 PIPED_WIDTH = 120  # columns of a table that goes into a file or a pipe
-STYLES = {"none": "dim", "slight": "yellow", "clear": "bold yellow", "severe": "bold red"}
+STYLES = {"ok": "dim", "slight": "yellow", "moderate": "bold yellow", "severe": "bold red"}
 
 
 def console() -> Console:

@@ -132,7 +132,7 @@ class BandwidthAnalyser:
             self._add(self._edge)
             self._edge = self._edge[:0]
         if not self._count:
-            return Finding("bandwidth", None, "Hz", "none", "No sound to measure the bandwidth of.")
+            return Finding("bandwidth", None, "Hz", "ok", "No sound to measure the bandwidth of.")
         rms_db = 10 * float(np.log10(self._square / self._count))
         levels = _Levels(self._histogram, self._hz, rms_db)
         ceiling = levels.ceiling(self._rate / 2)
@@ -150,7 +150,7 @@ class BandwidthAnalyser:
             "top_share": round(levels.top_share, 3),
         }
         severity, summary = _verdict(ceiling, details)
-        compared = f"treble as far as {FAULT_BELOW_HZ / 1000:g} kHz" if severity != "none" else ""
+        compared = f"treble as far as {FAULT_BELOW_HZ / 1000:g} kHz" if severity != "ok" else ""
         return Finding(
             "bandwidth", details["ceiling_hz"], "Hz", severity, summary, compared, (), details
         )
@@ -272,16 +272,16 @@ def _verdict(ceiling: Ceiling | None, details: dict[str, float]) -> tuple[Severi
     top = f"there is treble above 16.5 kHz {details['top_share']:.0%} of the time"
     khz = f"{details['ceiling_hz'] / 1000:.1f} kHz"
     if ceiling is None:
-        return "none", f"No ceiling: most of the time the sound reaches {khz}, and {top}."
+        return "ok", f"No ceiling: most of the time the sound reaches {khz}, and {top}."
     if ceiling.hz >= FAULT_BELOW_HZ or (ceiling.hz >= SOFT_BELOW_HZ and not ceiling.cut):
-        return "none", f"The sound ends around {khz}, where little is missed: {top}."
+        return "ok", f"The sound ends around {khz}, where little is missed: {top}."
     if details["treble_db"] < TREBLE_MIN_DB:
         least = f"with hardly any treble below that ({details['treble_db']:.0f} dB)"
-        return "none", f"The sound ends at {khz}, {least}, so none is missing above.".replace(
+        return "ok", f"The sound ends at {khz}, {least}, so none is missing above.".replace(
             "(-", "(−"
         )
     severity: Severity = (
-        "severe" if ceiling.hz < 10_000 else "clear" if ceiling.hz < 16_500 else "slight"
+        "severe" if ceiling.hz < 10_000 else "moderate" if ceiling.hz < 16_500 else "slight"
     )
     cause = (
         f"from there on all lies {ceiling.wall_db:.0f} dB and more below its trend"

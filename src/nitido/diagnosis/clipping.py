@@ -178,10 +178,10 @@ class ClippingAnalyser:
                 found.append(runs)
         clipped = sum(runs.samples for runs in found)
         per_second = clipped * self._sample_rate / max(samples, 1)
-        severity: Severity = "none"
+        severity: Severity = "ok"
         summary = "No peaks are cut off."
         if found:
-            severity = "slight" if per_second < CLEAR_PER_SECOND else "clear"
+            severity = "slight" if per_second < CLEAR_PER_SECOND else "moderate"
             severity = "severe" if per_second >= SEVERE_PER_SECOND else severity
             summary = f"Peaks are cut off flat: {per_second:.0f} clipped samples per second."
         return Finding(

@@ -183,7 +183,7 @@ class CombAnalyser:
         """
         spectrum, mean_square = self._spectrum.finish()
         if spectrum is None:
-            return Finding("comb", None, "dB", "none", "No sound to look for a comb in.")
+            return Finding("comb", None, "dB", "ok", "No sound to look for a comb in.")
         bin_hz = self._rate / self._spectrum.n_fft
         lines = _Lines(spectrum, bin_hz, self._high_hz)
         coarse, fine = lines.musicgen()
@@ -345,7 +345,7 @@ def _finding(
     height = coarse.height_db
     if not found:
         return Finding(
-            "comb", round(height, 2), "dB", "none", "No decoder comb.", control, (), details
+            "comb", round(height, 2), "dB", "ok", "No decoder comb.", control, (), details
         )
     hz = grid(coarse.spacing_hz, low_hz=coarse.spacing_hz, high_hz=lines.high_hz)
     if fine.found:
@@ -360,7 +360,7 @@ def _finding(
         "lines_db": [round(float(h), 1) for h in heights[stands]],
     }
     severity: Severity = (
-        "severe" if height >= SEVERE_DB else "clear" if height >= CLEAR_DB else "slight"
+        "severe" if height >= SEVERE_DB else "moderate" if height >= CLEAR_DB else "slight"
     )
     summary = (
         f"A metallic comb every {coarse.spacing_hz:g} Hz stands {height:.1f} dB out of the music, "

@@ -47,23 +47,23 @@ class DcAnalyser:
         worst = int(np.argmax(np.abs(offset)))
         details = {"offset": offset.tolist()}
         if abs(offset[worst]) < 1e-12:  # −240 dBFS: rounding
-            return Finding("dc", None, "dBFS", "none", "No constant offset.", details=details)
+            return Finding("dc", None, "dBFS", "ok", "No constant offset.", details=details)
         level = 20 * math.log10(abs(offset[worst]))
         rms = 10 * math.log10(self._energy[worst] / self._samples)
-        severity: Severity = "none"
+        severity: Severity = "ok"
         tiles = self._samples // self._tile  # none: the mean of a low note is no offset
         if tiles and level >= FAULT_DBFS and rms - level < UNDER_RMS_DB:
             mean, square = self._means[:, worst] / tiles
             wander = math.sqrt(max(0.0, square - mean**2))
             if abs(offset[worst]) >= STEADY * wander:
-                severity = "clear" if level < SEVERE_DBFS else "severe"
+                severity = "moderate" if level < SEVERE_DBFS else "severe"
         return Finding(
             "dc",
             level,
             "dBFS",
             severity,
             f"The waveform is off centre by {level:.0f} dBFS."
-            if severity != "none"
+            if severity != "ok"
             else f"No constant offset to speak of ({level:.0f} dBFS).",
             compared_with=f"{FAULT_DBFS:.0f} dBFS",
             details=details,

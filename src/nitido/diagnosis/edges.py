@@ -74,12 +74,12 @@ class StartAnalyser:
     def finish(self) -> Finding:
         """Return the finding ``"start"``: level of the first 20 ms, dBFS; None if empty."""
         if not self._samples:
-            return Finding("start", None, "dBFS", "none", "Nothing begins here.")
+            return Finding("start", None, "dBFS", "ok", "Nothing begins here.")
         level = _level_dbfs(self._head)
         silence = self._silence_seconds()
         jump_db, ratio = self._jump()
         click = jump_db > CLICK_DB and ratio > CLICK_RATIO
-        severity: Severity = "slight" if click or silence > LONG_SILENCE_SECONDS else "none"
+        severity: Severity = "slight" if click or silence > LONG_SILENCE_SECONDS else "ok"
         summary = f"Begins at {level:.0f} dBFS."
         if silence > LONG_SILENCE_SECONDS:
             summary = f"Begins with {silence:.1f} s of silence."
@@ -154,7 +154,7 @@ class EndAnalyser:
     def finish(self) -> Finding:
         """Return the finding ``"end"``: level of the last 20 ms, dBFS; None if empty."""
         if not self._samples:
-            return Finding("end", None, "dBFS", "none", "Nothing ends here.")
+            return Finding("end", None, "dBFS", "ok", "Nothing ends here.")
         rate = self._sample_rate
         level = _level_dbfs(self._tail[:, -round(EDGE_SECONDS * rate) :])
         last = self._level(LAST_SECONDS, 0.0)
@@ -171,8 +171,8 @@ class EndAnalyser:
             near, far = SMEARED_DB
             steady = smeared > max(self._level(early, middle) - near, _level_dbfs(before) - far)
             cut |= steady and smeared > audible
-        severity: Severity = "slight" if silence > LONG_SILENCE_SECONDS else "none"
-        severity = "clear" if cut else severity
+        severity: Severity = "slight" if silence > LONG_SILENCE_SECONDS else "ok"
+        severity = "moderate" if cut else severity
         summary = f"Ends at {level:.0f} dBFS."
         if silence > LONG_SILENCE_SECONDS:
             summary = f"Ends with {silence:.1f} s of silence."

@@ -73,7 +73,7 @@ class Examination:
         *findings, loudness = (analyser.finish() for analyser in self._analysers)
         if loudness.details["silent"]:  # what hiss and dither look like is nobody's fault
             findings = [
-                replace(finding, severity="none", summary="Silence is not judged.", where=())
+                replace(finding, severity="ok", summary="Silence is not judged.", where=())
                 for finding in findings
             ]
         found = (*extra, *findings, loudness)

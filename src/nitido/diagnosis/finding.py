@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 from nitido.errors import ConfigError, shown
 from nitido.wav import Wav
 
-Severity = Literal["none", "slight", "clear", "severe"]
-SEVERITIES: tuple[Severity, ...] = ("none", "slight", "clear", "severe")
+Severity = Literal["ok", "slight", "moderate", "severe"]
+SEVERITIES: tuple[Severity, ...] = ("ok", "slight", "moderate", "severe")
 REPR_LINES = 7
 
 
@@ -22,7 +22,7 @@ class Finding:
         kind: which property, such as ``"comb"`` or ``"bandwidth"``; one finding per kind.
         value: the number, or None where it cannot be measured (loudness of silence).
         unit: of the value: ``"dB"``, ``"Hz"``, ``"LUFS"``, ``"samples"``, …
-        severity: ``"none"`` if nothing is wrong; how much it matters otherwise.
+        severity: ``"ok"`` if nothing is wrong; how much it matters otherwise.
         summary: one sentence for a musician, with the number in it.
         compared_with: what the value was held against, such as ``"control lines, 1.1 dB"``.
         where: the places it concerns, `(start_seconds, end_seconds)`; empty for the whole file.
@@ -41,7 +41,7 @@ class Finding:
     @property
     def found(self) -> bool:
         """Whether there is anything wrong."""
-        return self.severity != "none"
+        return self.severity != "ok"
 
     @classmethod
     def from_dict(cls, content: Any) -> Finding:

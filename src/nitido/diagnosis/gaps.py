@@ -70,13 +70,13 @@ class GapsAnalyser:
         count, total = (0, 0) if gate else (self._count, self._total)
         seconds = total / rate
         duration = (self._position + self._held.shape[1]) / rate
-        severity: Severity = "none"
+        severity: Severity = "ok"
         summary = "No dropouts."
         if gate:
             summary = f"No dropouts: it pauses {self._count} times, but in a rhythm."
         if count:
             many = count > 1 and count * 60 > SEVERE_PER_MINUTE * duration
-            severity = "severe" if many else "clear"
+            severity = "severe" if many else "moderate"
             plural = "" if count == 1 else "s"
             summary = f"{count} dropout{plural}, {1000 * seconds:.0f} ms in all."
         return Finding(

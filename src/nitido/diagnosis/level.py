@@ -60,7 +60,7 @@ class LoudnessAnalyser:
             "crest_db": None if sample_peak is None or rms is None else sample_peak - rms,
             "plr_db": None if true_peak is None or lufs is None else true_peak - lufs,
         }
-        severity: Severity = "none"
+        severity: Severity = "ok"
         summary = "No loudness: shorter than 0.4 s."
         if silent:
             severity = "severe"
@@ -68,11 +68,11 @@ class LoudnessAnalyser:
         if lufs is not None:
             summary = f"{lufs:.1f} LUFS"
             if lufs < QUIET_LUFS:
-                severity = "clear" if lufs < VERY_QUIET_LUFS else "slight"
+                severity = "moderate" if lufs < VERY_QUIET_LUFS else "slight"
                 summary += ", quiet" if severity == "slight" else ", very quiet"
             summary += f", peaks at {true_peak:+.1f} dBTP."
         if true_peak is not None and true_peak > OVER_DBTP:
-            severity = "clear"
+            severity = "moderate"
             summary = summary[:-1] + ", over full scale: a player will clip them."
         return Finding(
             "loudness",

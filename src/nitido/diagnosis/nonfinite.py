@@ -16,7 +16,7 @@ def nonfinite_finding(finite: FiniteBlocks | None, *, sample_rate: int) -> Findi
         sample_rate: Hz.
     """
     if finite is None or not finite.count:
-        return Finding("nonfinite", 0.0, "samples", "none", "Every sample is a number.")
+        return Finding("nonfinite", 0.0, "samples", "ok", "Every sample is a number.")
     where = tuple(
         (round(start / sample_rate, 3), round(stop / sample_rate, 3))
         for start, stop in finite.spans[:MOST_SPANS]

@@ -58,16 +58,16 @@ class RumbleAnalyser:
         details = {"below_20_hz_db": below}
         if below is None:
             summary = "Too short or too quiet to tell whether there is rumble."
-            return Finding("rumble", None, "dB", "none", summary, details=details)
-        severity: Severity = "none"
+            return Finding("rumble", None, "dB", "ok", summary, details=details)
+        severity: Severity = "ok"
         if below > CLEAR_DB:
-            severity = "severe" if below > SEVERE_DB else "clear"
+            severity = "severe" if below > SEVERE_DB else "moderate"
         return Finding(
             "rumble",
             below,
             "dB",
             severity,
-            f"Below 20 Hz there is {'rumble' if severity != 'none' else 'nothing to speak of'}, "
+            f"Below 20 Hz there is {'rumble' if severity != 'ok' else 'nothing to speak of'}, "
             f"{below:.0f} dB against the whole.",
             compared_with=f"{CLEAR_DB:.0f} dB",
             details=details,

@@ -59,7 +59,7 @@ class ToneAnalyser:
         bands = 1000 * 10 ** (np.arange(-13, 14) / 10)  # 50 Hz to 20 kHz
         bands = bands[bands * 10**0.05 <= self._sample_rate / 2]
         if total <= 1e-12 * max(self._frames, 1):  # far below what a 16-bit file can hold
-            return Finding("tone", None, "dB", "none", "Silence has no tonal balance.")
+            return Finding("tone", None, "dB", "ok", "Silence has no tonal balance.")
 
         def level(low_hz: float, high_hz: float) -> float:
             share = self._between(low_hz, high_hz) / total
@@ -77,7 +77,7 @@ class ToneAnalyser:
             "tone",
             presence,
             "dB",
-            "slight" if dull else "none",
+            "slight" if dull else "ok",
             f"{'Very dull: ' if dull else ''}1 to 8 kHz lies {abs(presence):.1f} dB "
             f"{'below' if presence < 0 else 'above'} 250 to 1000 Hz.",
             compared_with="250 to 1000 Hz",

@@ -90,21 +90,21 @@ class WidthAnalyser:
         fold_db: float | None,
     ) -> tuple[Severity, str]:
         if silent:
-            return "none", "Silence has no width."
+            return "ok", "Silence has no width."
         if self._channels > 2:
-            return "none", f"{self._channels} channels: each is taken on its own."
+            return "ok", f"{self._channels} channels: each is taken on its own."
         if self._channels == 1:
             return "slight", "Mono: one channel."
         if mono:
             return "slight", "Mono: both channels are the same."
         if dead:
-            return "clear", f"The {dead} channel is silent."
+            return "moderate", f"The {dead} channel is silent."
         if inverted:
-            return "clear", (
+            return "moderate", (
                 f"One side is upside down (correlation {correlation:.2f}): "
                 f"a mono speaker plays it {-(fold_db or 0.0):.0f} dB softer."
             )
-        return "none", f"Stereo, correlation {correlation:.2f}."
+        return "ok", f"Stereo, correlation {correlation:.2f}."
 
     def _add(self, part: Wav) -> None:
         first = part[0]

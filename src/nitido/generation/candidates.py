@@ -9,7 +9,7 @@ from typing import Any
 from nitido.diagnosis.finding import SEVERITIES, Diagnosis
 
 # What severe artefacts weigh against slight ones: two clear faults are worse than three slight.
-POINTS = {"none": 0, "slight": 1, "clear": 4, "severe": 9}
+POINTS = {"ok": 0, "slight": 1, "moderate": 4, "severe": 9}
 # Loudness and width are no artefacts: any piece can be given them.
 NO_ARTEFACTS = frozenset({"loudness", "width"})
 SILENT_POINTS = 100

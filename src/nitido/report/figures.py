@@ -59,7 +59,7 @@ WRAP, SENTENCE_WRAP = 46, 64  # letters in one line: of a reason, of a sentence
 PAPER, INK, FAINT, BEFORE, AFTER = "#fbfaf7", "#22242a", "#8b8d94", "#c7702e", "#2b6cb0"
 NOTHING = "#d8d5cd"  # above what a sample rate can hold there is not even silence
 BARS = (BEFORE, AFTER, "#6b5b95", "#2f7f5f")  # the first is what the others are held against
-SEVERITY = {"none": "#4c9a6a", "slight": "#e0b040", "clear": "#d9822b", "severe": "#c0392b"}
+SEVERITY = {"ok": "#4c9a6a", "slight": "#e0b040", "moderate": "#d9822b", "severe": "#c0392b"}
 FONT: dict[str, Any] = {"family": "DejaVu Sans", "color": INK}
 
 _Colour = tuple[int, int, int]

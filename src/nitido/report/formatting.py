@@ -38,7 +38,7 @@ def quantity(value: float, unit: str, *, digits: int = 1) -> str:
 def amount(finding: Finding) -> str:
     """Return the value of a finding with its unit.
 
-    >>> amount(Finding("bandwidth", 15984.0, "Hz", "clear", ""))
+    >>> amount(Finding("bandwidth", 15984.0, "Hz", "moderate", ""))
     '16.0 kHz'
     """
     if finding.value is None:
@@ -47,11 +47,6 @@ def amount(finding: Finding) -> str:
         unit = "correlation" if finding.kind == "width" else ""
         return quantity(finding.value, unit, digits=2)
     return quantity(finding.value, finding.unit, digits=0 if finding.unit in COUNTED else 1)
-
-
-def severity(finding: Finding) -> str:
-    """Return how bad a finding is, in a word: ``"fine"`` if nothing is wrong."""
-    return finding.severity if finding.found else "fine"
 
 
 def number(value: Any) -> str:

@@ -29,8 +29,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        name: getattr(formatting, name)
-        for name in ("amount", "minus", "number", "places", "severity")
+        name: getattr(formatting, name) for name in ("amount", "minus", "number", "places")
     }
     made.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # and in the order given
     return made

@@ -118,7 +118,7 @@ def found(piece: Piece | None) -> str:
     also = "".join(
         f"<li><b>{escape(FINDINGS[f.kind][0])}</b> {escape(minus(f.summary))}</li>" for f in fine
     )
-    rest = f'<details class="fine"><summary>{len(fine)} more were looked at and are fine</summary>'
+    rest = f'<details class="fine"><summary>{len(fine)} more were looked at and are ok</summary>'
     rest += f"<ul>{also}</ul></details>" if fine else ""
     head = f"<h2>Found <small>{count} in {escape(piece.name)}</small></h2>"
     wide = 2 if len(faults) in (1, 2, 4) else 3

@@ -17,9 +17,9 @@ RATE = 48_000
 
 def diagnosis(*, offset: list[float] | None = None, rumble: bool = False) -> Diagnosis:
     dc = Finding(
-        "dc", None, "dBFS", "clear" if offset else "none", "", details={"offset": offset or [0.0]}
+        "dc", None, "dBFS", "moderate" if offset else "ok", "", details={"offset": offset or [0.0]}
     )
-    low = Finding("rumble", -5.0, "dB", "clear" if rumble else "none", "")
+    low = Finding("rumble", -5.0, "dB", "moderate" if rumble else "ok", "")
     return Diagnosis(RATE, 1, RATE, (dc, low))
 
 

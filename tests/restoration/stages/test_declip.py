@@ -68,7 +68,7 @@ def diagnosis(*, clipped: bool) -> Diagnosis:
         "runs": 90,
     }
     finding = Finding(
-        "clipping", 1.0, "samples/s", "clear" if clipped else "none", "", details=details
+        "clipping", 1.0, "samples/s", "moderate" if clipped else "ok", "", details=details
     )
     return Diagnosis(RATE, 2, RATE, (finding,))
 

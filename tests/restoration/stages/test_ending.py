@@ -26,8 +26,8 @@ def fade(wav, *, block=None, **settings):
 
 
 def diagnosis(*, cut=False, click=False, seconds=10.0):
-    start = Finding("start", -90.0, "dBFS", "none", "", details={"click": click})
-    end = Finding("end", -20.0, "dBFS", "none", "", details={"cut": cut, "level_dbfs": -20.0})
+    start = Finding("start", -90.0, "dBFS", "ok", "", details={"click": click})
+    end = Finding("end", -20.0, "dBFS", "ok", "", details={"cut": cut, "level_dbfs": -20.0})
     return Diagnosis(RATE, 1, round(seconds * RATE), (start, end))
 
 

@@ -128,11 +128,11 @@ def test_the_mask_knows_a_tone_from_a_click():
 
 
 def test_only_a_piece_with_a_decoder_comb_is_sharpened():
-    assert Transients.plan(diagnosis("clear"), Transients.defaults).on
-    assert not Transients.plan(diagnosis("none"), Transients.defaults).on
-    assert not Transients.plan(diagnosis("clear"), {"gain_db": 3.0, "amount": 0.0}).on
+    assert Transients.plan(diagnosis("moderate"), Transients.defaults).on
+    assert not Transients.plan(diagnosis("ok"), Transients.defaults).on
+    assert not Transients.plan(diagnosis("moderate"), {"gain_db": 3.0, "amount": 0.0}).on
 
 
 def test_the_settings_of_the_caller_are_kept():
     settings = {"gain_db": 2.0, "amount": 0.5}
-    assert Transients.plan(diagnosis("clear"), settings).settings == settings
+    assert Transients.plan(diagnosis("moderate"), settings).settings == settings
