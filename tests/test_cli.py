@@ -91,6 +91,13 @@ def test_the_plan_of_a_dry_run_can_be_edited_and_carried_out() -> None:
     assert sf.info("song_restored.wav").channels == 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_plan_that_powershell_saved_is_read(encoding: str) -> None:
+    plan = run("restore", "song.wav", "--dry-run", "--json").stdout
+    Path("plan.json").write_text(plan, encoding)
+    assert run("restore", "song.wav", "--plan", "plan.json").exit_code == 0
+
+
 def test_a_sidecar_replays_to_the_same_bytes() -> None:
     assert run("restore", "song.wav").exit_code == 0
     plan = "song_restored.wav.nitido.json"

@@ -5,6 +5,7 @@ A pipe or a device would keep us waiting or never end, so a file is looked at be
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import tempfile
@@ -50,7 +51,9 @@ def check_regular(path: Path) -> os.stat_result:
 
 
 def read_text(path: str | os.PathLike[str], *, max_bytes: int = TEXT_MAX_BYTES) -> str:
-    """Return the text of a file in UTF-8: a plan, a sidecar, a list of files.
+    """Return the text of a file: a plan, a sidecar, a list of files.
+
+    UTF-8, or what PowerShell and Notepad write: UTF-8 or UTF-16 behind a byte order mark.
 
     Raises:
         AudioReadError: not a regular file, too large, not text, or it cannot be read.
@@ -63,7 +66,9 @@ def read_text(path: str | os.PathLike[str], *, max_bytes: int = TEXT_MAX_BYTES) 
         )
     try:
         with path.open("rb") as file:
-            return file.read(max_bytes).decode()
+            content = file.read(max_bytes)
+        utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if utf_16 else "utf-8-sig")
     except UnicodeDecodeError:
         raise AudioReadError(f"{path} is not text in UTF-8.") from None
     except OSError as error:

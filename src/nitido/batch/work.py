@@ -143,7 +143,7 @@ def _restore(
         bit_depth=request.bit_depth,
     )
     stages = [step.stage for step in restoration.plan.steps if step.on]
-    ran = [f"Stages: {', '.join(stages)}."] if stages else []
+    ran = [f"stages: {', '.join(stages)}."] if stages else []
     return content, [*restoration.sentences(), *ran]
 
 
