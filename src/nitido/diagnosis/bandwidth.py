@@ -33,10 +33,11 @@ FALLS_LOW_DB = ((8_000.0, 30.0), (13_000.0, 18.0))
 # Decoders trained on music fade out from 14.5 to 16 kHz. What ends higher up and softly does so by
 # itself; what was cut there has next to nothing left.
 SOFT_BELOW_HZ = 16_000.0
-CUT_DB, CUT_WIDTH_HZ = 30.0, 1_200.0
+CUT_DB, CUT_HZ = 30.0, (750.0, 2_500.0)  # above it
 WHOLE_FALL_DB = 22.0  # and this far below the middle of that band: voices breathe out softly
 TREND_BELOW = (0.6, 0.9)  # of a place 500 Hz below: the band whose trend the ceiling leaves
 TREND_GAP_HZ = 500.0
+TREND_REACH_HZ = 3_000.0  # so far above a place the trend is carried on
 # The band below the ceiling that tells what should be above it, relative to the ceiling.
 REFERENCE_BAND = (0.78, 0.95)
 BAND_BELOW = (0.60, 0.78)
@@ -122,11 +123,11 @@ class BandwidthAnalyser:
         """Return the finding ``bandwidth``: the ceiling, Hz; where there is none, the reach.
 
         Details: `ceiling_hz` (the value again); `rolloff_hz` (from where on the sound sinks towards
-        the ceiling; the ceiling where it does not); `wall_db` (how far all that lies above is below
-        the trend; 0 where there is no ceiling, or the sample rate is it); `rms_db` (of the piece
-        without silence, re full scale); `treble_db` (level just below the ceiling in its loudest
-        tenth, re white noise of the piece's RMS); `fall_db_per_khz` (from the band below that one
-        to it); `top_share` (of the time in which there is treble above 16.5 kHz, 0 to 1).
+        the ceiling; the ceiling where it does not); `wall_db` (how far all that comes next above is
+        below the trend; 0 where there is no ceiling, or the sample rate is it); `rms_db` (of the
+        piece without silence, re full scale); `treble_db` (level just below the ceiling in its
+        loudest tenth, re white noise of the piece's RMS); `fall_db_per_khz` (from the band below
+        that one to it); `top_share` (of the time in which there is treble above 16.5 kHz, 0 to 1).
         """
         if not self._count:
             self._add(self._edge)
@@ -257,12 +258,14 @@ def find_ceiling(
         trend, above = (hz >= low) & (hz < high), hz >= place_hz
         if trend.sum() < 6:
             continue
-        below = _line(hz, level, trend) - level
-        far = hz >= min(place_hz + CUT_WIDTH_HZ, hz[-1])
+        line = _line(hz, level, trend)  # a steep one would end below what a resampler leaves
+        below = np.maximum(line, np.interp(place_hz + TREND_REACH_HZ, hz, line)) - level
+        beyond = hz >= min(place_hz + CUT_HZ[0], hz[-1])
+        near = beyond & (hz <= place_hz + CUT_HZ[1])
         falls_db = max(fall_db, *(db for below_hz, db in FALLS_LOW_DB if place_hz < below_hz), 0)
-        whole_db = level[trend].mean() - level[far].max()
+        whole_db = level[trend].mean() - level[beyond].max()
         if below[above].min() >= falls_db and whole_db >= WHOLE_FALL_DB:
-            return Ceiling(float(place_hz), float(below[far].min()))
+            return Ceiling(float(place_hz), float(below[near].min()))
     # A sample rate is a ceiling only where music goes on above it.
     return Ceiling(nyquist_hz, 0.0) if nyquist_hz < FAULT_BELOW_HZ else None
 

@@ -236,8 +236,8 @@ class _Lines:
         self.nyquist_hz = (len(spectrum_db) - 1) * bin_hz
         # Above the end of the sound a lossy coder or a resampler left nothing to judge.
         above = np.flatnonzero(self._median_db > self._median_db.max() - CONTENT_RANGE_DB)
-        end_hz = min(float(above[-1]) * bin_hz, self._ceiling_hz())
-        self.high_hz = min(end_hz * 0.985, high_hz or np.inf)
+        self.end_hz = min(float(above[-1]) * bin_hz * 0.985, high_hz or np.inf)
+        self.high_hz = min(self.end_hz, self._ceiling_hz() * 0.985)
 
     def _ceiling_hz(self) -> float:
         """Return where the music ends, whatever a resampler or a coder left above it, Hz."""
@@ -296,7 +296,7 @@ class _Lines:
     def lone_hz(self, spacing_hz: float) -> NDArray[np.float64]:
         """Return the lines of one spacing that stand alone above the music, Hz."""
         top_hz = self.nyquist_hz + self._bin_hz
-        hz = grid(spacing_hz, low_hz=self.high_hz, high_hz=top_hz)
+        hz = grid(spacing_hz, low_hz=self.end_hz, high_hz=top_hz)
         return hz[self.excess_db(hz) >= LONE_LINE_DB] if len(hz) else hz
 
     def search(self) -> _Family | None:
@@ -347,7 +347,7 @@ def _finding(
         return Finding(
             "comb", round(height, 2), "dB", "ok", "No decoder comb.", control, (), details
         )
-    hz = grid(coarse.spacing_hz, low_hz=coarse.spacing_hz, high_hz=lines.high_hz)
+    hz = grid(coarse.spacing_hz, low_hz=coarse.spacing_hz, high_hz=lines.end_hz)
     if fine.found:
         hz = np.union1d(hz, grid(fine.spacing_hz, low_hz=LOW_HZ[50.0], high_hz=lines.high_hz))
     hz = np.union1d(hz, lines.lone_hz(coarse.spacing_hz))

@@ -21,7 +21,7 @@ SURE_FROM_DB, SURE_MAX_DB = 6.0, 8.0
 MAIN_LOBE_BINS = 1.99  # of the Hann window, on either side of a line
 # Where the sound beside a line was so much fainter in the frame before, the line is read there:
 # under an attack its phase is the attack's, and what is taken would sound in the quiet before it.
-QUIETER_DB = 15.0
+QUIETER_DB = 17.0
 FINE_LOBE_BINS = 1.2  # of lines so close that whole lobes would cover a fifth of the spectrum
 
 
