@@ -358,9 +358,17 @@ def test_a_name_that_no_file_can_have_is_one_sentence(songs: Path, name: str) ->
     assert contents(songs) == before
 
 
-@pytest.mark.parametrize("form", [{"format": ["wav"]}, {"bit_depth": [24]}, {"bit_depth": 24.0}])
+@pytest.mark.parametrize(
+    "form", [{"format": ["wav"]}, {"bit_depth": [24]}, {"bit_depth": 24.0}, {"stems": None}]
+)
 def test_a_form_of_the_wrong_kind_is_one_sentence(
     over: nitido.Restoration, form: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="wav"):
+    with pytest.raises(ConfigError, match=r"wav|stems is None"):
         over.write(tmp_path / "a.wav", **form)
+
+
+def test_an_error_is_one_line_whatever_a_file_is_called() -> None:
+    with pytest.raises(AudioReadError) as caught:
+        nitido.restore("\x1b[31mé\n.wav")
+    assert str(caught.value) == r"\x1b[31mé\n.wav does not exist; check the name."
