@@ -333,3 +333,42 @@ def test_a_lossy_file_keeps_peaks_beyond_full_scale_and_that_is_said(
     wav = nitido.audio.open_source(tmp_path / name)
     assert max(np.abs(block).max() for block in wav.blocks()) > 1.2
     assert "most players will clip" in caplog.text
+
+
+def test_a_device_or_a_pipe_is_never_replaced(songs: Path) -> None:
+    result = nitido.restore("x.wav")
+    for name, more in (
+        ("z.wav", {}), ("w.wav.nitido.json", {}), ("v.removed.wav", {"removed": True}),
+        ("u.report.html", {"report": True}), ("t.stems", {"stems": True}),
+    ):  # fmt: skip
+        os.mkfifo(name)
+        with pytest.raises(AudioWriteError, match="is there already and no"):
+            output.check_writable(output_files(f"{name[0]}.wav", **more), overwrite=True)
+        if not more:
+            with pytest.raises(AudioWriteError, match="no regular file"):
+                result.write(f"{name[0]}.wav", overwrite=True)
+        assert Path(name).is_fifo()
+
+
+@pytest.mark.parametrize("name", ["a\0.wav", f"{'x' * 300}.wav", f"{'x' * 247}.wav"])
+def test_a_name_that_no_file_can_have_is_one_sentence(songs: Path, name: str) -> None:
+    before = contents(songs)
+    with pytest.raises(AudioWriteError, match="can be no file"):
+        nitido.restore("x.wav").write(name)
+    assert contents(songs) == before
+
+
+@pytest.mark.parametrize(
+    "form", [{"format": ["wav"]}, {"bit_depth": [24]}, {"bit_depth": 24.0}, {"stems": None}]
+)
+def test_a_form_of_the_wrong_kind_is_one_sentence(
+    over: nitido.Restoration, form: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"wav|stems is None"):
+        over.write(tmp_path / "a.wav", **form)
+
+
+def test_an_error_is_one_line_whatever_a_file_is_called() -> None:
+    with pytest.raises(AudioReadError) as caught:
+        nitido.restore("\x1b[31mé\n.wav")
+    assert str(caught.value) == r"\x1b[31mé\n.wav does not exist; check the name."

@@ -22,6 +22,16 @@ from __future__ import annotations
 class NitidoError(Exception):
     """Base of all errors raised by nitido; catch it to catch them all."""
 
+    def __str__(self) -> str:
+        """Return the sentence, on one line and without commands to a terminal.
+
+        A name that stands in it, of a file or in a list of files, may hold either.
+        """
+        return "".join(
+            c if c.isprintable() else c.encode("unicode_escape", "replace").decode()
+            for c in super().__str__()
+        )
+
 
 class ConfigError(NitidoError, ValueError):
     """A setting, preset or plan names something that does not exist or is out of range."""

@@ -136,11 +136,12 @@ def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
     """Say before any work if the files of a result could not be written.
 
     Raises:
-        AudioWriteError: one exists already, is a result in its own right, or their folder cannot
-            be written to.
+        AudioWriteError: one exists already, is a result in its own right, a device, a pipe or a
+            folder, has a name that no file can have, or their folder cannot be written to.
     """
     for kind, name in files.items():
         path = Path(name)
+        _check_kind(kind, path)
         if not overwrite:
             check_free(path)
         _check_no_result(kind, path)
@@ -150,6 +151,14 @@ def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
         raise AudioWriteError(f"{folder} is not a folder, so {audio} cannot be written.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise AudioWriteError(f"The folder {folder} is read-only; `output=` names another place.")
+
+
+def _check_kind(kind: str, path: Path) -> None:
+    """Refuse to replace what is no file: a device would be gone for all programs."""
+    resolved(path)
+    if path.exists() and not (path.is_dir() if kind == "stems" else path.is_file()):
+        what = "folder" if kind == "stems" else "regular file"
+        raise AudioWriteError(f"{path} is there already and no {what}; `output=` names another.")
 
 
 def check_free(path: Path) -> None:
@@ -512,7 +521,8 @@ def resolved(path: Path) -> Path:
         AudioWriteError: no file can have that name.
     """
     try:
-        path.exists()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.lstat()
         return Path(os.path.realpath(path)) if path.is_symlink() else path
     except (OSError, ValueError) as error:
         raise AudioWriteError(f"{str(path)!r} can be no file: {error}.") from error

@@ -77,7 +77,7 @@ def test_a_wrong_request_is_refused_before_any_work(request_: Request, says: str
 
 def test_a_file_name_cannot_break_a_line_or_command_the_terminal() -> None:
     assert one_line("a\nb\x1b[2J.wav") == "a\\nb\\x1b[2J.wav"
-    assert explain(AudioReadError("a\nb is empty.")) == "a b is empty."
+    assert explain(AudioReadError("a\nb is empty.")) == "a\\nb is empty."
     assert explain(RuntimeError("lamp\nout")) == "unexpected RuntimeError: lamp out"
 
 

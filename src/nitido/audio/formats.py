@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nitido.errors import ConfigError
+from nitido.errors import ConfigError, shown
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,10 @@ def find_format(path: Path, name: str | None) -> tuple[str, Format]:
         ConfigError: neither is known.
     """
     if name is not None:
-        if name not in FORMATS:
-            raise ConfigError(f"Format {name!r} is not known; give one of {', '.join(FORMATS)}.")
+        if not isinstance(name, str) or name not in FORMATS:
+            raise ConfigError(
+                f"Format {shown(name)} is not known; give one of {', '.join(FORMATS)}."
+            )
         return name, FORMATS[name]
     for known, form in FORMATS.items():
         if path.suffix.lower() in form.suffixes:
@@ -95,8 +97,8 @@ def check_format(
         )
     if bit_depth is None:
         return _DEPTH_DEFAULT if _DEPTH_DEFAULT in form.subtypes else None
-    if bit_depth not in form.subtypes:
+    if not isinstance(bit_depth, int) or bit_depth not in form.subtypes:
         depths = ", ".join(str(depth) for depth in form.subtypes if depth)
         rule = f"only {depths} bit" if depths else "it is lossy and has no bit depth"
-        raise ConfigError(f"{name} cannot hold {bit_depth} bit, {rule}.")
+        raise ConfigError(f"{name} cannot hold {shown(bit_depth)} bit, {rule}.")
     return bit_depth

@@ -62,7 +62,9 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
 @click.option("--plan", "plan_file", metavar="FILE", help="Carry out this plan, or a sidecar's.")
 @click.option("--format", type=click.Choice(list(SUFFIXES)), help="Of results that -o leaves open.")
 @click.option(
-    "--bit-depth", type=click.Choice(["16", "24", "32"]), help="32 is float. [default: 24]"
+    "--bit-depth",
+    type=click.Choice(["16", "24", "32"]),
+    help="32 is float.  [default: 24; 32 where peaks exceed full scale]",
 )
 @click.option("--removed", is_flag=True, help="Also write what was taken away, NAME.removed.wav.")
 @click.option(

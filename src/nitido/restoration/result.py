@@ -23,7 +23,7 @@ from nitido.audio.formats import check_format, find_format
 from nitido.chunks import join, reblock, take
 from nitido.diagnosis.examination import examine
 from nitido.diagnosis.finding import Diagnosis, Finding
-from nitido.errors import AudioWriteError, ConfigError
+from nitido.errors import AudioWriteError, ConfigError, shown
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stem_store import StemStore
@@ -260,6 +260,8 @@ class Restoration:
         """
         from nitido.output import write_result
 
+        if not isinstance(stems, bool | str | Path):
+            raise ConfigError(f"stems is {shown(stems)}; it is True, False or a folder.")
         self.bit_depth(Path(path), format=format, bit_depth=bit_depth)
         if stems and self._stems is None:
             raise _no_stems()
