@@ -97,7 +97,7 @@ def test_the_plan_replays_to_the_same_samples(clip: np.ndarray, result: nitido.R
 
 def test_the_sidecar_is_json_and_says_what_was_done(result: nitido.Restoration) -> None:
     sidecar = json.loads(json.dumps(result.sidecar(), allow_nan=False))
-    told = {"nitido", "input", "plan", "changes", "before", "after", "sentences"}
+    told = {"nitido", "input", "plan", "changes", "before", "after", "sentences", "new_faults"}
     assert set(sidecar) == told
     assert {change["stage"] for change in sidecar["changes"]} >= {"decomb", "bandwidth", "whole"}
     assert nitido.Plan.from_json(json.dumps(sidecar)) == result.plan
@@ -179,7 +179,7 @@ def test_the_verbs_compose_and_the_mark_travels_along(clip: np.ndarray, tmp_path
     first = nitido.restore(made, stages=["dc"])
     again = nitido.restore(first, stages=["dc"])
     assert nitido.diagnose(first).sample_rate == first.sample_rate
-    names = [piece.name for piece in nitido.compare(made, first).pieces]
+    names = [piece.name for piece in nitido.compare(made, first, tables=["delivery"]).pieces]
     assert names == ["slow jazz", "slow jazz_restored"]
     for number, result in enumerate((made, first, again)):
         path = result.write(tmp_path / f"{number}.wav")
@@ -219,7 +219,7 @@ def test_what_stands_in_a_notebook_is_short_and_says_what_it_is(
     result: nitido.Restoration, clip: np.ndarray
 ) -> None:
     made = nitido.Generation(clip, DECODER_HZ, "slow jazz", 7, "a-model", None, "CC-BY-NC", {})
-    compared = nitido.compare(made, result)
+    compared = nitido.compare(made, result, tables=["delivery"])
     things = (result, result.diagnosis, result.plan, result.changes[0], made, compared)
     for thing in things:
         lines = repr(thing).splitlines()

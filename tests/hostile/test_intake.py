@@ -118,7 +118,7 @@ def test_a_text_beyond_all_measure_is_not_read(tmp_path: Path) -> None:
         file.truncate(2**40)  # a terabyte, of which nothing lies on the disk
     with pytest.raises(AudioReadError, match="1099511627776"):
         read_text(tmp_path / "plan.json")
-    (tmp_path / "plan.json").write_bytes(b"\xff\xfe{}")
+    (tmp_path / "plan.json").write_bytes(b"{\xff\xfe}")
     with pytest.raises(AudioReadError, match="UTF-8"):
         read_text(tmp_path / "plan.json")
 

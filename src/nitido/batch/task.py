@@ -21,7 +21,7 @@ FORMS = (*SUFFIXES, None)
 BIT_DEPTHS = (16, 24, 32, None)
 PARTS = {  # of a sidecar
     **dict.fromkeys(("input", "plan", "before", "after", "request", "result"), dict),
-    "changes": list,
+    **dict.fromkeys(("changes", "sentences", "new_faults"), list),
 }
 DEFAULTS: dict[str, Any] = {  # of `nitido.restore`
     "preset": "musicgen",

@@ -177,7 +177,10 @@ class _Levels:
         self, histogram: NDArray[np.int32], hz: NDArray[np.float64], rms_db: float
     ) -> None:
         centre_db = -_CLASS_DB * (np.arange(_CLASSES) + 0.5)
-        counts = histogram[centre_db > rms_db - SOUNDING_DB].sum(axis=0)
+        sounding = (
+            centre_db > min(rms_db, 0.0) - SOUNDING_DB
+        )  # whole numbers taken for float are louder
+        counts = histogram[sounding].sum(axis=0)
         self._shares = np.cumsum(counts, axis=1) / max(int(counts[0].sum()), 1)
         self._hz = hz
         self._rms_db = rms_db

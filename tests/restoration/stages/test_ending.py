@@ -54,7 +54,7 @@ def test_the_planned_fade_keeps_at_least_25_db_of_the_music():
     assert 10 * np.log10((scaled @ scaled) / (error @ error)) > 25
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(0.1, 0.05), (30.0, 0.15), (600.0, 0.3)])
+@pytest.mark.parametrize(("seconds", "expected"), [(0.1, 0.08), (30.0, 0.15), (600.0, 0.3)])
 def test_a_cut_gets_a_fade_of_half_a_percent(seconds, expected):
     step = Ending.plan(diagnosis(cut=True, seconds=seconds), Ending.defaults)
     assert step.on

@@ -153,7 +153,9 @@ def memory(minutes: tuple[float, ...], as_json: bool, out: str, docs: str | None
     finish([chapter], content, out, docs, as_json=as_json)
 
 
-@benchmark.command(epilog="\b\nExamples:\n  nitido benchmark recoded --audio clips/ --restored 2\n")
+@benchmark.command(
+    epilog="\b\nExamples:\n  nitido-lab benchmark recoded --audio clips/ --restored 2\n"
+)
 @click.option(
     "--audio",
     envvar="NITIDO_AUDIO",
