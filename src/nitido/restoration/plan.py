@@ -187,7 +187,8 @@ def _as_it_comes(diagnosis: Diagnosis, steps: Sequence[Step]) -> Diagnosis:
     if loudness.value is None:
         return diagnosis
     lufs = loudness.value + 10 * math.log10(2)
-    louder = replace(loudness, details={**loudness.details, "integrated_lufs": lufs})
+    details = {**loudness.details, "integrated_lufs": lufs, "widened": True}
+    louder = replace(loudness, details=details)
     findings = tuple(louder if one is loudness else one for one in diagnosis.findings)
     return replace(diagnosis, findings=findings)
 

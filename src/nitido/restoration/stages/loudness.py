@@ -93,7 +93,8 @@ class Loudness(Stage):
         needed = target - lufs
         over = peak_db + needed - settings["ceiling_dbtp"]
         allowed = _allowed_db(settings)
-        reason = f"from {_text(lufs)} to {_text(target)} LUFS needs {needed:+.1f} dB"
+        stereo = ", which it has once it is stereo," if details.get("widened") else ""
+        reason = f"from {_text(lufs)}{stereo} to {_text(target)} LUFS needs {needed:+.1f} dB"
         if over > allowed:
             reason += (
                 f", peaks would need {over:.1f} dB of limiting, at most {allowed:g} are allowed: "
