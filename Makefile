@@ -1,16 +1,19 @@
-.PHONY: check format test figures benchmark ci
+.PHONY: lint format test check figures benchmark ci
 
-check:  ## what must be clean before a commit
-	ruff check src tests lab
-	ruff format --check src tests lab
+lint:  ## what must be clean before a commit
+	ruff check conftest.py src tests lab
+	ruff format --check conftest.py src tests lab
 	mypy src lab/src
 
-format:  ## what check asks for, as far as a program can do it
-	ruff check --fix src tests lab
-	ruff format src tests lab
+format:  ## what lint asks for, as far as a program can do it
+	ruff check --fix conftest.py src tests lab
+	ruff format conftest.py src tests lab
 
-test:
+test:  ## the quick ones
 	pytest
+
+check: lint  ## every test: a browser, Ray, networks, processes of their own
+	pytest --all
 
 figures:  ## the pictures of the README
 	nitido demo -o nitido-demo

@@ -138,7 +138,7 @@ def test_the_minutes_of_earlier_runs_count(
     train(config, entries)
     used = start(config, CPU).seconds
     assert used > 0
-    over = replace(config, steps=1_000, minutes=used / 60)
+    over = replace(config, steps=1_000, minutes=used / 120)  # used up twice over
     assert train(over, entries).step == 6
 
 

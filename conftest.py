@@ -1,0 +1,48 @@
+"""What `pytest` collects: the tests that a change needs at hand; with `--all`, every one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+# The lab, and what needs a browser, a server, Ray, networks, processes of its own, or minutes of
+# real clips.
+SLOW = (
+    "lab/src",
+    "lab/tests",
+    "src/nitido/web",
+    "tests/batch/test_cluster.py",
+    "tests/batch/test_faults.py",
+    "tests/batch/test_pool.py",
+    "tests/generation",
+    "tests/hostile/test_fuzz.py",
+    "tests/metrics/test_against_libraries.py",
+    "tests/report/test_listening_in_browser.py",
+    "tests/report/test_page_in_browser.py",
+    "tests/restoration/test_seed.py",
+    "tests/separation",
+    "tests/test_cli_generate.py",
+    "tests/test_cli_stems.py",
+    "tests/test_examples.py",
+    "tests/test_promise.py",
+    "tests/web",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--all`."""
+    parser.addoption("--all", action="store_true", help="also the tests that are slow to run")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what is slow, unless it is asked for, all of it or by its name."""
+    asked = [
+        Path(argument.partition("::")[0]).resolve() for argument in config.invocation_params.args
+    ]
+    named = any((ROOT / slow) in (place, *place.parents) for place in asked for slow in SLOW)
+    if config.getoption("all") or named or not collection_path.is_relative_to(ROOT):
+        return None
+    place = collection_path.relative_to(ROOT).as_posix()
+    return True if place in SLOW else None
