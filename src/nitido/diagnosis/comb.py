@@ -155,18 +155,10 @@ def grid(spacing_hz: float, *, low_hz: float, high_hz: float) -> NDArray[np.floa
 class CombAnalyser:
     """Finds the decoder comb: how high it stands, and on which grid."""
 
-    def __init__(self, *, sample_rate: int, channels: int, high_hz: float | None = None) -> None:
-        """Prepare for a piece.
-
-        Args:
-            sample_rate: Hz.
-            channels: of the piece; the comb is in all of them.
-            high_hz: look no further up. A result is read as far as its input reached, for in the
-                treble that was added there are no lines, and the mean would flatter it.
-        """
+    def __init__(self, *, sample_rate: int, channels: int) -> None:
+        """Prepare for a piece; its comb is in all of the channels."""
         del channels
         self._rate = sample_rate
-        self._high_hz = high_hz
         self._spectrum = AverageLogSpectrum(sample_rate=sample_rate)
 
     def update(self, block: Wav) -> None:
@@ -185,7 +177,7 @@ class CombAnalyser:
         if spectrum is None:
             return Finding("comb", None, "dB", "ok", "No sound to look for a comb in.")
         bin_hz = self._rate / self._spectrum.n_fft
-        lines = _Lines(spectrum, bin_hz, self._high_hz)
+        lines = _Lines(spectrum, bin_hz)
         coarse, fine = lines.musicgen()
         if coarse is not None:
             return _finding(lines, coarse, fine, mean_square)
@@ -227,16 +219,14 @@ _NONE = _Family(0.0, 0.0, 0.0, 1.0, 0.0)
 class _Lines:
     """The spectrum of a piece, ready to be asked for lines."""
 
-    def __init__(
-        self, spectrum_db: NDArray[np.float64], bin_hz: float, high_hz: float | None
-    ) -> None:
+    def __init__(self, spectrum_db: NDArray[np.float64], bin_hz: float) -> None:
         self._spectrum_db = spectrum_db
         self._median_db = local_median_db(spectrum_db, bin_hz=bin_hz)
         self._bin_hz = bin_hz
         self.nyquist_hz = (len(spectrum_db) - 1) * bin_hz
         # Above the end of the sound a lossy coder or a resampler left nothing to judge.
         above = np.flatnonzero(self._median_db > self._median_db.max() - CONTENT_RANGE_DB)
-        self.end_hz = min(float(above[-1]) * bin_hz * 0.985, high_hz or np.inf)
+        self.end_hz = float(above[-1]) * bin_hz * 0.985
         self.high_hz = min(self.end_hz, self._ceiling_hz() * 0.985)
 
     def _ceiling_hz(self) -> float:
