@@ -21,6 +21,7 @@ from nitido.wav import Wav
 
 Spec: TypeAlias = NDArray[np.complex64]
 
+PROTECTED_HZ = (60.0, 7000.0)  # where the music lives: only the planned repair may change it
 TRANSITION_HZ = 400.0  # of `lower_ceiling`: from untouched to gone
 STOPBAND_DB = 100.0
 

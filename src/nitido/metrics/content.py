@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from nitido.errors import AudioTooShortError
 from nitido.metrics import fidelity, seed
 from nitido.optional import load
-from nitido.spectral import Frames, fft_size
+from nitido.spectral import PROTECTED_HZ, Frames, fft_size
 from nitido.wav import Wav
 
 Array = NDArray[np.float64]
 
 SECONDS_MIN = 0.5
-PROTECTED_HZ = (60.0, 7000.0)
 ONSET_TOLERANCE_SECONDS = 0.05  # as in MIREX onset detection and mir_eval
 # The mean rise of all mel bands from frame to frame that makes an onset an attack: of 28 pieces of
 # music through MP3 at 96 kbit/s, those with such attacks keep 97 to 100 % of them; without this

@@ -17,10 +17,9 @@ import scipy.fft
 from nitido.restoration.plan import Plan
 from nitido.restoration.registry import STAGES
 from nitido.restoration.stage import Step
-from nitido.spectral import band, fft_size, hann
+from nitido.spectral import PROTECTED_HZ, band, fft_size, hann
 from nitido.wav import Wav
 
-PROTECTED_HZ = (60.0, 7000.0)
 FRAME_SECONDS = 0.085  # 12 Hz per bin: rumble below 20 Hz hardly leaks into the protected band
 BANDS_HZ = tuple(pairwise((0, 60, 250, 1000, 4000, 8000, 16_000, 96_000)))
 SI_SDR_MAX_DB = 120.0  # beyond float32; also what an unchanged signal reads

@@ -9,8 +9,6 @@ The constants of the ceiling and the comb are set on `clean/train` and on the Mu
 from __future__ import annotations
 
 import hashlib
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -27,7 +25,7 @@ from nitido.cores import usable_cores, use_one_core
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.finding import Finding
-from nitido.errors import ConfigError, MissingExtraError
+from nitido.errors import ConfigError
 from nitido.wav import Wav
 from nitido_lab.benchmark.clips import (
     SAMPLE_RATE,
@@ -39,6 +37,7 @@ from nitido_lab.benchmark.clips import (
     spread,
 )
 from nitido_lab.benchmark.tables import Table
+from nitido_lab.degradation.lossy import run_ffmpeg
 
 EXCERPT_SECONDS = 15.0
 GENERATED, CLEAN = ("musicgen", "other_generators"), "clean/test"
@@ -64,7 +63,8 @@ def _soxr(wav: Wav, from_hz: int, to_hz: int) -> Wav:
 def _swr(wav: Wav, from_hz: int, to_hz: int) -> Wav:
     raw = _raw(from_hz, len(wav))
     return _decoded(
-        _ffmpeg(*raw, "-i", "pipe:0", *_raw(to_hz, len(wav)), "pipe:1", given=_bytes(wav)), len(wav)
+        run_ffmpeg(*raw, "-i", "pipe:0", *_raw(to_hz, len(wav)), "pipe:1", given=_bytes(wav)),
+        len(wav),
     )
 
 
@@ -92,10 +92,10 @@ def _coded(
     """Return what a coder leaves, resampled by ffmpeg on the way in, as users do."""
     given = np.clip(_to(wav, rate, resampler="swr", to_hz=to_hz)[0], -1, 1)
     raw = _raw(to_hz, len(wav))
-    coded = _ffmpeg(
+    coded = run_ffmpeg(
         *raw, "-i", "pipe:0", "-c:a", *coder, "-f", container, "pipe:1", given=_bytes(given)
     )
-    decoded = _ffmpeg("-i", "pipe:0", *raw, "pipe:1", given=coded)
+    decoded = run_ffmpeg("-i", "pipe:0", *raw, "pipe:1", given=coded)
     return _decoded(decoded, len(wav)), to_hz
 
 
@@ -155,14 +155,6 @@ def _bytes(wav: Wav) -> bytes:
 
 def _decoded(given: bytes, channels: int) -> Wav:
     return np.ascontiguousarray(np.frombuffer(given, "<f4").reshape(-1, channels).T)
-
-
-def _ffmpeg(*arguments: str, given: bytes) -> bytes:
-    program = shutil.which("ffmpeg")
-    if program is None:
-        raise MissingExtraError("The ffmpeg program is not installed; install ffmpeg.")
-    command = [program, "-v", "error", "-bitexact", *arguments]
-    return subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True).stdout
 
 
 # Measuring.

@@ -17,7 +17,7 @@ from scipy.signal import butter, sosfilt
 from nitido.audio import open_source
 from nitido.errors import ConfigError
 from nitido.optional import available
-from nitido.spectral import lower_ceiling
+from nitido.spectral import PROTECTED_HZ, lower_ceiling
 from nitido.wav import Wav
 from nitido_lab.benchmark.clips import (
     SAMPLE_RATE,
@@ -35,7 +35,6 @@ from nitido_lab.benchmark.clips import (
 )
 from nitido_lab.benchmark.codecs import CODECS, DECODER_HZ
 
-PROTECTED_HZ = (60.0, 7000.0)
 EXCERPT_SECONDS = 10.0
 FULL_BAND_HZ = 20_000
 CEILINGS_HZ = (4_000, 8_000, 11_000, 16_000)

@@ -83,8 +83,8 @@ def aac(wav: Wav, *, sample_rate: int, kbps: int) -> Wav:
     channels = wav.shape[0]
     raw = ("-f", "f32le", "-ar", str(sample_rate), "-ac", str(channels))
     encoder = ("-c:a", "aac", "-b:a", f"{kbps}k", "-f", "adts")
-    coded = _ffmpeg(*raw, "-i", "pipe:0", *encoder, "pipe:1", given=wav.T.tobytes())
-    decoded = _ffmpeg("-i", "pipe:0", *raw, "pipe:1", given=coded)
+    coded = run_ffmpeg(*raw, "-i", "pipe:0", *encoder, "pipe:1", given=wav.T.tobytes())
+    decoded = run_ffmpeg("-i", "pipe:0", *raw, "pipe:1", given=coded)
     samples = np.frombuffer(decoded, "<f4").reshape(-1, channels)
     return in_place(np.ascontiguousarray(samples.T), wav, sample_rate=sample_rate)
 
@@ -133,7 +133,12 @@ def _libsndfile(
     return in_place(wide, wav, sample_rate=sample_rate)
 
 
-def _ffmpeg(*arguments: str, given: bytes) -> bytes:
+def run_ffmpeg(*arguments: str, given: bytes) -> bytes:
+    """Return what ffmpeg makes of the bytes on its standard input.
+
+    Raises:
+        MissingExtraError: the program is not installed.
+    """
     program = shutil.which("ffmpeg")
     if program is None:
         raise MissingExtraError("The ffmpeg program is not installed; install ffmpeg.")
