@@ -21,7 +21,7 @@ SLOW = (
     "tests/metrics/test_against_libraries.py",
     "tests/report/test_listening_in_browser.py",
     "tests/report/test_page_in_browser.py",
-    "tests/restoration/test_seed.py",
+    "tests/restoration/test_demucs_preset.py",
     "tests/separation",
     "tests/test_cli_generate.py",
     "tests/test_cli_stems.py",

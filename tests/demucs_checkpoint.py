@@ -10,8 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from nitido_lab.benchmark import stand_in
-from nitido_lab.benchmark.stand_in import save_weights
+from nitido_lab.benchmark import random_checkpoint
+from nitido_lab.benchmark.random_checkpoint import save_weights
 
 __all__ = ["SIGNATURE", "STEMS", "make_model", "save_model", "save_weights"]
 
@@ -41,7 +41,7 @@ def make_model(seed: int = 20, **changed: Any) -> Any:
 
 def save_model(folder: Path, model: Any, *, name: str = "htdemucs", checksum: bool = False) -> Path:
     """Save a model and its bag into a folder, as the hub has them, and return the folder."""
-    stand_in.save_model(folder, model, name=name, signature=SIGNATURE)
+    random_checkpoint.save_model(folder, model, name=name, signature=SIGNATURE)
     if checksum:
         path = folder / f"{SIGNATURE}.safetensors"
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]

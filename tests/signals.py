@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nitido.wav import Wav
+from nitido.dsp.wav import Wav
 
 
 def sine(

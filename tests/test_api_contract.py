@@ -12,7 +12,7 @@ from tests.signals import pink_noise
 
 import nitido
 from nitido.audio import read_tags
-from nitido.demo import DECODER_HZ, spoil
+from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
 
 
@@ -40,7 +40,7 @@ class Tensor:
 
 @pytest.fixture(scope="module")
 def clip() -> np.ndarray:
-    return spoil(render(seconds=6.0)[:, :96_000])
+    return add_artifacts(render(seconds=6.0)[:, :96_000])
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_a_diagnosis_made_before_saves_the_pass_and_changes_nothing(
     clip: np.ndarray, result: nitido.Restoration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diagnosis = nitido.diagnose(clip, sample_rate=DECODER_HZ)
-    monkeypatch.setattr("nitido.api.examine", lambda *_, **__: pytest.fail("examined again"))
+    monkeypatch.setattr("nitido.api.analyse", lambda *_, **__: pytest.fail("examined again"))
     again = nitido.restore(clip, sample_rate=DECODER_HZ, diagnosis=diagnosis, name="my song")
     assert np.array_equal(again.wav, result.wav)
     assert again.sidecar()["input"]["name"] == "my song"

@@ -17,8 +17,8 @@ SOURCE = Path(nitido.__file__).parent
 LAYERS = (
     ("errors", "version"),
     ("optional",),
-    ("c_stderr", "cores", "lock", "wav"),
-    ("chunks", "spectral"),
+    ("c_stderr", "cores", "lock"),
+    ("dsp",),
     ("audio", "weights"),
     ("diagnosis", "metrics", "separation"),
     ("restoration", "generation", "report", "presets", "output"),

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from tests.signals import cut, pink_noise, sine
 
 import nitido
-from nitido.chunks import join
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.chunks import join
+from nitido.dsp.wav import Wav
 from nitido.restoration.chain import Chain
-from nitido.restoration.equipment import Equipment
 from nitido.restoration.plan import Plan, build
 from nitido.restoration.registry import STAGES
-from nitido.wav import Wav
+from nitido.restoration.resources import Resources
 
 RATES_HZ = (8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000)
 CHANNELS = (1, 2, 3, 64)
@@ -89,7 +89,7 @@ def result(
     piece = {"sample_rate": sample_rate, "channels": len(wav), "samples": wav.shape[1]}
     size = max(1, round(chunk_seconds * sample_rate))
     pairs = build(plan["loudness"], **piece).stream(
-        blocks, block_samples=size, equipment=Equipment()
+        blocks, block_samples=size, resources=Resources()
     )
     return join((after for _, after in pairs), channels=len(wav))
 

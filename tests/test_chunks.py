@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.signals import cut, noise
 
-from nitido.chunks import ahead, block_length, join, reblock, take, windows
+from nitido.dsp.chunks import ahead, block_length, join, reblock, take, windows
 
 WAV = noise(seconds=0.02, channels=2)  # 960 samples
 
@@ -71,7 +71,7 @@ def test_nothing_joined_has_the_channels_asked_for():
 
 @pytest.mark.parametrize(("cores", "working"), [(1, "MainThread"), (2, "nitido-ahead")])
 def test_working_ahead_needs_a_second_core_and_changes_nothing(monkeypatch, cores, working):
-    monkeypatch.setattr("nitido.chunks.usable_cores", lambda: cores)
+    monkeypatch.setattr("nitido.dsp.chunks.usable_cores", lambda: cores)
     threads = set()
 
     def numbers():
@@ -95,7 +95,7 @@ def test_an_error_ahead_reaches_the_one_who_waits():
 
 
 def test_stopping_early_stops_the_thread(monkeypatch):
-    monkeypatch.setattr("nitido.chunks.usable_cores", lambda: 2)
+    monkeypatch.setattr("nitido.dsp.chunks.usable_cores", lambda: 2)
     before = threading.active_count()
     stream = ahead(iter(range(10**9)))
     next(stream)
@@ -107,7 +107,7 @@ def test_no_thread_outlives_a_program_that_ends_in_between():
     """One that the interpreter leaves behind in a library of C++ would make it abort."""
     program = """
 import atexit, itertools, threading
-from nitido.chunks import ahead
+from nitido.dsp.chunks import ahead
 
 def tell():  # called when threads were waited for
     print([thread.name for thread in threading.enumerate()])

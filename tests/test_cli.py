@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 import nitido
 from nitido.cli import main
-from nitido.demo import DECODER_HZ, spoil
+from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
 
 
@@ -22,7 +22,7 @@ from nitido.demo.render import render
 def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Two seconds of music as a neural decoder might leave them, 32 kHz mono, as a WAV file."""
     path = tmp_path_factory.mktemp("clip") / "clip.wav"
-    sf.write(path, spoil(render(seconds=6.0)[:, :96_000])[0], DECODER_HZ)
+    sf.write(path, add_artifacts(render(seconds=6.0)[:, :96_000])[0], DECODER_HZ)
     return path.read_bytes()
 
 

@@ -52,7 +52,7 @@ def test_stems_lie_beside_the_result(song: Path, repo: Path) -> None:
 
 def test_the_founding_pipeline_runs_with_a_model_of_a_folder(song: Path, repo: Path) -> None:
     models = ("--demucs-repo", repo, "--demucs-model", "mine")
-    result = restore(song, "--preset", "seed", "--json", *models)
+    result = restore(song, "--preset", "demucs", "--json", *models)
     assert result.exit_code == 0, result.output
     on = [step["stage"] for step in json.loads(result.stdout)["plan"]["steps"] if step["on"]]
     assert on == ["peak", "stems"]

@@ -12,8 +12,8 @@ from nitido.cli import main
 from nitido.comparison import compare
 from nitido.demo.comb import add_comb
 from nitido.demo.render import render
+from nitido.dsp.spectral import lower_ceiling
 from nitido.errors import ConfigError, MissingExtraError
-from nitido.spectral import lower_ceiling
 
 RATE = 48_000
 
@@ -98,8 +98,8 @@ def test_pieces_with_nothing_in_common_are_compared_as_they_lie():
 
 
 def test_other_rates_and_channels_are_brought_together(tmp_path, clean):
-    from nitido.audio import resample
-    from nitido.chunks import join
+    from nitido.dsp.chunks import join
+    from nitido.dsp.resample import resample
 
     mono = clean.mean(axis=0, keepdims=True)
     low = join(

@@ -17,8 +17,8 @@ import soxr
 from scipy.signal import firwin, oaconvolve, resample_poly
 
 import nitido
+from nitido.dsp.wav import Wav
 from nitido.metrics.fidelity import band_si_sdr_db, log_spectral_distance_db, si_sdr_db
-from nitido.wav import Wav
 
 RATE = 48_000
 SECONDS = 15  # of each clip: enough for every measure, and the suite stays short

@@ -10,7 +10,7 @@ import pytest
 import soundfile as sf
 
 from nitido.cli import main
-from nitido.demo import DECODER_HZ, spoil
+from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
 from nitido_lab.cli import main as lab
 
@@ -31,7 +31,7 @@ def commands() -> list[str]:
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    sf.write(tmp_path / "song.wav", spoil(render(seconds=6.0)[:, :96_000])[0], DECODER_HZ)
+    sf.write(tmp_path / "song.wav", add_artifacts(render(seconds=6.0)[:, :96_000])[0], DECODER_HZ)
     (program,) = blocks("README.md", "python")
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tests.signals import click, noise, sine
 
+from nitido.dsp.spectral import Frames, band, fft_size, hann, lower_ceiling
 from nitido.errors import ConfigError
-from nitido.spectral import Frames, band, fft_size, hann, lower_ceiling
 
 RATE = 48_000
 GRID = Frames(n_fft=1024, hop_length=256)

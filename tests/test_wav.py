@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from nitido.dsp.wav import as_wav, check_sample_rate
 from nitido.errors import AudioShapeError, SampleRateError
-from nitido.wav import as_wav, check_sample_rate
 
 
 class TorchLikeTensor:

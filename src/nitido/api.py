@@ -9,24 +9,24 @@ from typing import Any, Unpack, overload
 
 from nitido.audio import MAX_SECONDS, Source, open_source
 from nitido.audio.limits import check_max_seconds
-from nitido.chunks import OnProgress
-from nitido.diagnosis.examination import examine
+from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.chunks import OnProgress
+from nitido.dsp.wav import Wav, check_sample_rate
 from nitido.errors import ConfigError, shown
 from nitido.generation.generate import generate_all
 from nitido.generation.result import Generation
 from nitido.generation.settings import Options, Request, Settings
 from nitido.restoration.chain import BLOCK_SECONDS
-from nitido.restoration.equipment import Equipment
 from nitido.restoration.plan import Plan, make_plan
 from nitido.restoration.preset import Preset, adjust, is_number, load_preset
 from nitido.restoration.registry import STAGES
+from nitido.restoration.resources import Resources
 from nitido.restoration.restore import DIAGNOSED, carry_out
 from nitido.restoration.result import Restoration
 from nitido.restoration.stem_store import StemStore
 from nitido.separation.separator import open_separator
 from nitido.separation.stems import check_channels, separate_whole
-from nitido.wav import Wav, check_sample_rate
 
 OUTPUT_SAMPLE_RATE = 48_000
 
@@ -54,7 +54,7 @@ def diagnose(
     """
     check_max_seconds(max_seconds)
     source = open_source(audio, sample_rate, max_seconds=max_seconds)
-    return examine(source, on_progress=on_progress)
+    return analyse(source, on_progress=on_progress)
 
 
 def plan(
@@ -70,7 +70,7 @@ def plan(
 
     Args:
         diagnosis: from `diagnose`.
-        preset: ``musicgen``, ``gentle``, ``master``, ``stems`` or ``seed``.
+        preset: ``musicgen``, ``gentle``, ``master``, ``stems`` or ``demucs``.
         stages: only these may run; one that the preset leaves off is switched on.
         without: these do not run.
         settings: single settings, ``{"bandwidth.amount": 0.5, "loudness.target_lufs": -16}``.
@@ -156,7 +156,7 @@ def restore(
         audio: whatever is a piece of audio, see `diagnose`; also what
             `MusicgenForConditionalGeneration.generate` returns for one prompt. Tags travel along.
         sample_rate: of a waveform, Hz (32000 for MusicGen); all else knows its own.
-        preset: ``musicgen``, ``gentle``, ``master``, ``stems`` or ``seed``.
+        preset: ``musicgen``, ``gentle``, ``master``, ``stems`` or ``demucs``.
         stages: only these may run; one that the preset leaves off is switched on.
         without: these do not run.
         settings: single settings, ``{"bandwidth.amount": 0.5, "loudness.target_lufs": -16}``.
@@ -194,16 +194,16 @@ def restore(
     source.name = name or source.name
     if diagnosis is not None:
         _check_same_piece(diagnosis, source)
-    equipment = Equipment(
+    resources = Resources(
         None if demucs_repo is None else Path(demucs_repo), device, StemStore() if stems else None
     )
     if stems:
         check_channels(source.channels)
         settings = {"stems.mode": "on", **(settings or {})}
         plan = plan and plan.with_step(replace(plan["stems"], on=True))
-    _prepare(plan, preset, stages, without, settings, equipment)  # before the file is read
+    _prepare(plan, preset, stages, without, settings, resources)  # before the file is read
     if diagnosis is None:
-        diagnosis = examine(source, on_progress=on_progress, share=(0.0, DIAGNOSED))
+        diagnosis = analyse(source, on_progress=on_progress, share=(0.0, DIAGNOSED))
     if plan is None:
         plan = _plan(
             diagnosis,
@@ -218,7 +218,7 @@ def restore(
         diagnosis,
         plan,
         block_seconds=block_seconds,
-        equipment=equipment,
+        resources=resources,
         on_progress=on_progress,
     )
 
@@ -235,7 +235,7 @@ def _prepare(
     stages: Sequence[str] | None,
     without: Sequence[str],
     settings: Mapping[str, Any] | None,
-    equipment: Equipment,
+    resources: Resources,
 ) -> None:
     """Check the choices, and that what the stages need beside the sound is there."""
     if plan is not None:
@@ -244,7 +244,7 @@ def _prepare(
         chosen = _chosen(preset, stages, without, settings)
         may_run = {n: stage.settings for n, stage in chosen.stages.items() if stage.mode != "off"}
     for name, stage_settings in may_run.items():
-        STAGES[name].prepare(stage_settings, equipment)
+        STAGES[name].prepare(stage_settings, resources)
 
 
 def separate(

@@ -16,16 +16,17 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from nitido.audio import FiniteBlocks, Source, is_waveform, open_source, resample
-from nitido.chunks import join
+from nitido.audio import SanitizedBlocks, Source, is_waveform, open_source
+from nitido.dsp.alignment import align, find_alignment, loudness_match
+from nitido.dsp.chunks import join
+from nitido.dsp.resample import resample
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioTooShortError, ConfigError, MissingExtraError, shown
-from nitido.metrics.alignment import align, find_alignment, loudness_match
 from nitido.metrics.catalogue import CATALOGUE, Measure
-from nitido.metrics.seed import change_percent
+from nitido.metrics.features import change_percent
 from nitido.report.text import describe_comparison
 from nitido.report.tracks import Track
 from nitido.restoration.preset import suggest
-from nitido.wav import Wav
 
 Scores: TypeAlias = dict[str, float | None]
 Role: TypeAlias = Literal["before", "after", "reference"]
@@ -39,7 +40,7 @@ TITLES = {
     "content": "Was the music kept (against {before})",
     "artefacts": "Artefacts",
     "delivery": "Loudness and delivery",
-    "seed": "The founding table (librosa, 22.05 kHz mono)",
+    "features": "The founding table (librosa, 22.05 kHz mono)",
     "fidelity": "How near to {reference}",
     "perceptual": "How it sounds beside {reference}",
 }
@@ -170,7 +171,7 @@ class Comparison:
 
     def changes_percent(self, name: str) -> Scores:
         """Return how much a piece differs from the one before, by measure of the founding table."""
-        before, after = (self.scores["seed"][piece] for piece in (self.before.name, name))
+        before, after = (self.scores["features"][piece] for piece in (self.before.name, name))
         return {
             measure: change_percent(before=before[measure], after=after[measure])
             for measure in before
@@ -178,14 +179,14 @@ class Comparison:
 
     def _more(self) -> dict[str, Any]:
         """Return what only some tables have, as plain JSON values."""
-        if "seed" not in self.scores:
+        if "features" not in self.scores:
             return {}
         changes = {piece.name: self.changes_percent(piece.name) for piece in self.after}
         return {"changes_percent": changes}
 
     def _changes(self, table: str, measure: Measure) -> dict[str, str]:
         """Return more cells of a row: the founding table shows the change in per cent."""
-        if table != "seed":
+        if table != "features":
             return {}
         cells = {}
         for piece in self.after:
@@ -254,7 +255,7 @@ def compare(
         before: whatever is a piece of audio, see `nitido.diagnose`.
         after: one or more that were made of it, likewise.
         reference: how it should sound, where that is known, likewise.
-        tables: what to measure: ``content``, ``artefacts``, ``delivery``, ``seed``, and with a
+        tables: what to measure: ``content``, ``artefacts``, ``delivery``, ``features``, and with a
             reference ``fidelity`` and ``perceptual``. By default the first three, and fidelity if
             there is a reference; of these, one whose library is not installed is left out.
         names: of before and after, in that order; by default those of the files.
@@ -352,7 +353,7 @@ def _open(
         given = names[index] if names is not None and role != "reference" else None
         name, source = _open_one(sound, role, sample_rate)
         taken.append(_unique(given or name, taken))
-        wav = join(FiniteBlocks(source.blocks()), channels=source.channels)
+        wav = join(SanitizedBlocks(source.blocks()), channels=source.channels)
         pieces.append(Piece(taken[-1], role, wav, source.sample_rate))
     return tuple(pieces)
 

@@ -286,7 +286,7 @@ class Reservation:
         form["bit_depth"] = depth = _bit_depth(restoration, audio, **form)
         try:
             restoration.write_audio(audio, **form)
-            restoration.examine_file(audio)
+            restoration.analyse_file(audio)
             if removed:
                 restoration.write_removed(Path(files["removed"]), **form)
             if stems:

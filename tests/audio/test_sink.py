@@ -13,7 +13,7 @@ import soundfile as sf
 from tests.signals import cut, noise, pink_noise, silence, sine
 
 from nitido.audio import FORMATS, FileSource, sink, write, write_text
-from nitido.chunks import join
+from nitido.dsp.chunks import join
 from nitido.errors import AudioWriteError, ConfigError, SampleRateError
 
 SOUND = pink_noise(seconds=1, channels=2)

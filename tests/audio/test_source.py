@@ -14,7 +14,7 @@ import soundfile as sf
 from tests.signals import noise, pink_noise
 
 from nitido.audio import ArraySource, FileSource, open_source, write
-from nitido.chunks import join
+from nitido.dsp.chunks import join
 from nitido.errors import (
     AudioReadError,
     AudioShapeError,

@@ -11,7 +11,7 @@ from tests.signals import noise
 from nitido.audio import FileSource, RawChunk, read_chunks, read_tags, write
 from nitido.audio.ogg import paginate, read_page
 from nitido.audio.tag_blocks import id3v2
-from nitido.chunks import join
+from nitido.dsp.chunks import join
 
 SOUND = noise(seconds=0.2, channels=2)
 TAGS = {

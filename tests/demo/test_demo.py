@@ -10,7 +10,7 @@ from tests.signals import noise
 
 import nitido
 from nitido.cli import main
-from nitido.demo import CUT_SECONDS, DECODER_HZ, QUIET_DB, make_demo, spoil
+from nitido.demo import CUT_SECONDS, DECODER_HZ, QUIET_DB, add_artifacts, make_demo
 from nitido.demo.render import render
 from nitido.errors import AudioWriteError
 
@@ -53,7 +53,7 @@ def test_the_restored_piece_is_stereo_and_as_long(demo: tuple[Path, dict]) -> No
 
 def test_spoiling_is_mono_quiet_narrow_and_cut() -> None:
     clean = render(seconds=16.0)
-    spoilt = spoil(clean)
+    spoilt = add_artifacts(clean)
     assert spoilt.shape == (1, round(CUT_SECONDS * DECODER_HZ))
     quieter = 20 * np.log10(spoilt.std() / clean[:, : round(CUT_SECONDS * 48_000)].mean(0).std())
     assert quieter == pytest.approx(QUIET_DB, abs=0.5)
@@ -61,7 +61,7 @@ def test_spoiling_is_mono_quiet_narrow_and_cut() -> None:
 
 
 def test_a_demo_is_the_same_every_time() -> None:
-    assert np.array_equal(spoil(render(seconds=3.0)), spoil(render(seconds=3.0)))
+    assert np.array_equal(add_artifacts(render(seconds=3.0)), add_artifacts(render(seconds=3.0)))
 
 
 def test_a_demo_replaces_a_demo_and_nothing_else(demo: tuple[Path, dict], tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from tests.signals import noise, pink_noise, sine
 from nitido.demo.render import render
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.finding import Finding
-from nitido.spectral import lower_ceiling
-from nitido.wav import Wav
+from nitido.dsp.spectral import lower_ceiling
+from nitido.dsp.wav import Wav
 
 
-def examine(wav: Wav, *, sample_rate: int = 48_000, block: int | None = None) -> Finding:
+def analyse(wav: Wav, *, sample_rate: int = 48_000, block: int | None = None) -> Finding:
     analyser = BandwidthAnalyser(sample_rate=sample_rate, channels=len(wav))
     block = block or max(wav.shape[1], 1)
     for start in range(0, wav.shape[1], block):
@@ -33,7 +33,7 @@ def fading(wav: Wav, db_per_khz: float = 6.0) -> Wav:
 @pytest.mark.parametrize("ceiling_hz", [4_000, 8_000, 11_000, 16_000])
 def test_a_wall_is_found_where_it_stands(ceiling_hz: int) -> None:
     wav = lower_ceiling(pink_noise(seconds=4), sample_rate=48_000, ceiling_hz=ceiling_hz)
-    finding = examine(wav)
+    finding = analyse(wav)
     assert finding.found
     assert finding.value == pytest.approx(ceiling_hz, abs=450)
 
@@ -42,36 +42,36 @@ def test_a_wall_is_found_where_it_stands(ceiling_hz: int) -> None:
 def test_a_piece_that_sets_in_at_once_hides_no_wall(block: int | None) -> None:
     wav = lower_ceiling(pink_noise(seconds=4), sample_rate=48_000, ceiling_hz=8_000)
     begins = 500 + int(np.argmax(np.abs(wav[0, 500:4_000])))  # cut where it is loud: a step
-    finding = examine(wav[:, begins:], block=block)
+    finding = analyse(wav[:, begins:], block=block)
     assert finding.found
     assert finding.details["wall_db"] > 40
 
 
 def test_a_very_short_sound_has_a_ceiling_too() -> None:
     wav = lower_ceiling(pink_noise(seconds=1), sample_rate=48_000, ceiling_hz=8_000)
-    hz = examine(wav[:, 20_000:24_000]).value
+    hz = analyse(wav[:, 20_000:24_000]).value
     assert hz is not None
 
 
 def test_a_low_sample_rate_is_a_ceiling() -> None:
-    finding = examine(pink_noise(seconds=3, sample_rate=32_000), sample_rate=32_000)
+    finding = analyse(pink_noise(seconds=3, sample_rate=32_000), sample_rate=32_000)
     assert finding.found
     assert finding.value == 16_000
 
 
 def test_full_band_music_has_no_ceiling() -> None:
-    assert not examine(render(seconds=8)).found
-    assert not examine(noise(seconds=3)).found
+    assert not analyse(render(seconds=8)).found
+    assert not analyse(noise(seconds=3)).found
 
 
 def test_music_that_fades_towards_the_top_has_no_ceiling() -> None:
-    assert not examine(fading(pink_noise(seconds=4))).found
+    assert not analyse(fading(pink_noise(seconds=4))).found
 
 
 def test_the_rolloff_is_where_the_sound_begins_to_sink() -> None:
     wav = pink_noise(seconds=4)
     low, wall = (lower_ceiling(wav, sample_rate=48_000, ceiling_hz=hz) for hz in (7_300, 8_000))
-    sinking, upright = examine(low + np.float32(0.1) * (wall - low)), examine(wall)
+    sinking, upright = analyse(low + np.float32(0.1) * (wall - low)), analyse(wall)
     assert sinking.value == pytest.approx(8_000, abs=200)
     assert sinking.details["rolloff_hz"] == pytest.approx(7_200, abs=200)
     assert upright.details["rolloff_hz"] > 7_700
@@ -79,12 +79,12 @@ def test_the_rolloff_is_where_the_sound_begins_to_sink() -> None:
 
 def test_music_that_falls_evenly_has_no_rolloff_before_its_ceiling() -> None:
     wav = lower_ceiling(fading(pink_noise(seconds=4)), sample_rate=48_000, ceiling_hz=8_000)
-    assert examine(wav).details["rolloff_hz"] > 7_700
+    assert analyse(wav).details["rolloff_hz"] > 7_700
 
 
 @pytest.mark.parametrize("ceiling_hz", [17_500, 20_000])
 def test_a_ceiling_above_which_little_is_missed_is_no_fault(ceiling_hz: int) -> None:
-    finding = examine(
+    finding = analyse(
         lower_ceiling(pink_noise(seconds=4), sample_rate=48_000, ceiling_hz=ceiling_hz)
     )
     assert not finding.found
@@ -95,12 +95,12 @@ def test_a_few_clicks_do_not_hide_a_ceiling() -> None:
     wav = lower_ceiling(pink_noise(seconds=10), sample_rate=48_000, ceiling_hz=10_000)
     for second in range(1, 10, 2):
         wav[:, 48_000 * second : 48_000 * second + 200] = noise(seconds=200 / 48_000, rms=0.3)
-    assert examine(wav).value == pytest.approx(10_000, abs=450)
+    assert analyse(wav).value == pytest.approx(10_000, abs=450)
 
 
 def test_a_pilot_tone_does_not_move_the_ceiling() -> None:
     wav = lower_ceiling(pink_noise(seconds=4), sample_rate=48_000, ceiling_hz=15_000)
-    finding = examine(wav + sine(19_000, seconds=4, sample_rate=48_000, amplitude=0.02))
+    finding = analyse(wav + sine(19_000, seconds=4, sample_rate=48_000, amplitude=0.02))
     assert finding.value == pytest.approx(15_000, abs=450)
 
 
@@ -115,10 +115,10 @@ def soft_end(wav: Wav) -> Wav:
 @pytest.mark.parametrize("sample_rate", [44_100, 48_000])
 def test_a_soft_end_stays_where_it_is_under_the_mirror_of_a_resampler(sample_rate: int) -> None:
     wav = soft_end(pink_noise(seconds=6))
-    came = examine(wav, sample_rate=32_000)
+    came = analyse(wav, sample_rate=32_000)
     divisor = math.gcd(sample_rate, 32_000)
     mirrored = resample_poly(wav, sample_rate // divisor, 32_000 // divisor, axis=1)
-    finding = examine(mirrored.astype(np.float32), sample_rate=sample_rate)
+    finding = analyse(mirrored.astype(np.float32), sample_rate=sample_rate)
     assert came.found
     assert finding.found
     assert finding.value == pytest.approx(came.value, abs=300)
@@ -126,7 +126,7 @@ def test_a_soft_end_stays_where_it_is_under_the_mirror_of_a_resampler(sample_rat
 
 def test_dull_music_that_ends_is_not_called_faulty() -> None:
     wav = lower_ceiling(fading(pink_noise(seconds=4), 3.5), sample_rate=48_000, ceiling_hz=15_000)
-    finding = examine(wav)
+    finding = analyse(wav)
     assert finding.value == pytest.approx(15_000, abs=450)
     assert finding.details["treble_db"] < -41
     assert not finding.found
@@ -135,7 +135,7 @@ def test_dull_music_that_ends_is_not_called_faulty() -> None:
 def test_how_much_of_the_time_there_is_treble_is_told() -> None:
     bright, dull = pink_noise(seconds=10), fading(pink_noise(seconds=10))
     dull[:, : 3 * 48_000] = bright[:, : 3 * 48_000]
-    finding = examine(dull)
+    finding = analyse(dull)
     assert finding.details["top_share"] == pytest.approx(0.3, abs=0.03)
     assert "30% of the time" in finding.summary
     assert finding.value < 16_500  # most of the time nothing reaches further
@@ -143,7 +143,7 @@ def test_how_much_of_the_time_there_is_treble_is_told() -> None:
 
 def test_treble_below_the_ceiling_is_measured_against_the_piece() -> None:
     wav = lower_ceiling(noise(seconds=4), sample_rate=48_000, ceiling_hz=16_000)
-    loud, quiet = (examine(np.float32(gain) * wav) for gain in (1.0, 0.01))
+    loud, quiet = (analyse(np.float32(gain) * wav) for gain in (1.0, 0.01))
     # White noise up to 16 of 24 kHz: 1.8 dB more per Hz than white noise of the same RMS.
     assert loud.details["treble_db"] == pytest.approx(1.8, abs=1.2)
     assert quiet.details["treble_db"] == pytest.approx(loud.details["treble_db"], abs=0.2)
@@ -151,11 +151,11 @@ def test_treble_below_the_ceiling_is_measured_against_the_piece() -> None:
 
 @pytest.mark.parametrize("samples", [0, 1, 1000, 48_000])
 def test_silence_of_any_length_gives_no_ceiling(samples: int) -> None:
-    finding = examine(np.zeros((2, samples), np.float32))
+    finding = analyse(np.zeros((2, samples), np.float32))
     assert not finding.found
     assert finding.value is None
 
 
 def test_the_reading_does_not_depend_on_how_the_stream_is_cut() -> None:
     wav = lower_ceiling(pink_noise(seconds=4), sample_rate=48_000, ceiling_hz=16_000)
-    assert examine(wav, block=7777).details == examine(wav).details
+    assert analyse(wav, block=7777).details == analyse(wav).details

@@ -6,7 +6,7 @@ import soundfile
 from nitido.diagnosis.clipping import ClippingAnalyser
 
 
-def examine(wav, *, sample_rate=48000, cut=10**9):
+def analyse(wav, *, sample_rate=48000, cut=10**9):
     analyser = ClippingAnalyser(sample_rate=sample_rate, channels=wav.shape[0])
     for start in range(0, wav.shape[1], cut):
         analyser.update(wav[:, start : start + cut])
@@ -33,7 +33,7 @@ def clip(wav, level):
 @pytest.mark.parametrize("gain", [1.0, 0.5, 0.1])
 def test_clipped_peaks_are_found_at_their_level_also_after_a_gain_change(gain):
     wav = music()
-    finding = examine(clip(wav, 0.4) * np.float32(gain))
+    finding = analyse(clip(wav, 0.4) * np.float32(gain))
     assert finding.found
     assert finding.details["positive_level"] == pytest.approx([0.4 * gain], abs=2e-4)
     assert finding.details["negative_level"] == pytest.approx([-0.4 * gain], abs=2e-4)
@@ -48,28 +48,28 @@ def test_clipping_survives_a_16_bit_file_with_dither():
     wav = clip(music(), 0.4)
     dither = rng.random(wav.shape) - rng.random(wav.shape)
     dithered = (np.round(wav * 32768 + dither) / 32768).astype(np.float32)
-    count = examine(wav).details["clipped_samples"]
-    assert examine(dithered).details["clipped_samples"] == pytest.approx(count, rel=0.05)
+    count = analyse(wav).details["clipped_samples"]
+    assert analyse(dithered).details["clipped_samples"] == pytest.approx(count, rel=0.05)
 
 
 def test_the_more_is_clipped_the_worse_it_is():
     wav = music()
-    counts = [examine(clip(wav, level)).value for level in (1.0, 0.7, 0.5, 0.3)]
+    counts = [analyse(clip(wav, level)).value for level in (1.0, 0.7, 0.5, 0.3)]
     assert counts == sorted(counts)
     assert counts[0] == 0
-    assert examine(clip(wav, 0.3)).severity == "severe"
+    assert analyse(clip(wav, 0.3)).severity == "severe"
 
 
 def test_music_that_merely_touches_full_scale_is_not_clipped():
     wav = music()
     wav[0, 1000::5000] = 1.0
-    assert not examine(wav).found
+    assert not analyse(wav).found
 
 
 def test_one_flat_peak_alone_is_a_coincidence():
     wav = 0.5 * music()
     wav[0, 1000:1004] = 0.9
-    assert not examine(wav).found
+    assert not analyse(wav).found
 
 
 @pytest.mark.parametrize("hz", [20, 40, 87])
@@ -79,13 +79,13 @@ def test_the_round_top_of_a_slow_wave_is_not_clipped(hz, bits):
     wav = 0.8 * np.sin(2 * np.pi * hz * t)
     wav = np.round(wav * 2 ** (bits - 1)) / 2 ** (bits - 1)
     if bits > 8:  # coarser than that, a round top and a flat one are the same
-        assert not examine(wav.astype(np.float32)[None]).found
+        assert not analyse(wav.astype(np.float32)[None]).found
 
 
 def test_a_square_wave_is_not_clipped():
     t = np.arange(96000) / 48000
     square = 0.5 * np.sign(np.sin(2 * np.pi * 221 * t + 0.1))
-    assert not examine(square.astype(np.float32)[None]).found
+    assert not analyse(square.astype(np.float32)[None]).found
 
 
 def pulse(hz, *, duty=0.5, seconds=4.0):
@@ -99,21 +99,21 @@ def test_the_sound_of_a_games_console_is_not_clipped(creep):
     stairs = np.floor(16 * np.abs((82.5 * np.arange(lead.size) / 48000) % 1 - 0.5)) / 30
     for wav in (lead, 0.25 * pulse(261) + 0.2 * pulse(65), lead + stairs):
         filtered = scipy.signal.lfilter([1 - creep], [1, -creep], wav)
-        assert not examine(filtered.astype(np.float32)[None]).found
+        assert not analyse(filtered.astype(np.float32)[None]).found
 
 
 def test_plateaus_that_something_rises_above_are_not_clipped():
     wav = clip(music(), 0.4)
     wav[0, 70000] = 0.41
     wav[0, 80000] = -0.41
-    assert not examine(wav).found
+    assert not analyse(wav).found
 
 
 def test_each_channel_and_polarity_has_its_own_level():
     wav = music(channels=2)
     wav[0] = np.clip(wav[0], -0.5, 0.4)
     wav[1] = 0.9 * wav[1]
-    details = examine(wav).details
+    details = analyse(wav).details
     assert details["positive_level"] == [pytest.approx(0.4, abs=2e-4), None]
     assert details["negative_level"] == [pytest.approx(-0.5, abs=2e-4), None]
 
@@ -121,19 +121,19 @@ def test_each_channel_and_polarity_has_its_own_level():
 def test_it_says_where():
     wav = 0.35 * music(seconds=6)
     wav[:, 96000:144000] = clip(2.5 * wav[:, 96000:144000], 0.5)
-    finding = examine(wav)
+    finding = analyse(wav)
     assert len(finding.where) > 0
     assert all(1.99 <= start < end <= 3.01 for start, end in finding.where)
 
 
 def test_at_most_fifty_places_are_listed():
-    assert len(examine(clip(music(seconds=20, channels=2), 0.9)).where) <= 50
+    assert len(analyse(clip(music(seconds=20, channels=2), 0.9)).where) <= 50
 
 
 @pytest.mark.parametrize("samples", [0, 1, 2, 1000])
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_silence_and_constants_are_not_clipped(samples, level):
-    finding = examine(np.full((2, samples), level, np.float32))
+    finding = analyse(np.full((2, samples), level, np.float32))
     assert finding.value == 0
     assert not finding.found
 
@@ -141,7 +141,7 @@ def test_silence_and_constants_are_not_clipped(samples, level):
 @pytest.mark.parametrize(("sample_rate", "channels"), [(8000, 1), (44100, 64), (192000, 2)])
 def test_it_works_at_every_rate_and_width(sample_rate, channels):
     wav = clip(music(1, sample_rate=sample_rate, channels=channels), 0.3)
-    finding = examine(wav, sample_rate=sample_rate)
+    finding = analyse(wav, sample_rate=sample_rate)
     assert finding.details["positive_level"] == pytest.approx([0.3] * channels, abs=2e-4)
 
 
@@ -150,7 +150,7 @@ def test_it_does_not_depend_on_how_the_piece_is_cut(cut):
     wav = np.concatenate(  # the level creeps up by fractions of the tolerance
         [clip(music(0.5, seed=i), 0.4 + i * 1.3e-5) for i in range(6)], axis=1
     )
-    assert examine(wav, cut=cut) == examine(wav)
+    assert analyse(wav, cut=cut) == analyse(wav)
 
 
 @pytest.mark.parametrize("name", ["castanets", "contrabassoon", "glock", "harpsichord", "strauss"])
@@ -158,4 +158,4 @@ def test_good_recordings_are_not_clipped(shared_audio, name):
     wav, sample_rate = soundfile.read(
         shared_audio / "clean" / "test" / f"visqol_{name}.flac", dtype="float32", always_2d=True
     )
-    assert not examine(wav.T, sample_rate=sample_rate).found
+    assert not analyse(wav.T, sample_rate=sample_rate).found

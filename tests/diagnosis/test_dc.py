@@ -5,7 +5,7 @@ import soundfile
 from nitido.diagnosis.dc import DcAnalyser
 
 
-def examine(wav, *, sample_rate=48000, cut=10**9):
+def analyse(wav, *, sample_rate=48000, cut=10**9):
     analyser = DcAnalyser(sample_rate=sample_rate, channels=wav.shape[0])
     for start in range(0, wav.shape[1], cut):
         analyser.update(wav[:, start : start + cut])
@@ -21,49 +21,49 @@ def music(seconds=3.0, *, sample_rate=48000, channels=2):
 def test_a_planted_offset_is_found_at_its_height_in_its_channel():
     wav = music()
     wav[1] += np.float32(0.02)
-    finding = examine(wav)
+    finding = analyse(wav)
     assert finding.severity == "moderate"
     assert finding.value == pytest.approx(20 * np.log10(0.02), abs=0.1)
     assert finding.details["offset"] == pytest.approx([0, 0.02], abs=1e-4)
 
 
 def test_an_offset_of_a_tenth_of_full_scale_is_severe():
-    assert examine(music() - np.float32(0.1)).severity == "severe"
+    assert analyse(music() - np.float32(0.1)).severity == "severe"
 
 
 def test_centred_music_has_no_offset():
-    assert not examine(music()).found
+    assert not analyse(music()).found
 
 
 def test_slow_bass_is_not_an_offset():
     t = np.arange(3 * 48000) / 48000
     wander = 0.5 * np.sin(2 * np.pi * 0.4 * t) + 0.01  # its mean over 3 s is well above the fault
-    finding = examine(wander.astype(np.float32)[None])
+    finding = analyse(wander.astype(np.float32)[None])
     assert finding.value > -40
     assert not finding.found
 
 
 def test_silence_has_no_offset():
-    finding = examine(np.zeros((2, 48000), np.float32))
+    finding = analyse(np.zeros((2, 48000), np.float32))
     assert finding.value is None
     assert not finding.found
 
 
 @pytest.mark.parametrize("samples", [0, 1, 100])
 def test_a_moment_is_too_short_to_have_an_offset(samples):
-    assert not examine(np.full((1, samples), 0.5, np.float32)).found
+    assert not analyse(np.full((1, samples), 0.5, np.float32)).found
 
 
 @pytest.mark.parametrize(("sample_rate", "channels"), [(8000, 1), (44100, 64), (192000, 2)])
 def test_it_works_at_every_rate_and_width(sample_rate, channels):
     wav = music(1, sample_rate=sample_rate, channels=channels) + np.float32(0.05)
-    assert examine(wav, sample_rate=sample_rate).value == pytest.approx(-26.02, abs=0.1)
+    assert analyse(wav, sample_rate=sample_rate).value == pytest.approx(-26.02, abs=0.1)
 
 
 @pytest.mark.parametrize("cut", [997, 24000, 100000])
 def test_it_does_not_depend_on_how_the_piece_is_cut(cut):
     wav = music() + np.float32(0.02)
-    whole, parts = examine(wav), examine(wav, cut=cut)
+    whole, parts = analyse(wav), analyse(wav, cut=cut)
     assert parts.severity == whole.severity
     assert parts.details["offset"] == pytest.approx(whole.details["offset"], abs=1e-12)
 
@@ -73,4 +73,4 @@ def test_good_recordings_have_no_offset(shared_audio, name):
     wav, sample_rate = soundfile.read(
         shared_audio / "clean" / "test" / f"visqol_{name}.flac", dtype="float32", always_2d=True
     )
-    assert not examine(wav.T, sample_rate=sample_rate).found
+    assert not analyse(wav.T, sample_rate=sample_rate).found

@@ -5,7 +5,7 @@ import soundfile
 from nitido.diagnosis.gaps import GapsAnalyser
 
 
-def examine(wav, *, sample_rate=48000, cut=10**9):
+def analyse(wav, *, sample_rate=48000, cut=10**9):
     analyser = GapsAnalyser(sample_rate=sample_rate, channels=wav.shape[0])
     for start in range(0, wav.shape[1], cut):
         analyser.update(wav[:, start : start + cut])
@@ -23,7 +23,7 @@ def test_dropouts_are_found_where_they_are():
     wav = music()
     for begin in (10000, 70000, 150000):
         wav[:, begin : begin + 480] = 0
-    finding = examine(wav)
+    finding = analyse(wav)
     assert finding.value == 3
     assert finding.found
     starts = [start for start, _ in finding.where]
@@ -35,24 +35,24 @@ def test_dropouts_are_found_where_they_are():
 def test_a_gap_lasts_from_2_ms_to_half_a_second(milliseconds, count):
     wav = music()
     wav[:, 60000 : 60000 + 48 * milliseconds] = 0
-    assert examine(wav).value == count
+    assert analyse(wav).value == count
 
 
 def test_a_held_sample_is_a_gap():
     wav = music()
     wav[:, 60000:61000] = wav[:, 59999:60000]
-    assert examine(wav).value == 1
+    assert analyse(wav).value == 1
 
 
 def test_a_gap_in_one_channel_counts_once_and_in_both_too():
     wav = music(channels=2)
     wav[1, 60000:61000] = 0
     wav[:, 100000:101000] = 0
-    assert examine(wav).value == 2
+    assert analyse(wav).value == 2
 
 
 def test_music_without_gaps_has_none():
-    assert examine(music()).value == 0
+    assert analyse(music()).value == 0
 
 
 def test_a_rest_between_notes_is_not_a_gap():
@@ -60,27 +60,27 @@ def test_a_rest_between_notes_is_not_a_gap():
     note *= np.minimum(1, np.arange(note.shape[1]) / 200) * np.linspace(1, 0, note.shape[1])
     rest = np.zeros((1, 9600), np.float32)
     wav = np.concatenate([note.astype(np.float32), rest] * 6, axis=1)
-    assert examine(wav).value == 0
+    assert analyse(wav).value == 0
 
 
 def test_a_drum_loop_between_digital_silences_has_no_gaps():
     t = np.arange(9600) / 48000
     drum = 0.5 * np.sin(2 * np.pi * 80 * t) * np.exp(-30 * t)
     wav = np.tile(np.concatenate([drum, np.zeros(4800)]), 10)
-    assert examine((np.round(wav * 32768) / 32768).astype(np.float32)[None]).value == 0
+    assert analyse((np.round(wav * 32768) / 32768).astype(np.float32)[None]).value == 0
 
 
 @pytest.mark.parametrize("hz", [30, 55, 110, 220])
 def test_a_square_wave_has_no_gaps(hz):
     t = np.arange(96000) / 48000
     square = 0.3 * np.sign(np.sin(2 * np.pi * hz * t + 0.1))
-    assert examine(square.astype(np.float32)[None]).value == 0
+    assert analyse(square.astype(np.float32)[None]).value == 0
 
 
 def test_a_chord_of_square_waves_has_no_gaps():
     t = np.arange(6 * 44100) / 44100
     wav = sum(0.2 * np.where((hz * t) % 1 < 0.5, 1, -1) for hz in (220, 277, 330))
-    assert examine(wav.astype(np.float32)[None], sample_rate=44100).value == 0
+    assert analyse(wav.astype(np.float32)[None], sample_rate=44100).value == 0
 
 
 @pytest.mark.parametrize("pattern", ["x.", "x.xx.x.x", "x..x..x."])
@@ -88,7 +88,7 @@ def test_a_gated_synthesiser_has_no_dropouts(pattern):
     wav = music(8)
     sixteenth = 60 / 128 / 4 * 48000
     steps = (np.arange(wav.shape[1]) / sixteenth).astype(int) % len(pattern)
-    assert examine(wav * np.array([step == "x" for step in pattern])[steps]).value == 0
+    assert analyse(wav * np.array([step == "x" for step in pattern])[steps]).value == 0
 
 
 def test_lost_packets_are_dropouts_although_all_are_equally_long():
@@ -96,25 +96,25 @@ def test_lost_packets_are_dropouts_although_all_are_equally_long():
     lost = np.random.default_rng(0).choice(np.arange(5, 490), 40, replace=False)
     for packet in lost:
         wav[:, 960 * packet : 960 * (packet + 1)] = 0
-    assert examine(wav).value > 30
+    assert analyse(wav).value > 30
 
 
 def test_a_quiet_passage_of_a_coarse_file_has_no_gaps():
     wav = np.round(music() * 0.003 * 127) / 127  # mostly zeros at 8 bits
-    assert examine(wav.astype(np.float32)).value == 0
+    assert analyse(wav.astype(np.float32)).value == 0
 
 
 @pytest.mark.parametrize("samples", [0, 1, 480, 96000])
 def test_silence_and_moments_have_no_gaps(samples):
-    assert examine(np.zeros((2, samples), np.float32)).value == 0
-    assert examine(np.ones((2, samples), np.float32)).value == 0
+    assert analyse(np.zeros((2, samples), np.float32)).value == 0
+    assert analyse(np.ones((2, samples), np.float32)).value == 0
 
 
 @pytest.mark.parametrize(("sample_rate", "channels"), [(8000, 1), (44100, 64), (192000, 2)])
 def test_it_works_at_every_rate_and_width(sample_rate, channels):
     wav = music(1, sample_rate=sample_rate, channels=channels)
     wav[:, sample_rate // 2 : sample_rate // 2 + sample_rate // 50] = 0
-    assert examine(wav, sample_rate=sample_rate).value == 1
+    assert analyse(wav, sample_rate=sample_rate).value == 1
 
 
 @pytest.mark.parametrize("cut", [1009, 47999, 100000])
@@ -123,8 +123,8 @@ def test_it_does_not_depend_on_how_the_piece_is_cut(cut):
     for begin in (47900, 60000, 95500, 144000):
         wav[:, begin : begin + 1000] = 0
     wav[0, 100000:119000] = 0
-    assert examine(wav, cut=cut) == examine(wav)
-    assert examine(wav).value == 5
+    assert analyse(wav, cut=cut) == analyse(wav)
+    assert analyse(wav).value == 5
 
 
 @pytest.mark.parametrize("name", ["castanets", "contrabassoon", "glock", "harpsichord", "strauss"])
@@ -132,7 +132,7 @@ def test_good_recordings_have_no_gaps(shared_audio, name):
     wav, sample_rate = soundfile.read(
         shared_audio / "clean" / "test" / f"visqol_{name}.flac", dtype="float32", always_2d=True
     )
-    assert not examine(wav.T, sample_rate=sample_rate).found
+    assert not analyse(wav.T, sample_rate=sample_rate).found
 
 
 def test_a_day_of_dropouts_takes_no_more_memory_than_an_hour():

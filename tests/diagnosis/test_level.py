@@ -4,7 +4,7 @@ import pytest
 from nitido.diagnosis.level import LoudnessAnalyser
 
 
-def examine(wav, *, sample_rate=48000, cut=10**9):
+def analyse(wav, *, sample_rate=48000, cut=10**9):
     analyser = LoudnessAnalyser(sample_rate=sample_rate, channels=wav.shape[0])
     for start in range(0, wav.shape[1], cut):
         analyser.update(wav[:, start : start + cut])
@@ -21,13 +21,13 @@ def tone(level_dbfs, seconds=5.0, *, sample_rate=48000, channels=2):
     ("lufs", "severity"), [(-14, "ok"), (-17, "ok"), (-20, "slight"), (-30, "moderate")]
 )
 def test_quiet_music_is_reported_the_more_the_quieter(lufs, severity):
-    finding = examine(tone(lufs))  # a stereo sine reads its peak level
+    finding = analyse(tone(lufs))  # a stereo sine reads its peak level
     assert finding.value == pytest.approx(lufs, abs=0.05)
     assert finding.severity == severity
 
 
 def test_a_sine_has_the_numbers_of_a_sine():
-    details = examine(tone(-10)).details
+    details = analyse(tone(-10)).details
     assert details["rms_dbfs"] == pytest.approx(-13.01, abs=0.01)
     assert details["sample_peak_dbfs"] == pytest.approx(-10, abs=0.01)
     assert details["true_peak_dbtp"] == pytest.approx(-10, abs=0.01)
@@ -41,7 +41,7 @@ def test_a_sine_has_the_numbers_of_a_sine():
 def test_peaks_over_full_scale_between_the_samples_are_clear():
     t = np.arange(48000)
     wav = (0.9 * np.sin(np.pi / 2 * t + np.pi / 4)).astype(np.float32)[None] * np.float32(2**0.5)
-    finding = examine(wav)
+    finding = analyse(wav)
     assert finding.details["sample_peak_dbfs"] < 0
     assert finding.details["true_peak_dbtp"] > 1
     assert finding.severity == "moderate"
@@ -51,7 +51,7 @@ def test_peaks_over_full_scale_between_the_samples_are_clear():
 @pytest.mark.parametrize("level_dbfs", [-200, -96, -80])
 def test_silence_and_its_hiss_have_no_loudness_and_are_said_to_be_silent(seconds, level_dbfs):
     noise = np.random.default_rng(0).standard_normal((2, round(48000 * seconds)))
-    finding = examine((noise * 10 ** (level_dbfs / 20)).astype(np.float32))
+    finding = analyse((noise * 10 ** (level_dbfs / 20)).astype(np.float32))
     assert finding.value is None
     assert finding.severity == "severe"
     assert "Silence" in finding.summary
@@ -59,14 +59,14 @@ def test_silence_and_its_hiss_have_no_loudness_and_are_said_to_be_silent(seconds
 
 @pytest.mark.parametrize("samples", [0, 1, 19199])
 def test_less_than_0_4_seconds_have_a_peak_but_no_loudness(samples):
-    finding = examine(tone(-10)[:, 1 : 1 + samples])
+    finding = analyse(tone(-10)[:, 1 : 1 + samples])
     assert finding.value is None
     assert (finding.details["sample_peak_dbfs"] is None) == (samples == 0)
 
 
 @pytest.mark.parametrize(("sample_rate", "channels"), [(32000, 1), (44100, 64), (192000, 2)])
 def test_it_works_at_every_rate_and_width(sample_rate, channels):
-    finding = examine(
+    finding = analyse(
         tone(-23, 1, sample_rate=sample_rate, channels=channels), sample_rate=sample_rate
     )
     assert finding.value == pytest.approx(-23 + 10 * np.log10(channels / 2), abs=0.1)
@@ -75,4 +75,4 @@ def test_it_works_at_every_rate_and_width(sample_rate, channels):
 @pytest.mark.parametrize("cut", [997, 48000])
 def test_it_does_not_depend_on_how_the_piece_is_cut(cut):
     wav = np.concatenate([tone(-30), tone(-14), tone(-20)], axis=1)
-    assert examine(wav, cut=cut).details == pytest.approx(examine(wav).details, abs=1e-4)
+    assert analyse(wav, cut=cut).details == pytest.approx(analyse(wav).details, abs=1e-4)

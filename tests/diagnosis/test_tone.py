@@ -4,7 +4,7 @@ import pytest
 from nitido.diagnosis.tone import ToneAnalyser
 
 
-def examine(wav, *, sample_rate=48000, cut=10**9):
+def analyse(wav, *, sample_rate=48000, cut=10**9):
     analyser = ToneAnalyser(sample_rate=sample_rate, channels=wav.shape[0])
     for start in range(0, wav.shape[1], cut):
         analyser.update(wav[:, start : start + cut])
@@ -22,56 +22,56 @@ def tone(hz, level_db=0.0, *, seconds=3.0, sample_rate=48000):
 
 
 def test_two_notes_are_found_at_their_balance():
-    finding = examine(tone(500) + tone(3000, -12))
+    finding = analyse(tone(500) + tone(3000, -12))
     assert finding.value == pytest.approx(-12, abs=0.1)
     assert finding.details["mid_db"] == pytest.approx(-10 * np.log10(1 + 10**-1.2), abs=0.1)
 
 
 def test_a_note_is_loudest_in_its_own_band():
-    details = examine(tone(2000)).details
+    details = analyse(tone(2000)).details
     assert details["bands_hz"][int(np.argmax(details["bands_db"]))] == pytest.approx(1995.3)
 
 
 def test_white_noise_rises_by_1_db_per_third_octave():
-    details = examine(white_noise()).details
+    details = analyse(white_noise()).details
     slope = np.polyfit(np.arange(len(details["bands_db"])), details["bands_db"], 1)[0]
     assert slope == pytest.approx(1.0, abs=0.05)
     # 7 kHz of bandwidth against 750 Hz
-    assert examine(white_noise()).value == pytest.approx(10 * np.log10(7000 / 750), abs=0.3)
+    assert analyse(white_noise()).value == pytest.approx(10 * np.log10(7000 / 750), abs=0.3)
 
 
 def test_the_balance_does_not_depend_on_the_volume():
     wav = tone(500) + tone(3000, -12)
-    assert examine(wav * np.float32(0.01)).value == pytest.approx(examine(wav).value, abs=0.01)
+    assert analyse(wav * np.float32(0.01)).value == pytest.approx(analyse(wav).value, abs=0.01)
 
 
 def test_only_a_muffled_piece_is_called_dull():
-    assert not examine(tone(500) + tone(3000, -30)).found
-    assert examine(tone(500) + tone(3000, -60)).severity == "slight"
+    assert not analyse(tone(500) + tone(3000, -30)).found
+    assert analyse(tone(500) + tone(3000, -60)).severity == "slight"
 
 
 def test_an_offset_does_not_count_as_bass():
     wav = tone(500) + tone(3000, -12)
-    assert examine(wav + np.float32(0.3)).details["low_db"] < -40
+    assert analyse(wav + np.float32(0.3)).details["low_db"] < -40
 
 
 @pytest.mark.parametrize("samples", [0, 1, 96000])
 def test_silence_has_no_balance(samples):
-    finding = examine(np.zeros((2, samples), np.float32))
+    finding = analyse(np.zeros((2, samples), np.float32))
     assert finding.value is None
     assert not finding.found
 
 
 def test_a_tenth_of_a_second_is_enough():
     short = (tone(500) + tone(3000, -12))[:, :3000]
-    assert examine(short).value == pytest.approx(-12, abs=0.5)
+    assert analyse(short).value == pytest.approx(-12, abs=0.5)
 
 
 @pytest.mark.parametrize(("sample_rate", "channels"), [(8000, 1), (44100, 64), (192000, 2)])
 def test_it_works_at_every_rate_and_width(sample_rate, channels):
     seconds = 2
     wav = white_noise(seconds, sample_rate=sample_rate, channels=channels)
-    finding = examine(wav, sample_rate=sample_rate)
+    finding = analyse(wav, sample_rate=sample_rate)
     assert max(finding.details["bands_hz"]) <= min(20000, sample_rate / 2)
     top = min(8000, sample_rate / 2) - 1000
     assert finding.value == pytest.approx(10 * np.log10(top / 750), abs=1.0)
@@ -80,5 +80,5 @@ def test_it_works_at_every_rate_and_width(sample_rate, channels):
 @pytest.mark.parametrize("cut", [997, 24000, 100000])
 def test_it_does_not_depend_on_how_the_piece_is_cut(cut):
     wav = white_noise(3, channels=2)
-    whole, parts = examine(wav).details, examine(wav, cut=cut).details
+    whole, parts = analyse(wav).details, analyse(wav, cut=cut).details
     assert parts["bands_db"] == pytest.approx(whole["bands_db"], abs=1e-4)

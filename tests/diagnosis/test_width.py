@@ -4,7 +4,7 @@ import pytest
 from nitido.diagnosis.width import WidthAnalyser
 
 
-def examine(wav, *, sample_rate=48000, cut=10**9):
+def analyse(wav, *, sample_rate=48000, cut=10**9):
     analyser = WidthAnalyser(sample_rate=sample_rate, channels=wav.shape[0])
     for start in range(0, wav.shape[1], cut):
         analyser.update(wav[:, start : start + cut])
@@ -24,7 +24,7 @@ def stereo(side_db):
 
 @pytest.mark.parametrize("wav", [noise(1), np.repeat(noise(1), 2, axis=0)])
 def test_one_channel_and_two_equal_ones_are_mono(wav):
-    finding = examine(wav)
+    finding = analyse(wav)
     assert finding.value == 1
     assert finding.details["mono"] is True
     assert finding.severity == "slight"
@@ -33,12 +33,12 @@ def test_one_channel_and_two_equal_ones_are_mono(wav):
 def test_channels_that_differ_by_rounding_only_are_mono():
     wav = np.repeat(noise(1), 2, axis=0)
     wav[1] += np.float32(1e-6) * noise(1)[0]
-    assert examine(wav).details["mono"] is True
+    assert analyse(wav).details["mono"] is True
 
 
 @pytest.mark.parametrize("side_db", [-40, -20, -10, -3])
 def test_the_side_is_found_at_its_level(side_db):
-    finding = examine(stereo(side_db))
+    finding = analyse(stereo(side_db))
     share = 10 ** (side_db / 10)
     assert finding.details["side_db"] == pytest.approx(side_db, abs=0.1)
     assert finding.value == pytest.approx((1 - share) / (1 + share), abs=0.01)
@@ -47,11 +47,11 @@ def test_the_side_is_found_at_its_level(side_db):
 
 
 def test_unrelated_channels_have_no_correlation():
-    assert examine(noise()).value == pytest.approx(0, abs=0.01)
+    assert analyse(noise()).value == pytest.approx(0, abs=0.01)
 
 
 def test_a_side_that_is_upside_down_is_clear():
-    finding = examine(stereo(20))
+    finding = analyse(stereo(20))
     assert finding.details["polarity_inverted"] is True
     assert finding.severity == "moderate"
     assert finding.value < -0.9
@@ -60,7 +60,7 @@ def test_a_side_that_is_upside_down_is_clear():
 def test_a_second_of_out_of_phase_effect_is_not_a_swapped_wire():
     wav = stereo(-10)
     wav[1, :48000] *= -1
-    assert not examine(wav).found
+    assert not analyse(wav).found
 
 
 @pytest.mark.parametrize(("channel", "name"), [(0, "left"), (1, "right")])
@@ -68,7 +68,7 @@ def test_a_second_of_out_of_phase_effect_is_not_a_swapped_wire():
 def test_a_channel_without_music_is_silent_and_the_piece_is_not_mono(channel, name, left_over):
     wav = noise()
     wav[channel] *= np.float32(left_over)
-    finding = examine(wav)
+    finding = analyse(wav)
     assert finding.severity == "moderate"
     assert finding.summary == f"The {name} channel is silent."
     assert finding.details["mono"] is False
@@ -78,12 +78,12 @@ def test_a_channel_without_music_is_silent_and_the_piece_is_not_mono(channel, na
 def test_a_fold_to_mono_loses_what_the_sides_do_not_share(gain_db):
     gain = np.float32(10 ** (gain_db / 20))
     for side_db, lost_db in ((-200, 0.0), (0, -3.0), (20, -20.0)):
-        assert examine(gain * stereo(side_db)).details["fold_db"] == pytest.approx(lost_db, abs=0.1)
-    assert "20 dB softer" in examine(gain * stereo(20)).summary
+        assert analyse(gain * stereo(side_db)).details["fold_db"] == pytest.approx(lost_db, abs=0.1)
+    assert "20 dB softer" in analyse(gain * stereo(20)).summary
 
 
 def test_more_than_two_channels_are_not_judged():
-    finding = examine(noise(6))
+    finding = analyse(noise(6))
     assert finding.value is None
     assert not finding.found
 
@@ -91,19 +91,19 @@ def test_more_than_two_channels_are_not_judged():
 @pytest.mark.parametrize("samples", [0, 1, 96000])
 @pytest.mark.parametrize("channels", [1, 2, 64])
 def test_silence_has_no_width(samples, channels):
-    finding = examine(np.zeros((channels, samples), np.float32))
+    finding = analyse(np.zeros((channels, samples), np.float32))
     assert finding.value is None
     assert not finding.found
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 192000])
 def test_it_works_at_every_rate(sample_rate):
-    assert examine(noise(2, 1, sample_rate=sample_rate), sample_rate=sample_rate).value < 0.1
+    assert analyse(noise(2, 1, sample_rate=sample_rate), sample_rate=sample_rate).value < 0.1
 
 
 @pytest.mark.parametrize("cut", [997, 48000, 100000])
 def test_it_does_not_depend_on_how_the_piece_is_cut(cut):
     wav = stereo(20)
-    whole, parts = examine(wav), examine(wav, cut=cut)
+    whole, parts = analyse(wav), analyse(wav, cut=cut)
     assert parts.severity == whole.severity
     assert parts.details == pytest.approx(whole.details, abs=1e-3)

@@ -14,6 +14,7 @@ from tests.signals import noise, pink_noise, sine
 import nitido
 from nitido.audio import open_source
 from nitido.demo.render import render
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioReadError, AudioTooShortError
 from nitido.generation import longform
 from nitido.generation.checkpoint import load
@@ -21,7 +22,6 @@ from nitido.generation.continuation import read_for_model, take_over
 from nitido.generation.generate import generate_all
 from nitido.generation.longform import decode, sample_windows
 from nitido.generation.settings import Request, Settings
-from nitido.wav import Wav
 
 RATE = 32_000
 PROMPT = "a happy pop song"

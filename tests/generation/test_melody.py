@@ -12,11 +12,11 @@ import torch
 from tests.signals import sine
 
 import nitido
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioTooShortError, ConfigError
 from nitido.generation.generate import generate_all
 from nitido.generation.melody import melody_features, melody_from
 from nitido.generation.settings import Request, Settings
-from nitido.wav import Wav
 
 RATE = 32_000
 C4, E4, A4 = 261.63, 329.63, 440.0

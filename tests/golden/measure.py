@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tests.signals import noise, pink_noise, sine
 
-from nitido.wav import Wav
+from nitido.dsp.wav import Wav
 
 FOLDER = Path(__file__).parent
 SCORES, AURALOSS = FOLDER / "scores.json", FOLDER / "auraloss.json"
@@ -26,7 +26,7 @@ def piece() -> Wav:
 def degraded(clean: Wav) -> dict[str, Wav]:
     """The same piece, spoiled in several ways."""
     from nitido.demo.comb import add_comb
-    from nitido.spectral import lower_ceiling
+    from nitido.dsp.spectral import lower_ceiling
 
     return {
         "noisy": clean + noise(seconds=6.0, rms=0.01, channels=2, seed=1)[:, : clean.shape[1]],
@@ -39,7 +39,7 @@ def degraded(clean: Wav) -> dict[str, Wav]:
 
 def scores() -> dict[str, Any]:
     """Every measure of every piece, four digits after the point."""
-    from nitido.metrics import artefacts, content, delivery, fidelity, perceptual, seed
+    from nitido.metrics import artefacts, content, delivery, features, fidelity, perceptual
 
     clean = piece()
     pieces = {"clean": clean, **degraded(clean)}
@@ -49,7 +49,7 @@ def scores() -> dict[str, Any]:
         found[name] = {
             "artefacts": artefacts.evaluate(**alone),
             "delivery": delivery.evaluate(**alone),
-            "seed": seed.evaluate(**alone),
+            "features": features.evaluate(**alone),
         }
         if name in ("clean", "cut"):
             continue

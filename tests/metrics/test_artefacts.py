@@ -6,10 +6,10 @@ from tests.signals import noise, pink_noise, silence, sine
 
 from nitido.demo.comb import add_comb
 from nitido.demo.render import render
+from nitido.dsp.spectral import lower_ceiling
 from nitido.errors import AudioShapeError
 from nitido.metrics import artefacts
 from nitido.metrics.catalogue import CATALOGUE
-from nitido.spectral import lower_ceiling
 
 RATE = 48_000
 

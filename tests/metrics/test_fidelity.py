@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tests.signals import noise, pink_noise, silence, sine
 
+from nitido.dsp.spectral import lower_ceiling
 from nitido.errors import AudioShapeError, AudioTooShortError
 from nitido.metrics import fidelity
 from nitido.metrics.catalogue import CATALOGUE
-from nitido.spectral import lower_ceiling
 
 RATE = 48_000
 WORSE_DB = (-50, -40, -30, -20, -10)  # noise, from hardly any to much

@@ -6,9 +6,9 @@ from tests.signals import noise, pink_noise
 
 from nitido import optional
 from nitido.demo.render import render
+from nitido.dsp.spectral import lower_ceiling
 from nitido.errors import AudioShapeError, AudioTooShortError, MissingExtraError
 from nitido.metrics import perceptual
-from nitido.spectral import lower_ceiling
 
 RATE = 48_000
 needs_visqol = pytest.mark.skipif(

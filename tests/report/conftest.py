@@ -3,10 +3,10 @@
 import pytest
 
 import nitido
-from nitido.demo import DECODER_HZ, spoil
+from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
 
 
 @pytest.fixture(scope="session")
 def restoration() -> nitido.Restoration:
-    return nitido.restore(spoil(render(seconds=6.0)[:, :96_000]), sample_rate=DECODER_HZ)
+    return nitido.restore(add_artifacts(render(seconds=6.0)[:, :96_000]), sample_rate=DECODER_HZ)

@@ -203,7 +203,7 @@ def test_the_table_is_what_librosa_says_of_the_files_and_shows_the_change(tmp_pa
     sf.write(tmp_path / "raw.wav", raw.T, 32_000, subtype="PCM_16")
     louder = pink_noise(seconds=3.0, sample_rate=48_000, channels=2, rms=0.15)
     sf.write(tmp_path / "done.wav", louder.T, 48_000, subtype="PCM_24")
-    comparison = nitido.compare(tmp_path / "raw.wav", tmp_path / "done.wav", tables=["seed"])
+    comparison = nitido.compare(tmp_path / "raw.wav", tmp_path / "done.wav", tables=["features"])
     direct = {}
     for name in ("raw", "done"):
         wav, rate = librosa.load(tmp_path / f"{name}.wav")
@@ -212,7 +212,7 @@ def test_the_table_is_what_librosa_says_of_the_files_and_shows_the_change(tmp_pa
             "spectral_flatness": librosa.feature.spectral_flatness(y=wav).mean(),
             "rms_energy": librosa.feature.rms(y=wav).mean(),
         }
-        assert comparison.scores["seed"][name] == pytest.approx(direct[name], rel=1e-6)
+        assert comparison.scores["features"][name] == pytest.approx(direct[name], rel=1e-6)
     change = 100 * (direct["done"]["rms_energy"] / direct["raw"]["rms_energy"] - 1)
     assert comparison.changes_percent("done")["rms_energy"] == pytest.approx(change, rel=1e-4)
     (rows,) = comparison.tables.values()
@@ -225,7 +225,7 @@ def test_the_command_draws_them(tmp_path: Path) -> None:
     pytest.importorskip("librosa", reason=NO_LIBROSA)
     for name, seed in (("raw", 0), ("done", 1)):
         sf.write(tmp_path / f"{name}.wav", noise(seconds=1.0, seed=seed).T, 48_000)
-    call = ["compare", str(tmp_path / "raw.wav"), str(tmp_path / "done.wav"), "--table", "seed"]
+    call = ["compare", str(tmp_path / "raw.wav"), str(tmp_path / "done.wav"), "--table", "features"]
     result = CliRunner().invoke(main, [*call, "--png", str(tmp_path / "png")])
     assert result.exit_code == 0, result.output
     assert "change" in result.output
@@ -242,5 +242,5 @@ def test_the_command_draws_them(tmp_path: Path) -> None:
 def test_a_piece_without_sound_has_no_change() -> None:
     pytest.importorskip("librosa", reason=NO_LIBROSA)
     silent = np.zeros((1, 22_050), np.float32)
-    comparison = nitido.compare(silent, silent, tables=["seed"], sample_rate=22_050)
+    comparison = nitido.compare(silent, silent, tables=["features"], sample_rate=22_050)
     assert comparison.changes_percent("after")["rms_energy"] is None

@@ -17,9 +17,9 @@ from tests.signals import noise, silence
 from nitido.cli import main
 from nitido.cli.listening import TEST_PAGE
 from nitido.demo.render import render
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError, AudioWriteError, ConfigError
 from nitido.report.listening import PAGE, write_listening_test
-from nitido.wav import Wav
 
 RATE = 48_000
 

@@ -11,8 +11,8 @@ import pytest
 from tests.signals import sine
 
 from nitido.demo.render import render
+from nitido.dsp.wav import Wav
 from nitido.report.listening import write_listening_test
-from nitido.wav import Wav
 from nitido_lab.listening import analyse_listening_results
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

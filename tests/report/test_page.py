@@ -19,9 +19,9 @@ from tests.signals import click, noise, pink_noise, silence, sine
 
 import nitido
 from nitido.cli import main
-from nitido.demo import DECODER_HZ, spoil
+from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
-from nitido.metrics.delivery import integrated_lufs, true_peak_dbtp
+from nitido.dsp.loudness import integrated_lufs, true_peak_dbtp
 from nitido.report import page, tracks
 from nitido.report.figures import comb_lines_hz
 from nitido.report.page import write_report
@@ -337,7 +337,7 @@ def test_headings_go_down_one_step_at_a_time(text: str) -> None:
 @pytest.fixture
 def song(restoration: nitido.Restoration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    sf.write("song.wav", spoil(render(seconds=6.0)[:, :72_000])[0], DECODER_HZ)
+    sf.write("song.wav", add_artifacts(render(seconds=6.0)[:, :72_000])[0], DECODER_HZ)
     return tmp_path
 
 

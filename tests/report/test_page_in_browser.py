@@ -13,7 +13,7 @@ import pytest
 from tests.signals import silence, sine
 
 import nitido
-from nitido.demo import DECODER_HZ, spoil
+from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
 from nitido.report.page import write_report
 from nitido.report.tracks import Track
@@ -77,7 +77,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a real restoration."""
-    clip = spoil(render(seconds=6.0)[:, :144_000])
+    clip = add_artifacts(render(seconds=6.0)[:, :144_000])
     path = tmp_path_factory.mktemp("report") / "song.report.html"
     return nitido.restore(clip, sample_rate=DECODER_HZ).report(path)
 

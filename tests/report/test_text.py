@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import nitido
 from nitido.cli import main
-from nitido.demo import DECODER_HZ, spoil
+from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
 from nitido.report.text import describe_comparison
 
@@ -80,7 +80,7 @@ def test_a_restoration_tells_what_is_better_what_stayed_and_how_loud_it_is(
 def test_the_comb_is_read_on_the_same_lines_before_and_after(
     restoration: nitido.Restoration,
 ) -> None:
-    spoiled = spoil(render(seconds=6.0)[:, :96_000])
+    spoiled = add_artifacts(render(seconds=6.0)[:, :96_000])
     left = nitido.restore(spoiled, sample_rate=DECODER_HZ, stages=["bandwidth", "loudness"])
     read = left.diagnosis["comb"].value, left.after["comb"].value
     # The new treble has no comb: that must not count as if the old one were lower.
@@ -94,7 +94,7 @@ def test_of_a_piece_without_a_fault_it_is_said_that_nothing_was_done() -> None:
 
 
 def test_a_fault_that_was_left_alone_is_told() -> None:
-    spoiled = spoil(render(seconds=6.0)[:, :96_000])
+    spoiled = add_artifacts(render(seconds=6.0)[:, :96_000])
     left = nitido.restore(spoiled, sample_rate=DECODER_HZ, stages=[])
     said = left.sentences()
     assert said[0] == "Nothing was changed."
@@ -105,7 +105,9 @@ def test_the_same_is_said_in_terminal_page_json_and_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    sf.write("song.wav", spoil(render(seconds=6.0)[:, :96_000]).T, DECODER_HZ, subtype="FLOAT")
+    sf.write(
+        "song.wav", add_artifacts(render(seconds=6.0)[:, :96_000]).T, DECODER_HZ, subtype="FLOAT"
+    )
     done = CliRunner().invoke(main, ["restore", "song.wav", "-o", "done.wav", "--report"])
     assert done.exit_code == 0, done.output
     said = nitido.restore("song.wav").sentences()
@@ -118,7 +120,7 @@ def test_the_same_is_said_in_terminal_page_json_and_python(
 
 def test_a_comparison_says_of_a_restoration_what_it_says_of_itself(tmp_path: Path) -> None:
     before, after = tmp_path / "before.wav", tmp_path / "after.wav"
-    sf.write(before, spoil(render(seconds=6.0)[:, :96_000]).T, DECODER_HZ, subtype="FLOAT")
+    sf.write(before, add_artifacts(render(seconds=6.0)[:, :96_000]).T, DECODER_HZ, subtype="FLOAT")
     restoration = nitido.restore(before)
     restoration.write(after)
     compared = nitido.compare(before, after, tables=["artefacts", "delivery"])
@@ -127,7 +129,7 @@ def test_a_comparison_says_of_a_restoration_what_it_says_of_itself(tmp_path: Pat
 
 
 def test_what_was_repaired_is_counted_and_what_is_left_has_its_reason(tmp_path: Path) -> None:
-    clip = spoil(render(seconds=6.0)[:, :96_000])
+    clip = add_artifacts(render(seconds=6.0)[:, :96_000])
     most = nitido.restore(clip, sample_rate=DECODER_HZ)
     (tally,) = [text for text in most.sentences() if "repaired" in text]
     had, left = (sum(f.found and f.kind != "loudness" for f in d.findings)

@@ -10,10 +10,10 @@ import soundfile as sf
 from tests.signals import noise, sine
 
 import nitido
-from nitido.demo import DECODER_HZ, spoil
+from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
+from nitido.dsp.wav import Wav
 from nitido.report.thumbnails import WIDTH, thumbnails
-from nitido.wav import Wav
 
 RATE = 48_000
 
@@ -27,7 +27,7 @@ def drawn(wav: Wav, path: Path, *, rate: int = RATE) -> tuple[dict[str, str], ni
 @pytest.fixture(scope="module")
 def spoiled() -> Wav:
     """A piece as a neural decoder leaves it, at its rate."""
-    return spoil(render(seconds=4.0))
+    return add_artifacts(render(seconds=4.0))
 
 
 @pytest.fixture

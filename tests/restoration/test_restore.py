@@ -14,9 +14,9 @@ import nitido
 from nitido.audio import open_source
 from nitido.demo.comb import add_comb
 from nitido.demo.render import render
-from nitido.metrics.delivery import TruePeakMeter
-from nitido.spectral import lower_ceiling
-from nitido.wav import Wav
+from nitido.dsp.loudness import TruePeakMeter
+from nitido.dsp.spectral import lower_ceiling
+from nitido.dsp.wav import Wav
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from tests.signals import cut, noise
 
-from nitido.chunks import join
+from nitido.dsp.chunks import join
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError
 from nitido.restoration.scratch import MEMORY_MAX_BYTES, Scratch
 from nitido.restoration.stages.loudness import LevelProfile, Loudness
-from nitido.wav import Wav
 
 
 @pytest.mark.parametrize("seconds", [0.01, 100])

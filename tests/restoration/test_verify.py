@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tests.signals import noise, sine
 
+from nitido.dsp.wav import Wav
 from nitido.restoration.plan import Plan
 from nitido.restoration.verify import Change, ChangeMeter, correct
-from nitido.wav import Wav
 
 
 def compare(before: Wav, after: Wav, block: int = 10_000) -> Change:

@@ -11,6 +11,7 @@ from tests.demucs_checkpoint import SIGNATURE, make_model, save_model, save_weig
 from tests.signals import cut, pink_noise, silence, sine
 
 import nitido
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError, ConfigError, DeviceMemoryError
 from nitido.separation.separator import (
     Demucs,
@@ -20,7 +21,6 @@ from nitido.separation.separator import (
     triangle,
 )
 from nitido.separation.stems import separate_stream
-from nitido.wav import Wav
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'nitido[demucs]'")
 pytest.importorskip("demucs", reason="needs Demucs: pip install 'nitido[demucs]'")

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from nitido.demo import DECODER_HZ, spoil
+from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,7 @@ def browser() -> Iterator[Any]:
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three seconds as a neural decoder leaves them."""
     path = tmp_path_factory.mktemp("clip") / "my song.wav"
-    sf.write(path, spoil(render(seconds=6.0))[0, : 3 * DECODER_HZ], DECODER_HZ)
+    sf.write(path, add_artifacts(render(seconds=6.0))[0, : 3 * DECODER_HZ], DECODER_HZ)
     return path
 
 
@@ -116,5 +116,5 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fifty seconds, which take a while, as a FLAC file."""
     path = tmp_path_factory.mktemp("clip") / "long.flac"
-    sf.write(path, np.tile(spoil(render(seconds=6.0))[0], 9), DECODER_HZ)
+    sf.write(path, np.tile(add_artifacts(render(seconds=6.0))[0], 9), DECODER_HZ)
     return path

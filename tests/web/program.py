@@ -10,7 +10,7 @@ from typing import Any
 import nitido
 from nitido import optional
 from nitido.audio import write
-from nitido.demo import DECODER_HZ, spoil
+from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
 from nitido.web.limits import Limits
 
@@ -21,7 +21,7 @@ class Generation:
     """What `nitido.generate` returns, as far as the page can see."""
 
     def __init__(self) -> None:
-        self.wav = spoil(render(seconds=4.0))
+        self.wav = add_artifacts(render(seconds=4.0))
 
     def write(self, path: Path) -> Path:
         channels, samples = self.wav.shape

@@ -11,7 +11,7 @@ import pytest
 from nitido.errors import ConfigError
 from nitido.web.calls import JOIN, NEWS, UNHEARD_MAX, Calls
 from nitido.web.limits import Limits
-from nitido.web.visits import Visits
+from nitido.web.sessions import Visits
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_who_does_not_listen_cannot_call_for_ever(visits: Visits) -> None:
 
 
 def test_a_page_is_open_as_long_as_it_asks(visits: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nitido.web.visits.BRIEF_SECONDS", -1.0)
+    monkeypatch.setattr("nitido.web.sessions.BRIEF_SECONDS", -1.0)
     small = Visits(replace(visits.limits, visitors=2))
     refused = []
 

@@ -54,7 +54,7 @@ def test_choices_come_back_as_they_were_shown() -> None:
     [
         None,
         [],
-        {"preset": "seed"},
+        {"preset": "demucs"},
         {"preset": "../secret"},
         {"switches": {"stems": True}},
         {"switches": {"width": "on"}},

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from nitido.cli import main
-from nitido.web.guard import HEALTH
+from nitido.web.security import HEALTH
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ import pytest
 
 from nitido.web.files import add_routes
 from nitido.web.limits import Limits
-from nitido.web.visits import Visits
+from nitido.web.sessions import Visits
 
 DOWNLOADS = 100  # more than there are threads
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nitido.web.guard import GUESS_SECONDS, GUESSES_MAX, Guard
+from nitido.web.security import GUESS_SECONDS, GUESSES_MAX, Security
 
 AUTH = ("ann", "s:ecret")
 
@@ -31,7 +31,7 @@ class Application:
 
 
 async def asked(
-    guard: Guard, path: str = "/", *, method: str = "GET", client: str = "", **headers: str
+    guard: Security, path: str = "/", *, method: str = "GET", client: str = "", **headers: str
 ) -> tuple[int, dict[bytes, bytes]]:
     sent: list[Any] = []
 
@@ -53,7 +53,7 @@ def answer(
     names: tuple[str, ...] = (),
     **given: str,
 ) -> tuple[int, dict[bytes, bytes]]:
-    guard = Guard(Application(), auth=auth, host=bind, names=names)
+    guard = Security(Application(), auth=auth, host=bind, names=names)
     return asyncio.run(asked(guard, path, **given))
 
 
@@ -94,7 +94,7 @@ def test_the_password_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPat
         compared.append(right)
         return given == right
 
-    monkeypatch.setattr("nitido.web.guard.hmac.compare_digest", compare)
+    monkeypatch.setattr("nitido.web.security.hmac.compare_digest", compare)
     answer(auth=AUTH, authorization=basic("bob", "wrong"))
     assert compared == [b"ann", b"s:ecret"]  # both, although the first was wrong already
 
@@ -102,7 +102,7 @@ def test_the_password_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPat
 def test_who_guesses_has_to_wait_and_others_do_not() -> None:
     now = 0.0
     inside = Application()
-    guard = Guard(inside, auth=AUTH, clock=lambda: now)
+    guard = Security(inside, auth=AUTH, clock=lambda: now)
 
     def tries(client: str, **given: str) -> int:
         return asyncio.run(asked(guard, client=client, **given))[0]
@@ -122,12 +122,12 @@ def test_who_guesses_has_to_wait_and_others_do_not() -> None:
 
 
 def test_there_is_a_bound_to_what_is_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nitido.web.guard.OPEN_PER_CLIENT", 2)
-    monkeypatch.setattr("nitido.web.guard.OPEN_MAX", 3)
+    monkeypatch.setattr("nitido.web.security.OPEN_PER_CLIENT", 2)
+    monkeypatch.setattr("nitido.web.security.OPEN_MAX", 3)
 
     async def ask() -> list[int]:
         inside = Application(asyncio.Event())
-        guard = Guard(inside)
+        guard = Security(inside)
         clients = ("a", "a", "a", "b", "c")
         asking = [asyncio.create_task(asked(guard, client=client)) for client in clients]
         for _ in range(10):
@@ -248,7 +248,7 @@ def test_there_are_no_websockets() -> None:
     async def send(message):
         sent.append(message)
 
-    asyncio.run(Guard(None, auth=None)({"type": "websocket", "path": "/"}, None, send))
+    asyncio.run(Security(None, auth=None)({"type": "websocket", "path": "/"}, None, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 

@@ -9,7 +9,7 @@ from tests.web.test_visits import Clock
 
 from nitido.errors import ConfigError
 from nitido.web.limits import Limits
-from nitido.web.names import AT_HAND, UNUSED_SECONDS, Uploads
+from nitido.web.uploads import AT_HAND, UNUSED_SECONDS, Uploads
 
 AWFUL = [
     "../../etc/passwd",

@@ -11,7 +11,7 @@ import nitido
 from nitido.web import panels
 from nitido.web.choices import Choices
 from nitido.web.limits import Limits
-from nitido.web.visits import Piece, Visit, Visits
+from nitido.web.sessions import SessionPiece, Visit, Visits
 from nitido.web.work import restore
 
 EVIL = "<img src=x onerror=alert(1)>\"'.wav"
@@ -30,13 +30,13 @@ def visit(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visi
 
 
 @pytest.fixture
-def piece(visit: Visit) -> Iterator[Piece]:
+def piece(visit: Visit) -> Iterator[SessionPiece]:
     assert visit.piece is not None
     yield visit.piece
     visit.piece.choices = Choices()
 
 
-def test_no_name_becomes_html(visit: Visit, piece: Piece) -> None:
+def test_no_name_becomes_html(visit: Visit, piece: SessionPiece) -> None:
     shown = [
         panels.pieces(visit),
         panels.found(piece),
@@ -51,7 +51,7 @@ def test_no_name_becomes_html(visit: Visit, piece: Piece) -> None:
 
 
 def test_every_fault_is_told_in_words_with_a_picture_and_the_rest_in_one_line(
-    piece: Piece,
+    piece: SessionPiece,
 ) -> None:
     assert piece.diagnosis is not None
     html = panels.found(piece)
@@ -66,7 +66,7 @@ def test_every_kind_of_finding_has_a_name() -> None:
     assert {finding.kind for finding in diagnosis.findings} == set(panels.FINDINGS)
 
 
-def test_the_plan_shows_why_and_marks_what_is_ours(piece: Piece) -> None:
+def test_the_plan_shows_why_and_marks_what_is_ours(piece: SessionPiece) -> None:
     html = unescape(panels.plan(piece))
     assert "Comb every 400 Hz" in html
     assert "own" not in html
@@ -85,7 +85,9 @@ def test_a_bar_without_words_takes_the_same_place() -> None:
     assert 'aria-valuenow="30"' in panels.progress("Restoring", 0.3)
 
 
-def test_a_result_is_offered_in_every_format_that_can_hold_it(visit: Visit, piece: Piece) -> None:
+def test_a_result_is_offered_in_every_format_that_can_hold_it(
+    visit: Visit, piece: SessionPiece
+) -> None:
     html = panels.result(visit, piece)
     for name in (
         "result.wav",

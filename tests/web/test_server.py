@@ -35,7 +35,7 @@ def restore(preset):
     except Exception as error:
         return str(error)
 with ThreadPoolExecutor() as pool:
-    print(json.dumps(list(pool.map(restore, ["musicgen", "gentle", "seed"]))))
+    print(json.dumps(list(pool.map(restore, ["musicgen", "gentle", "demucs"]))))
 """
 
 MULTIPART = "multipart/form-data; boundary=b"

@@ -11,7 +11,7 @@ import pytest
 
 from nitido.errors import ConfigError
 from nitido.web.limits import Limits
-from nitido.web.visits import FOLDER, Visit, Visits, remove_left_behind
+from nitido.web.sessions import FOLDER, Visit, Visits, remove_left_behind
 
 
 class Clock:
@@ -121,7 +121,7 @@ def test_who_is_idle_for_long_is_forgotten_but_not_at_work(visits: Visits, clock
 def test_who_has_nothing_here_gives_way_and_is_forgotten_soon(
     clock: Clock, upload: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nitido.web.visits.BRIEF_SECONDS", 60.0)
+    monkeypatch.setattr("nitido.web.sessions.BRIEF_SECONDS", 60.0)
     place = Visits(Limits(visitors=3, idle_minutes=10), clock=clock)
     made_up, uploaded, pieced = (place.of(name) for name in ("made up", "uploaded", "pieced"))
     place.uploads.take(place.uploads.add(io.BytesIO(b"sound"), "a.wav"), "uploaded")
@@ -190,7 +190,7 @@ def test_what_work_writes_after_its_visitor_left_goes_too(visits: Visits) -> Non
 def test_two_works_of_one_visitor_do_not_run_at_once(
     visits: Visits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nitido.web.visits.STOPPING_SECONDS", 0.01)
+    monkeypatch.setattr("nitido.web.sessions.STOPPING_SECONDS", 0.01)
     visit = visits.of("one")
     with visit.working():
         assert visit.busy

@@ -14,12 +14,12 @@ import nitido
 from nitido import api
 from nitido.errors import AudioReadError, CancelledError, ConfigError
 from nitido.web.limits import Limits
-from nitido.web.visits import Piece, Visits
-from nitido.web.work import Task, Tell, encode, examine, restore
+from nitido.web.sessions import SessionPiece, Visits
+from nitido.web.work import Task, Tell, analyse, encode, restore
 
 
 @pytest.fixture
-def piece(clip: Path, tmp_path: Path) -> Iterator[Piece]:
+def piece(clip: Path, tmp_path: Path) -> Iterator[SessionPiece]:
     visits = Visits(Limits())
     upload = tmp_path / "0123abcd.wav"
     copyfile(clip, upload)
@@ -104,7 +104,7 @@ def test_an_error_reaches_who_waits() -> None:
         list(Task(work).shares())
 
 
-def test_a_restored_piece_lies_there_complete(piece: Piece, clip: Path) -> None:
+def test_a_restored_piece_lies_there_complete(piece: SessionPiece, clip: Path) -> None:
     restore(piece, silent)
     folder = piece.folder / piece.result
     assert {path.name for path in folder.iterdir()} == {
@@ -118,14 +118,14 @@ def test_a_restored_piece_lies_there_complete(piece: Piece, clip: Path) -> None:
     assert piece.source.stem not in (folder / "plan.json").read_text("utf-8")
 
 
-def test_it_is_what_nitido_restore_gives(piece: Piece, clip: Path) -> None:
+def test_it_is_what_nitido_restore_gives(piece: SessionPiece, clip: Path) -> None:
     restore(piece, silent)
     wav, _ = sf.read(piece.folder / piece.result / "result.wav", always_2d=True)
     assert np.abs(wav.T - nitido.restore(clip).wav).max() < 2**-22  # 24 bit
 
 
 def test_a_result_beyond_full_scale_is_not_offered_in_a_format_that_would_clip_it(
-    piece: Piece,
+    piece: SessionPiece,
 ) -> None:
     wav, rate = sf.read(piece.source)
     sf.write(piece.source, 2 * wav / np.abs(wav).max(), rate, subtype="FLOAT")
@@ -136,7 +136,7 @@ def test_a_result_beyond_full_scale_is_not_offered_in_a_format_that_would_clip_i
     assert sf.info(piece.folder / piece.result / "result.wav").subtype == "FLOAT"
 
 
-def test_lossy_formats_are_written_when_they_are_asked_for(piece: Piece) -> None:
+def test_lossy_formats_are_written_when_they_are_asked_for(piece: SessionPiece) -> None:
     restore(piece, silent)
     folder = piece.folder / piece.result
     for name, container in (("mp3", "MP3"), ("opus", "OGG")):
@@ -146,14 +146,14 @@ def test_lossy_formats_are_written_when_they_are_asked_for(piece: Piece) -> None
 
 
 def test_one_slider_does_not_make_nitido_listen_again(
-    piece: Piece, monkeypatch: pytest.MonkeyPatch
+    piece: SessionPiece, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listened = []
-    examine_source = api.examine
+    analyse_source = api.analyse
     monkeypatch.setattr(
-        api, "examine", lambda *a, **k: listened.append(1) or examine_source(*a, **k)
+        api, "analyse", lambda *a, **k: listened.append(1) or analyse_source(*a, **k)
     )
-    examine(piece, silent)
+    analyse(piece, silent)
     restore(piece, silent)
     first = piece.result
     piece.choices = replace(piece.choices, amounts={"bandwidth": 0.5})
@@ -164,7 +164,7 @@ def test_one_slider_does_not_make_nitido_listen_again(
     assert piece.plan["bandwidth"].settings["amount"] == 0.5
 
 
-def test_a_cancelled_restoration_leaves_the_result_before(piece: Piece) -> None:
+def test_a_cancelled_restoration_leaves_the_result_before(piece: SessionPiece) -> None:
     restore(piece, silent)
     first = piece.result
 
@@ -178,7 +178,7 @@ def test_a_cancelled_restoration_leaves_the_result_before(piece: Piece) -> None:
     assert (piece.folder / first / "result.wav").is_file()
 
 
-def test_a_restoration_that_is_cancelled_at_its_end_leaves_nothing(piece: Piece) -> None:
+def test_a_restoration_that_is_cancelled_at_its_end_leaves_nothing(piece: SessionPiece) -> None:
     def stop(share: float) -> None:
         if list(piece.folder.rglob("report.html")):
             raise CancelledError("enough")

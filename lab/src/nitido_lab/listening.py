@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from nitido.audio.intake import read_text
+from nitido.audio.validation import read_text
 from nitido.errors import AudioReadError, ConfigError
 from nitido.report.listening import FORMAT
 

@@ -6,9 +6,9 @@ from tests.signals import silence
 
 from nitido.demo.render import render
 from nitido.diagnosis.comb import CombAnalyser
-from nitido.metrics.alignment import find_alignment
+from nitido.dsp.alignment import find_alignment
+from nitido.dsp.wav import Wav
 from nitido.metrics.artefacts import bandwidth_hz
-from nitido.wav import Wav
 from nitido_lab.benchmark.codecs import CODECS, DECODER_HZ, SAMPLE_RATE
 
 

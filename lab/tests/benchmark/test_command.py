@@ -49,8 +49,8 @@ def test_the_figures_come_as_json_and_are_not_measured_twice(audio: Path) -> Non
 
 
 def test_another_system_stands_in_the_same_table(audio: Path) -> None:
-    rival = ["--rival", f"copy={audio / 'musicgen'}"]
-    result = run("comb", "--audio", "audio", "--workers", "1", "--json", *rival)
+    system = ["--system", f"copy={audio / 'musicgen'}"]
+    result = run("comb", "--audio", "audio", "--workers", "1", "--json", *system)
     figures = {row["system"]: row for row in json.loads(result.stdout)["figures"]}
     assert figures["copy"]["si_sdr_db"] == 120.0
 
@@ -59,6 +59,6 @@ def test_without_clips_it_says_what_to_give(audio: Path, monkeypatch: pytest.Mon
     result = run("comb")
     assert result.exit_code == 2
     assert "--audio FOLDER with musicgen in it" in result.stderr
-    assert run("comb", "--rival", "nonsense", "--audio", "audio").exit_code == 2
+    assert run("comb", "--system", "nonsense", "--audio", "audio").exit_code == 2
     monkeypatch.setenv("NITIDO_AUDIO", "elsewhere")
     assert "elsewhere/musicgen" in run("comb").stderr

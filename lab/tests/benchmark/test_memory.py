@@ -30,7 +30,7 @@ def test_the_peak_is_of_the_process_that_restores(tmp_path: Path) -> None:
 
 def test_growth_and_losses_are_said(tmp_path: Path) -> None:
     result = Memory(
-        (1.0, 11.0), {"nitido": (200.0, 220.0), "resample": (100.0, 900.0)}, {"seed": "no demucs"}
+        (1.0, 11.0), {"nitido": (200.0, 220.0), "resample": (100.0, 900.0)}, {"demucs": "no demucs"}
     )
     assert result.sentences() == [
         "nitido takes 20 MiB more for 11 min than for 1.",

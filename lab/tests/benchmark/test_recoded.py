@@ -8,8 +8,8 @@ import pytest
 import soundfile as sf
 from tests.signals import noise, pink_noise
 
-from nitido.spectral import lower_ceiling
-from nitido.wav import Wav
+from nitido.dsp.spectral import lower_ceiling
+from nitido.dsp.wav import Wav
 from nitido_lab.benchmark.recoded import CLEAN, KINDS, VERSIONS, measure, set_on
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")

@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from nitido_lab.benchmark.run import Outcome, Result
+from nitido_lab.benchmark.runner import Result, TaskResults
 from nitido_lab.benchmark.tables import Summary, Table, interval
 
 
-def outcome(task: str = "codec", *, clips: int = 10, **systems: float) -> Outcome:
+def outcome(task: str = "codec", *, clips: int = 10, **systems: float) -> TaskResults:
     """A task in which each system reads its own ViSQOL, and a bit more on every further clip."""
     results = [
         Result(
@@ -21,7 +21,7 @@ def outcome(task: str = "codec", *, clips: int = 10, **systems: float) -> Outcom
         for clip in range(clips)
         for system, visqol in systems.items()
     ]
-    return Outcome(task, tuple(results), {}, len(results))
+    return TaskResults(task, tuple(results), {}, len(results))
 
 
 def column(table: Table, head: str) -> dict[str, list[str]]:
@@ -43,7 +43,7 @@ def test_the_worst_distance_is_the_largest() -> None:
     results = [
         Result(f"s{n}", "", "nitido", {"lsd_below_8_khz_db": float(n)}, {}, 0.0) for n in range(4)
     ]
-    (table,) = Summary(Outcome("codec", tuple(results), {}, 0)).tables()
+    (table,) = Summary(TaskResults("codec", tuple(results), {}, 0)).tables()
     assert column(table, "LSD < 8 kHz, dB ↓")["nitido"][2] == "worst 3.00"
 
 
@@ -87,7 +87,7 @@ def test_one_piece_through_many_codecs_is_still_one_piece() -> None:
         for group in "abcdef"
         for system, visqol in (("nitido", 3.0), ("resample", 3.2))
     ]
-    summary = Summary(Outcome("codec", tuple(results), {}, 0))
+    summary = Summary(TaskResults("codec", tuple(results), {}, 0))
     assert summary.duels() == []
     main, by_group = summary.tables()
     assert column(main, "ViSQOL, MOS ↑")["nitido"][1] == "3.00…4.00"
@@ -103,7 +103,7 @@ def test_all_systems_are_shown_on_the_same_clips() -> None:
         else Result(r.clip, r.group, r.system, {}, {}, 0.0, f"no file for {r.clip}.")
         for r in made.results
     ]
-    summary = Summary(Outcome("codec", tuple(results), {}, 0))
+    summary = Summary(TaskResults("codec", tuple(results), {}, 0))
     assert len(summary.clips) == 9
     assert column(summary.tables()[0], "ViSQOL, MOS ↑")["nitido"][0] == "3.54"
     assert summary.sentences()[-1] == (
@@ -117,7 +117,7 @@ def test_doing_nothing_does_not_win_where_nothing_was_to_be_done() -> None:
         for n in range(8)
         for system, value in (("nitido", 20.0), ("resample", 120.0), ("eq", 25.0))
     ]
-    said = Summary(Outcome("comb", tuple(results), {"seed": "no demucs"}, 0)).sentences()
+    said = Summary(TaskResults("comb", tuple(results), {"demucs": "no demucs"}, 0)).sentences()
     assert any("loses to eq in SI-SDR" in sentence for sentence in said)
     assert not any("resample" in sentence for sentence in said)
     assert said[-1] == "Left out: seed (no demucs)."
@@ -138,7 +138,7 @@ def test_a_wide_table_is_shown_in_parts() -> None:
 
 def test_no_clips_at_all_are_shown_as_none() -> None:
     failed = Result("s", "", "nitido", {}, {}, 0.0, "broken")
-    summary = Summary(Outcome("codec", (failed,), {}, 0))
+    summary = Summary(TaskResults("codec", (failed,), {}, 0))
     assert summary.tables()[0].rows == (("nitido",),)
     with pytest.raises(IndexError):
         summary.duels()[0]

@@ -7,12 +7,12 @@ from tests.signals import noise
 
 from nitido.demo.comb import add_comb
 from nitido.demo.render import render
+from nitido.dsp.spectral import lower_ceiling
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
-from nitido.spectral import lower_ceiling
-from nitido.wav import Wav
 from nitido_lab.benchmark.clips import (
     SAMPLE_RATE,
-    Piece,
+    Case,
     excerpt_of,
     faded,
     index_rows,
@@ -20,7 +20,7 @@ from nitido_lab.benchmark.clips import (
     read,
     spread,
 )
-from nitido_lab.benchmark.tasks import TASKS, Task, judge, level_matched
+from nitido_lab.benchmark.tasks import TASKS, BenchmarkTask, judge, level_matched
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +37,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory, music: Wav) -> Path:
     return place
 
 
-def figures(task: Task, piece: Piece, wav: Wav) -> dict[str, float]:
+def figures(task: BenchmarkTask, piece: Case, wav: Wav) -> dict[str, float]:
     found = judge(task, piece, wav)
     return {name: value for name, value in found.items() if value is not None}
 
 
-def same(music: Wav) -> Piece:
-    return Piece("song", music, SAMPLE_RATE, mono(music), {"ceiling_hz": 12_000.0})
+def same(music: Wav) -> Case:
+    return Case("song", music, SAMPLE_RATE, mono(music), {"ceiling_hz": 12_000.0})
 
 
 @pytest.mark.parametrize("name", ["codec", "bandwidth"])
@@ -71,7 +71,7 @@ def test_a_worse_result_is_judged_worse(name: str, music: Wav) -> None:
 
 def test_the_comb_is_measured_where_the_decoder_put_it(music: Wav) -> None:
     combed = add_comb(music, sample_rate=SAMPLE_RATE)
-    found = figures(TASKS["comb"], Piece("song", combed, SAMPLE_RATE, mono(combed)), combed)
+    found = figures(TASKS["comb"], Case("song", combed, SAMPLE_RATE, mono(combed)), combed)
     clean = figures(TASKS["comb"], same(music), music)
     for spacing in (8000, 2000, 400):
         key = f"comb_{spacing}_hz_db"

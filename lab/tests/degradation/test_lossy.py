@@ -6,9 +6,9 @@ from tests.signals import noise, silence
 
 from nitido.demo.render import render
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
+from nitido.dsp.alignment import find_alignment
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError, MissingExtraError
-from nitido.metrics.alignment import find_alignment
-from nitido.wav import Wav
 from nitido_lab.degradation import lossy
 
 RATE = 48_000

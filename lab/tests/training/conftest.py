@@ -22,7 +22,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [("one", "CC0-1.0"), ("two", "CC-BY-4.0"), ("shared", "CC-BY-SA-4.0")]
     ):
         sf.write(folder / f"{name}.wav", render(seconds=4.0, seed=seed).T, RATE)
-        rows.append(f"{name}.wav,{licence},Piece {name},Someone,24000")
+        rows.append(f"{name}.wav,{licence},Case {name},Someone,24000")
     (folder / "index.csv").write_text("\n".join(rows) + "\n")
     return folder
 

@@ -15,9 +15,9 @@ from nitido_lab.training.build import build, members  # noqa: E402
 from nitido_lab.training.cache import Entry, build_cache  # noqa: E402
 from nitido_lab.training.config import TrainConfig  # noqa: E402
 from nitido_lab.training.export import export  # noqa: E402
-from nitido_lab.training.inherit import inherit  # noqa: E402
 from nitido_lab.training.loop import averaged, start  # noqa: E402
 from nitido_lab.training.network import TrebleNet  # noqa: E402
+from nitido_lab.training.warm_start import inherit  # noqa: E402
 
 CPU = torch.device("cpu")
 

@@ -1,30 +1,28 @@
-"""Reading, resampling and writing audio: the only package that touches audio files.
+"""Reading and writing audio: the only package that touches audio files.
 
-    open_source ─► Source.blocks() ─► finite ─► resample ─► … ─► write
+    open_source ─► Source.blocks() ─► sanitize ─► resample ─► … ─► write
 
 Everything is a stream of waveforms `[C, n]`, so memory does not grow with the length of a file.
 """
 
-from nitido.audio.finite import FiniteBlocks, finite
-from nitido.audio.intake import no_room, read_text, set_down
 from nitido.audio.limits import MAX_SECONDS
 from nitido.audio.part import check_target, part_file, write_text
-from nitido.audio.resample import resample, resampled_length
+from nitido.audio.sanitize import SanitizedBlocks, sanitize
 from nitido.audio.sink import FORMATS, write
 from nitido.audio.source import ArraySource, FileSource, Source, is_waveform, open_source
 from nitido.audio.tags import RawChunk, Tags, read_chunks, read_tags
+from nitido.audio.validation import no_room, read_text, set_down
 
 __all__ = [
     "FORMATS",
     "MAX_SECONDS",
     "ArraySource",
     "FileSource",
-    "FiniteBlocks",
     "RawChunk",
+    "SanitizedBlocks",
     "Source",
     "Tags",
     "check_target",
-    "finite",
     "is_waveform",
     "no_room",
     "open_source",
@@ -32,8 +30,7 @@ __all__ = [
     "read_chunks",
     "read_tags",
     "read_text",
-    "resample",
-    "resampled_length",
+    "sanitize",
     "set_down",
     "write",
     "write_text",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError
-from nitido.wav import Wav
 
 TILE_SAMPLES = 2**15
 _SEED = 0x6E697469646F
@@ -51,7 +51,7 @@ class Quantiser:
             at = self._tile * TILE_SAMPLES
             raise AudioWriteError(
                 f"The sound to write has NaN or Inf after sample {at}; replace them with "
-                "nitido.audio.finite first."
+                "nitido.audio.sanitize first."
             )
         tile, self._tile = self._tile, self._tile + 1
         if self._bit_depth not in (16, 24):

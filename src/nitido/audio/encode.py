@@ -9,7 +9,7 @@ import soundfile as sf
 
 from nitido.audio.dither import TILE_SAMPLES, Quantiser
 from nitido.audio.ogg import OggRewriter
-from nitido.wav import Wav
+from nitido.dsp.wav import Wav
 
 OPUS_RATE_HZ = 48_000  # what Opus works at inside, whatever it is given
 _LOWEST_KBPS, _HIGHEST_KBPS = 6.0, 256.0  # per channel: libsndfile's compression levels 1 and 0

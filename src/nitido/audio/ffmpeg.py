@@ -18,9 +18,9 @@ from typing import BinaryIO, NamedTuple, cast
 import numpy as np
 
 from nitido.audio.limits import too_long
+from nitido.dsp.wav import CHANNELS_MAX, Wav
 from nitido.errors import AudioReadError
 from nitido.optional import available, load
-from nitido.wav import CHANNELS_MAX, Wav
 
 _MAGICS = {
     b"ftyp": "MP4/M4A",
@@ -39,7 +39,7 @@ _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,ape,wv,tta,aac,amr,amrnb,
 _CPU_SECONDS_MAX = 1800  # six hours of AAC take one minute
 
 
-class Stream(NamedTuple):
+class Probe(NamedTuple):
     """What ffmpeg found in a file."""
 
     sample_rate: int
@@ -65,7 +65,7 @@ def kind_of(head: bytes) -> str | None:
     return None
 
 
-def probe(path: Path, max_seconds: float) -> Stream:
+def probe(path: Path, max_seconds: float) -> Probe:
     """Return rate, channels and length, by decoding the file once.
 
     Raises:
@@ -78,7 +78,7 @@ def probe(path: Path, max_seconds: float) -> Stream:
             count += len(piece)
             if count > max_seconds * sample_rate * frame:
                 raise too_long(path.name, count / frame / sample_rate, max_seconds)
-    return Stream(sample_rate, channels, count // frame)
+    return Probe(sample_rate, channels, count // frame)
 
 
 def decode(path: Path, block_samples: int) -> Iterator[Wav]:

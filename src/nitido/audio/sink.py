@@ -18,9 +18,9 @@ from nitido.audio.ogg import OggRewriter
 from nitido.audio.part import check_target, part_file
 from nitido.audio.tag_blocks import id3v2
 from nitido.audio.tags import RawChunk, Tags
-from nitido.chunks import reblock
+from nitido.dsp.chunks import reblock
+from nitido.dsp.wav import Wav, check_sample_rate
 from nitido.errors import AudioWriteError
-from nitido.wav import Wav, check_sample_rate
 
 __all__ = ["FORMATS", "write"]
 

@@ -22,13 +22,12 @@ import soundfile as sf
 
 from nitido.audio import ffmpeg
 from nitido.audio.containers import Repair, Splice, check_chunked, is_chunked
-from nitido.audio.intake import check_regular, set_down
 from nitido.audio.limits import MAX_SECONDS, check_max_seconds, too_long
 from nitido.audio.mpeg import check_mp3, is_mp3
 from nitido.audio.ogg import check_ogg
 from nitido.audio.tags import RawChunk, Tags, read_chunks, read_tags
-from nitido.errors import AudioReadError, AudioTooShortError, ConfigError, shown
-from nitido.wav import (
+from nitido.audio.validation import check_regular, set_down
+from nitido.dsp.wav import (
     CHANNELS_MAX,
     SAMPLE_RATE_MAX_HZ,
     SAMPLE_RATE_MIN_HZ,
@@ -36,6 +35,7 @@ from nitido.wav import (
     as_wav,
     check_sample_rate,
 )
+from nitido.errors import AudioReadError, AudioTooShortError, ConfigError, shown
 
 BLOCK_VALUES = 2**19  # read at once, over all channels: 2 MiB
 _COUNT_SAMPLES = 2**16
@@ -362,15 +362,15 @@ def open_source(
 
     Args:
         audio: path; binary file, which is read from where it stands, and left there; waveform as
-            `nitido.wav.as_wav` takes it; pair of waveform and rate, in either order, as soundfile
-            and Gradio give it (`[T]` or `[T, C]`); `Generation` or `Restoration`, whose tags travel
-            along; or a source, which stays as it is.
+            `nitido.dsp.wav.as_wav` takes it; pair of waveform and rate, in either order, as
+            soundfile and Gradio give it (`[T]` or `[T, C]`); `Generation` or `Restoration`, whose
+            tags travel along; or a source, which stays as it is.
         sample_rate: of a waveform, Hz; all else knows its own.
         max_seconds: the longest file that is accepted.
 
     Raises:
         AudioReadError: see `FileSource`.
-        AudioShapeError: see `nitido.wav.as_wav`.
+        AudioShapeError: see `nitido.dsp.wav.as_wav`.
         ConfigError: an array without a sample rate, a sample rate for what knows its own, or
             `max_seconds` is not positive.
     """

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from nitido.comparison import Comparison
 
-TABLES = ("content", "artefacts", "delivery", "seed", "fidelity", "perceptual")
+TABLES = ("content", "artefacts", "delivery", "features", "fidelity", "perceptual")
 EXAMPLES = """\b
 Examples:
   nitido compare song.wav song_restored.wav
   nitido compare song.wav mine.wav theirs.wav --html song.html
   nitido compare coded.mp3 restored.wav --reference clean.wav --table fidelity --table perceptual
-  nitido compare song.wav song_restored.wav --table seed --png pictures/
+  nitido compare song.wav song_restored.wav --table features --png pictures/
   nitido compare song.wav song_restored.wav --png pictures/
   nitido compare song.wav song_restored.wav --abx test/     a blind listening test
 """
@@ -142,7 +142,7 @@ def _write_pictures(
     for track in others:
         path = folder / f"{before.name}_{track.name}.png"
         figures[path] = partial(comparison_figure, before, track, sentences=said)
-    if "seed" in comparison.scores:
+    if "features" in comparison.scores:
         figures |= _seed_figures(folder, comparison)
     for path in figures:
         _check_new(path, overwrite=overwrite, inputs=inputs)
@@ -162,8 +162,8 @@ def _seed_figures(folder: Path, comparison: Comparison) -> dict[Path, Callable[[
     from nitido.comparison import OUTPUT_HZ, measures
     from nitido.report.figures import bar_figure, mel_figure
 
-    before, scores = comparison.before, comparison.scores["seed"]
-    titles = {measure.name: measure.title for measure in measures("seed", scores)}
+    before, scores = comparison.before, comparison.scores["features"]
+    titles = {measure.name: measure.title for measure in measures("features", scores)}
     raw = [(f"{before.name}: {before.sample_rate} Hz", before.wav, before.sample_rate)]
     raw += [(f"{before.name} at {OUTPUT_HZ} Hz, nothing else", before.at(OUTPUT_HZ), OUTPUT_HZ)]
     figures: dict[Path, Callable[[], Figure]] = {

@@ -17,7 +17,7 @@ def write_test(
     """Write the page of a listening test of a comparison; return where it is."""
     import numpy as np
 
-    from nitido.chunks import join
+    from nitido.dsp.chunks import join
     from nitido.report.listening import write_listening_test
 
     wavs, reference = {}, None

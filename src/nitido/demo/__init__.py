@@ -14,10 +14,10 @@ from nitido.api import restore
 from nitido.audio import read_tags, write
 from nitido.demo.comb import add_comb
 from nitido.demo.render import render
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError
 from nitido.output import read_sidecar
 from nitido.restoration.result import Restoration
-from nitido.wav import Wav
 
 ORIGINAL_HZ, DECODER_HZ = 48_000, 32_000
 SECONDS = 16.0
@@ -69,7 +69,7 @@ def make_demo(folder: Path, *, on_progress: Callable[[float, float], None] | Non
     _check_ours(list(files.values()))
     clean = render(seconds=SECONDS, sample_rate=ORIGINAL_HZ)
     _save(original, clean, ORIGINAL_HZ)
-    _save(degraded, spoil(clean), DECODER_HZ)
+    _save(degraded, add_artifacts(clean), DECODER_HZ)
     restoration = restore(degraded, on_progress=on_progress)
     restoration.write(restored, overwrite=True, removed=True)
     restoration.plot(picture, overwrite=True)
@@ -89,7 +89,7 @@ def _check_ours(files: Sequence[Path]) -> None:
             raise AudioWriteError(f"{path} is not of a demo; `output=` names another folder.")
 
 
-def spoil(clean: Wav) -> Wav:
+def add_artifacts(clean: Wav) -> Wav:
     """Return a 48 kHz piece as MusicGen might have made it, `[1, T]` at 32 kHz.
 
     Mono, nothing above 16 kHz, with the lines of the decoder, quiet, and cut off in mid-note.

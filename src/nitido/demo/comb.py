@@ -17,8 +17,8 @@ import scipy.ndimage
 import scipy.special
 from numpy.typing import NDArray
 
-from nitido.spectral import Frames, fft_size
-from nitido.wav import Wav
+from nitido.dsp.spectral import Frames, fft_size
+from nitido.dsp.wav import Wav
 
 Array = NDArray[np.float64]
 

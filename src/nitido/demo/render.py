@@ -14,8 +14,8 @@ import scipy.fft
 import scipy.signal
 from numpy.typing import NDArray
 
+from nitido.dsp.wav import Wav, check_sample_rate
 from nitido.errors import ConfigError
-from nitido.wav import Wav, check_sample_rate
 
 Sound = NDArray[np.float64]
 
@@ -54,10 +54,10 @@ def render(seed: int = 0, *, seconds: float = 12.0, sample_rate: int = 48_000) -
     """
     if not seconds > 0:
         raise ConfigError(f"A piece of {seconds} s cannot be rendered; give more than 0.")
-    return _Piece(seed, seconds, check_sample_rate(sample_rate)).render()
+    return _Tune(seed, seconds, check_sample_rate(sample_rate)).render()
 
 
-class _Piece:
+class _Tune:
     """The players and the desk: each player adds sounds to a bus `[2, T]`."""
 
     def __init__(self, seed: int, seconds: float, sample_rate: int) -> None:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.spectral import Frames, fft_size
-from nitido.wav import Wav
+from nitido.dsp.spectral import Frames, fft_size
+from nitido.dsp.wav import Wav
 
 # Above, treble that is put back is heard less than treble that was never there: real songs through
 # a neural codec, ceilings of 17.4 to 18.9 kHz, lost 0.09 of ViSQOL on average and 0.30 at worst.

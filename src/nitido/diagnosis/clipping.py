@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.wav import Wav
+from nitido.dsp.wav import Wav
 
 Floats = NDArray[np.float32]
 

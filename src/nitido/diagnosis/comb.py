@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from nitido.diagnosis.bandwidth import FALL_DB, find_ceiling
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.spectral import Frames, fft_size
-from nitido.wav import Wav
+from nitido.dsp.spectral import Frames, fft_size
+from nitido.dsp.wav import Wav
 
 FRAME_SECONDS = 0.512  # n_fft 16384 at 32 kHz: 2 Hz per bin, a line is told from its neighbours
 LOW_HZ = {400.0: 1500.0, 50.0: 3000.0}  # below, partials of the music outnumber the lines

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.wav import Wav
+from nitido.dsp.wav import Wav
 
 FAULT_DBFS = -46.0  # 0.5 % of full scale; good recordings are found with up to −48 dBFS
 SEVERE_DBFS = -26.0  # 5 % of full scale: half a decibel of headroom is gone

@@ -14,7 +14,7 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.wav import Wav
+from nitido.dsp.wav import Wav
 
 EDGE_SECONDS = 0.02  # what is taken for the level at an edge: one period of 50 Hz
 LAST_SECONDS = 0.005  # a fade that reaches its end only here is still a fade

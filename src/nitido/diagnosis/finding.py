@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError, shown
-from nitido.wav import Wav
 
 Severity = Literal["ok", "slight", "moderate", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("ok", "slight", "moderate", "severe")

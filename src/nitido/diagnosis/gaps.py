@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.wav import Wav
+from nitido.dsp.wav import Wav
 
 SHORTEST_SECONDS = 0.002  # a shorter one is a click, and flat stretches of music are shorter
 LONGEST_SECONDS = 0.5  # a longer one is a rest

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.metrics.delivery import ABSOLUTE_GATE_LUFS, LoudnessMeter, TruePeakMeter
-from nitido.wav import Wav
+from nitido.dsp.loudness import ABSOLUTE_GATE_LUFS, LoudnessMeter, TruePeakMeter
+from nitido.dsp.wav import Wav
 
 # Streaming services play at about −14 LUFS: 4 dB under that is heard as quiet between other pieces,
 # and 10 dB under it a player's volume control runs out.

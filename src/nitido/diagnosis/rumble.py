@@ -8,8 +8,8 @@ import numpy as np
 import scipy.fft
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.spectral import hann
-from nitido.wav import Wav
+from nitido.dsp.spectral import hann
+from nitido.dsp.wav import Wav
 
 LOW_RATE_HZ = 2000  # means over blocks: what they fold onto 0–20 Hz is 40 dB down
 FRAME_SECONDS = 1.0  # 1 Hz per bin: a 25 Hz bass stays clear of the band

@@ -13,8 +13,8 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding
-from nitido.spectral import fft_size, hann
-from nitido.wav import Wav
+from nitido.dsp.spectral import fft_size, hann
+from nitido.dsp.wav import Wav
 
 FRAME_SECONDS = 0.085
 HOP_SECONDS = 0.5  # enough for an average over a piece, and nearly free

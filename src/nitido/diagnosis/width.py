@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.wav import Wav
+from nitido.dsp.wav import Wav
 
 EQUAL_DB = -90.0  # a difference this small is rounding: the channels are the same
 INVERTED_BELOW = -0.5  # correlation of one second in which the sides work against each other

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from nitido.audio import FiniteBlocks, Source, resample
-from nitido.chunks import join
+from nitido.audio import SanitizedBlocks, Source
+from nitido.dsp.chunks import join
+from nitido.dsp.resample import resample
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioTooShortError
-from nitido.wav import Wav
 
 HEARD_SECONDS_MIN = 0.5
 FADE_SECONDS = 0.25
@@ -29,7 +30,7 @@ def read_for_model(source: Source, *, sample_rate: int, channels: int) -> Wav:
         channels: of the model: 1, or 2; other numbers are mixed to one, or one is used for both.
     """
     stream = resample(
-        FiniteBlocks(source.blocks()),
+        SanitizedBlocks(source.blocks()),
         from_hz=source.sample_rate,
         to_hz=sample_rate,
         samples=source.samples,

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from nitido import optional
 from nitido.audio import open_source
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.generation.result import Generation
 from nitido.generation.settings import Request, Settings, no_melody
-from nitido.wav import Wav
 
 if TYPE_CHECKING:
     from nitido.generation.checkpoint import Checkpoint

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from nitido.audio.intake import read_text
+from nitido.audio.validation import read_text
 from nitido.errors import AudioReadError, ConfigError, WeightsError
 
 DEFAULT_MODEL = "facebook/musicgen-small"

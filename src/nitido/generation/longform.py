@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from nitido.dsp.wav import Wav
 from nitido.generation.checkpoint import Checkpoint
-from nitido.wav import Wav
 
 WINDOW_SECONDS = 30.0  # on such pieces it was trained
 CONTEXT_SECONDS = 10.0  # what the next window goes on from

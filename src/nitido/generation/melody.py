@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from transformers.audio_utils import chroma_filter_bank
 
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioTooShortError
-from nitido.wav import Wav
 
 N_FFT = 16_384
 HOP_LENGTH = 4096

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nitido.audio import FORMATS, ArraySource, Tags, write
+from nitido.dsp.wav import Wav
 from nitido.version import __version__
-from nitido.wav import Wav
 
 # IPTC's word for media made by a model alone.
 # Source: cv.iptc.org/newscodes/digitalsourcetype.

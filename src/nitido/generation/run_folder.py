@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nitido.audio import resample, resampled_length, write, write_text
+from nitido.audio import write, write_text
+from nitido.dsp.resample import resample, resampled_length
 from nitido.errors import AudioWriteError
 from nitido.generation.result import Generation
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-from nitido.audio.intake import read_text
+from nitido.audio.validation import read_text
 from nitido.errors import ConfigError, shown
 from nitido.generation.hub import DEFAULT_MODEL, OFFICIAL
 

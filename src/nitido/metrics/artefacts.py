@@ -20,9 +20,9 @@ from nitido.diagnosis.clipping import ClippingAnalyser
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.edges import EndAnalyser
 from nitido.diagnosis.finding import Finding
+from nitido.dsp.spectral import Frames, fft_size
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError
-from nitido.spectral import Frames, fft_size
-from nitido.wav import Wav
 
 Array = NDArray[np.float64]
 

@@ -82,7 +82,7 @@ CATALOGUE = MappingProxyType(
             ("correlation", "left-right correlation", "", "", 2),
             ("dc_dbfs", "constant offset", "dBFS", "lower", 0),
         ),
-        "seed": _family(
+        "features": _family(
             ("spectral_centroid", "spectral centroid", "Hz", "", 4),
             ("spectral_flatness", "spectral flatness", "", "", 4),
             ("rms_energy", "RMS energy", "", "", 4),

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nitido.dsp.spectral import PROTECTED_HZ, Frames, fft_size
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioTooShortError
-from nitido.metrics import fidelity, seed
+from nitido.metrics import features, fidelity
 from nitido.optional import load
-from nitido.spectral import PROTECTED_HZ, Frames, fft_size
-from nitido.wav import Wav
 
 Array = NDArray[np.float64]
 
@@ -162,19 +162,19 @@ class _Heard:
 
     @cached_property
     def onset_strength(self) -> Any:
-        return load("librosa").onset.onset_strength(y=self.wav, sr=seed.SAMPLE_RATE)
+        return load("librosa").onset.onset_strength(y=self.wav, sr=features.SAMPLE_RATE)
 
     @cached_property
     def onsets(self) -> list[float]:
         found = load("librosa").onset.onset_detect(
-            onset_envelope=self.onset_strength, sr=seed.SAMPLE_RATE, units="time"
+            onset_envelope=self.onset_strength, sr=features.SAMPLE_RATE, units="time"
         )
         return [float(time) for time in found]
 
     @cached_property
     def attacks(self) -> list[float]:
         """The onsets that are heard as such: a pad swells, and chance decides where."""
-        frames = load("librosa").time_to_frames(self.onsets, sr=seed.SAMPLE_RATE)
+        frames = load("librosa").time_to_frames(self.onsets, sr=features.SAMPLE_RATE)
         strengths = self.onset_strength[frames] if len(frames) else []
         return [t for t, db in zip(self.onsets, strengths, strict=True) if db >= ATTACK_DB]
 
@@ -183,7 +183,7 @@ class _Heard:
         if self.silent or not np.any(self.onset_strength):
             return 0.0, []
         tempo, beats = load("librosa").beat.beat_track(
-            onset_envelope=self.onset_strength, sr=seed.SAMPLE_RATE, units="time"
+            onset_envelope=self.onset_strength, sr=features.SAMPLE_RATE, units="time"
         )
         return float(np.ravel(tempo)[0]), [float(time) for time in beats]
 
@@ -194,14 +194,15 @@ class _Heard:
         At concert pitch whatever the tuning: both sides are cut into the same twelve parts.
         """
         return load("librosa").feature.chroma_stft(
-            y=self.wav, sr=seed.SAMPLE_RATE, n_fft=CHROMA_N_FFT, norm=None, tuning=0.0
+            y=self.wav, sr=features.SAMPLE_RATE, n_fft=CHROMA_N_FFT, norm=None, tuning=0.0
         )
 
 
 def _listen(estimate: Wav, reference: Wav, sample_rate: int) -> tuple[_Heard, _Heard]:
     validate(estimate=estimate, reference=reference, sample_rate=sample_rate)
     one, other = (
-        _Heard(seed.loaded(estimate=wav, sample_rate=sample_rate)) for wav in (estimate, reference)
+        _Heard(features.loaded(estimate=wav, sample_rate=sample_rate))
+        for wav in (estimate, reference)
     )
     return one, other
 

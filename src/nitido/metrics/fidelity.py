@@ -1,7 +1,7 @@
 """How near an estimate is to its reference.
 
 Conventions: waveforms `[C, T]` of equal shape and sample rate, already aligned and matched in level
-(`nitido.metrics.alignment`); `estimate` and `reference` are keyword-only, since libraries disagree
+(`nitido.dsp.alignment`); `estimate` and `reference` are keyword-only, since libraries disagree
 about their order. Channels are measured together: energies are summed over them, distances are
 means over them, so a fault in one of two channels counts half.
 """
@@ -16,9 +16,9 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
+from nitido.dsp.spectral import Frames, Spec, band, fft_size, hann
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError, AudioTooShortError
-from nitido.spectral import Frames, Spec, band, fft_size, hann
-from nitido.wav import Wav
 
 Array = NDArray[np.float32]
 BandsHz = Mapping[str, tuple[float, float]]

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.audio import resample
-from nitido.chunks import join
+from nitido.dsp.chunks import join
+from nitido.dsp.resample import resample
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioTooShortError
 from nitido.metrics import fidelity
 from nitido.optional import load
-from nitido.wav import Wav
 
 SAMPLE_RATE = 48_000
 SECONDS_MIN = 1.0  # ViSQOL compares patches of 0.6 s

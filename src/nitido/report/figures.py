@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nitido.audio import check_target, part_file
-from nitido.chunks import join, take
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.alignment import loudness_match
+from nitido.dsp.chunks import join, take
+from nitido.dsp.spectral import Frames, fft_size
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
-from nitido.metrics.alignment import loudness_match
-from nitido.metrics.seed import change_percent
+from nitido.metrics.features import change_percent
 from nitido.optional import load
 from nitido.report.formatting import amount, minus
 from nitido.report.text import describe_diagnosis, faults
 from nitido.report.tracks import PAGE_RATE_HZ, Excerpt, Track
-from nitido.spectral import Frames, fft_size
-from nitido.wav import Wav
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,12 +22,12 @@ import numpy as np
 
 from nitido.audio import write_text
 from nitido.audio.encode import flac_bytes
+from nitido.dsp.alignment import find_alignment
+from nitido.dsp.loudness import integrated_lufs, true_peak_dbtp
+from nitido.dsp.spectral import lower_ceiling
+from nitido.dsp.wav import Wav, check_sample_rate
 from nitido.errors import AudioShapeError, AudioWriteError, ConfigError
-from nitido.metrics.alignment import find_alignment
-from nitido.metrics.delivery import integrated_lufs, true_peak_dbtp
 from nitido.report.templating import one_file_page
-from nitido.spectral import lower_ceiling
-from nitido.wav import Wav, check_sample_rate
 
 PAGE = "listening-test.html"
 FORMAT = 1  # of what the page saves; raised when older results could no longer be read

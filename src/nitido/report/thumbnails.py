@@ -15,13 +15,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.audio import FiniteBlocks, open_source
-from nitido.chunks import join, take
+from nitido.audio import SanitizedBlocks, open_source
 from nitido.diagnosis.finding import Diagnosis, Finding
+from nitido.dsp.chunks import join, take
+from nitido.dsp.wav import Wav
 from nitido.report.figures import CURVE_POINTS, RANGE_DB, Spectrogram
 from nitido.report.formatting import amount, minus
 from nitido.report.templating import environment
-from nitido.wav import Wav
 
 Array: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = tuple[str, dict[str, str | float]]  # an SVG element and its attributes
@@ -75,7 +75,7 @@ class Passages:
         kept: dict[str, list[Wav]] = {kind: [] for kind in spans}
         head: list[Wav] = []
         position = 0
-        for block in FiniteBlocks(source.blocks()):
+        for block in SanitizedBlocks(source.blocks()):
             if position < HEARD_SECONDS * rate:
                 head.append(block)
             for kind, (first, last) in spans.items():

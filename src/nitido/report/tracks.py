@@ -9,11 +9,12 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from nitido.audio import FiniteBlocks, resample
+from nitido.audio import SanitizedBlocks
 from nitido.audio.encode import OPUS_RATE_HZ, flac_bytes, opus_bytes
-from nitido.chunks import join, take
-from nitido.metrics.delivery import integrated_lufs, true_peak_dbtp
-from nitido.wav import Wav
+from nitido.dsp.chunks import join, take
+from nitido.dsp.loudness import integrated_lufs, true_peak_dbtp
+from nitido.dsp.resample import resample
+from nitido.dsp.wav import Wav
 
 Role: TypeAlias = Literal["before", "after", "removed", "reference"]
 
@@ -117,7 +118,7 @@ def _read(track: Track, seconds_max: float) -> tuple[Wav, bool]:
     limit = round(seconds_max * track.sample_rate)
     held: list[Wav] = []
     count = 0
-    for block in FiniteBlocks(track.blocks()):
+    for block in SanitizedBlocks(track.blocks()):
         held.append(block if len(block) <= 2 else block.mean(axis=0, keepdims=True))
         count += block.shape[1]
         if count > limit:

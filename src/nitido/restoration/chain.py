@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from nitido.audio import resample, resampled_length
-from nitido.chunks import ahead, block_length
-from nitido.restoration.equipment import Equipment
+from nitido.dsp.chunks import ahead, block_length
+from nitido.dsp.resample import resample, resampled_length
+from nitido.dsp.wav import Wav
 from nitido.restoration.plan import Plan, build
+from nitido.restoration.resources import Resources
 from nitido.restoration.stage import Remedy
 from nitido.restoration.verify import Change, ChangeMeter
-from nitido.wav import Wav
 
 BLOCK_SECONDS = 6.0  # of the signal at work in one stage; bounds the memory, not the result
 
@@ -28,7 +28,7 @@ class Chain:
         channels: of the input.
         samples: of the input.
         block_seconds: length of the blocks at work; the result does not depend on it.
-        equipment: what the caller lends to the stages.
+        resources: what the caller lends to the stages.
     """
 
     plan: Plan
@@ -36,7 +36,7 @@ class Chain:
     channels: int
     samples: int
     block_seconds: float = BLOCK_SECONDS
-    equipment: Equipment = field(default_factory=Equipment)
+    resources: Resources = field(default_factory=Resources)
     meters: dict[str, ChangeMeter] = field(default_factory=dict, init=False)
 
     @property
@@ -101,6 +101,6 @@ class Chain:
         size = block_length(
             self.block_seconds, sample_rate=stage.sample_rate, channels=stage.channels
         )
-        for before, after in stage.stream(stream, block_samples=size, equipment=self.equipment):
+        for before, after in stage.stream(stream, block_samples=size, resources=self.resources):
             meter.update(before, after)
             yield after

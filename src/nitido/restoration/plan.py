@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.wav import check_sample_rate
 from nitido.errors import ConfigError, shown
 from nitido.restoration.preset import Preset, check_settings, is_number, suggest
 from nitido.restoration.registry import STAGES
 from nitido.restoration.stage import Remedy, Step
-from nitido.wav import check_sample_rate
 
 REPR_LINES = 7
 FORMAT = 1  # raised when an older nitido could no longer read the plan

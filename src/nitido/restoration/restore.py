@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nitido.audio import FiniteBlocks, Source
-from nitido.chunks import OnProgress, ahead, block_length, reblock, tell_progress
+from nitido.audio import SanitizedBlocks, Source
 from nitido.cores import one_blas_thread
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.chunks import OnProgress, ahead, block_length, reblock, tell_progress
+from nitido.dsp.wav import Wav
 from nitido.restoration.chain import BLOCK_SECONDS, Chain
-from nitido.restoration.equipment import Equipment
 from nitido.restoration.plan import Plan, build
 from nitido.restoration.registry import STAGES
+from nitido.restoration.resources import Resources
 from nitido.restoration.result import Restoration, dry_blocks
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stages.loudness import LevelProfile
 from nitido.restoration.verify import SI_SDR_MAX_DB, Change, ChangeMeter, correct
-from nitido.wav import Wav
 
 # Shares of the work, for the progress callback; measured on 60 s of stereo.
 DIAGNOSED, CHAINED = 0.25, 0.75
@@ -31,7 +31,7 @@ def carry_out(
     plan: Plan,
     *,
     block_seconds: float = BLOCK_SECONDS,
-    equipment: Equipment | None = None,
+    resources: Resources | None = None,
     on_progress: OnProgress | None = None,
 ) -> Restoration:
     """Return the source restored by the plan, every stage held to its budget.
@@ -41,14 +41,14 @@ def carry_out(
         diagnosis: of the source.
         plan: to carry out.
         block_seconds: length of the blocks at work; the result does not depend on it.
-        equipment: what the stages may use beside the plan.
+        resources: what the stages may use beside the plan.
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
     """
-    equipment = equipment or Equipment()
+    resources = resources or Resources()
     corrected: dict[str, list[Change]] = {}  # what was over budget, per stage, try by try
     while True:
         with one_blas_thread:
-            attempt = _chain_pass(source, plan, block_seconds, equipment, on_progress)
+            attempt = _chain_pass(source, plan, block_seconds, resources, on_progress)
             if not _over(attempt.changes):
                 _loudness_pass(source, attempt, block_seconds, on_progress)
         over = _over(attempt.changes)
@@ -56,7 +56,7 @@ def carry_out(
             break
         tries = corrected.setdefault(over.stage, [])
         plan = correct(plan, over, tries=len(tries))
-        if equipment.stems is not None:
+        if resources.stems is not None:
             plan = _still_separated(plan)
         tries.append(over)
         attempt.scratch.close()
@@ -66,7 +66,7 @@ def carry_out(
         diagnosis=diagnosis,
         plan=attempt.plan,
         changes=_verdicts(attempt.changes, corrected),
-        stems=equipment.stems,
+        stems=resources.stems,
     )
 
 
@@ -84,17 +84,17 @@ def _chain_pass(
     source: Source,
     plan: Plan,
     block_seconds: float,
-    equipment: Equipment,
+    resources: Resources,
     on_progress: OnProgress | None,
 ) -> _Attempt:
     """Run everything but the loudness stage; keep the result and its level profile."""
     chain = Chain(
-        plan, source.sample_rate, source.channels, source.samples, block_seconds, equipment
+        plan, source.sample_rate, source.channels, source.samples, block_seconds, resources
     )
     scratch = Scratch(channels=chain.channels_out)
     profile = LevelProfile(sample_rate=plan.sample_rate, channels=chain.channels_out)
     needs_profile = plan["loudness"].on and plan["loudness"].settings["gain_db"] is None
-    stream = scratch.fill(chain.run(FiniteBlocks(source.blocks())))
+    stream = scratch.fill(chain.run(SanitizedBlocks(source.blocks())))
     share = (DIAGNOSED, CHAINED)
     for block in tell_progress(stream, plan.sample_rate, chain.samples_out, on_progress, share):
         if needs_profile:
@@ -131,7 +131,7 @@ def _loudness_pass(
             return
         stage = build(step, sample_rate=rate, channels=channels, samples=samples)
         blocks = before.blocks(size)
-        for untouched, result in stage.stream(blocks, block_samples=size, equipment=Equipment()):
+        for untouched, result in stage.stream(blocks, block_samples=size, resources=Resources()):
             limited.update(untouched * gain, result)
             yield result
 

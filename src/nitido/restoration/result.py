@@ -10,26 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nitido.audio import (
-    ArraySource,
-    FiniteBlocks,
-    Source,
-    check_target,
-    open_source,
-    resample,
-    write,
-)
+from nitido.audio import ArraySource, SanitizedBlocks, Source, check_target, open_source, write
 from nitido.audio.formats import check_format, find_format
-from nitido.chunks import join, reblock, take
-from nitido.diagnosis.examination import examine
+from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding
+from nitido.dsp.chunks import join, reblock, take
+from nitido.dsp.resample import resample
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError, ConfigError, shown
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stem_store import StemStore
 from nitido.restoration.verify import Change
 from nitido.version import __version__
-from nitido.wav import Wav
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,7 +103,7 @@ class Restoration:
     def after(self) -> Diagnosis:
         """The diagnosis of the result: once it was written, of the file as it was written."""
         if self._after is None:
-            self._after = examine(self)
+            self._after = analyse(self)
         return self._after
 
     @property
@@ -121,9 +114,9 @@ class Restoration:
             one for one in self.after.findings if one.found and one.kind not in {*had, "loudness"}
         ]
 
-    def examine_file(self, path: Path) -> None:
+    def analyse_file(self, path: Path) -> None:
         """Let `after` be the diagnosis of a file that the result was written to."""
-        self._after = examine(open_source(path, max_seconds=inf))
+        self._after = analyse(open_source(path, max_seconds=inf))
 
     @cached_property
     def wav(self) -> Wav:
@@ -364,7 +357,7 @@ class Restoration:
 
 def dry_blocks(source: Source, sample_rate: int, samples: int) -> Iterator[Wav]:
     """Yield the input of a restoration at the rate of its result, exactly `samples` long."""
-    stream: Iterable[Wav] = FiniteBlocks(source.blocks())
+    stream: Iterable[Wav] = SanitizedBlocks(source.blocks())
     resampled = resample(
         stream,
         from_hz=source.sample_rate,

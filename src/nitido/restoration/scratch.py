@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from nitido.audio import no_room
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError, ConfigError
-from nitido.wav import Wav
 
 BLOCK_VALUES = 2**19  # handed on at once, over all channels: 2 MiB
 MEMORY_MAX_BYTES = 16 * 2**20  # 43 s of 48 kHz stereo: what generators give stays in memory

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from nitido.chunks import windows
 from nitido.diagnosis.finding import Diagnosis
-from nitido.restoration.equipment import Equipment
-from nitido.wav import Wav
+from nitido.dsp.chunks import windows
+from nitido.dsp.wav import Wav
+from nitido.restoration.resources import Resources
 
 Settings = Mapping[str, Any]
 
@@ -105,28 +105,28 @@ class Remedy(ABC):
         return 0, self.samples
 
     @classmethod
-    def prepare(cls, settings: Settings, equipment: Equipment) -> None:
+    def prepare(cls, settings: Settings, resources: Resources) -> None:
         """Say before any work if what the stage needs beside the signal is not there.
 
         Args:
             settings: complete.
-            equipment: what the caller lends.
+            resources: what the caller lends.
 
         Raises:
             NitidoError: a library or weights are missing.
         """
-        del settings, equipment  # most stages need nothing
+        del settings, resources  # most stages need nothing
 
     @abstractmethod
     def stream(
-        self, blocks: Iterable[Wav], *, block_samples: int, equipment: Equipment
+        self, blocks: Iterable[Wav], *, block_samples: int, resources: Resources
     ) -> Iterator[tuple[Wav, Wav]]:
         """Yield stretches of the signal: as it was `[C, n]`, as it is now `[channels_out, n]`.
 
         Args:
             blocks: the whole piece, in waveforms `[C, n]` of any length.
             block_samples: how much to work on at once; the result does not depend on it.
-            equipment: what the caller lends; it is no part of the settings.
+            resources: what the caller lends; it is no part of the settings.
         """
 
 
@@ -152,7 +152,7 @@ class Stage(Remedy):
         blocks: Iterable[Wav],
         *,
         block_samples: int,
-        equipment: Equipment,  # noqa: ARG002
+        resources: Resources,  # noqa: ARG002
     ) -> Iterator[tuple[Wav, Wav]]:
         """Yield the signal window by window, as it was and as it is now."""
         for window, start in windows(blocks, size=block_samples, context=self.context_samples):

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nitido.dsp.wav import Wav
 from nitido.restoration.scratch import Scratch
-from nitido.wav import Wav
 
 
 class StemStore:

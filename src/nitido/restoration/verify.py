@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
+from nitido.dsp.spectral import PROTECTED_HZ, band, fft_size, hann
+from nitido.dsp.wav import Wav
 from nitido.restoration.plan import Plan
 from nitido.restoration.registry import STAGES
 from nitido.restoration.stage import Step
-from nitido.spectral import PROTECTED_HZ, band, fft_size, hann
-from nitido.wav import Wav
 
 FRAME_SECONDS = 0.085  # 12 Hz per bin: rumble below 20 Hz hardly leaks into the protected band
 BANDS_HZ = tuple(pairwise((0, 60, 250, 1000, 4000, 8000, 16_000, 96_000)))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nitido.audio.intake import check_regular, read_text
+from nitido.audio.validation import check_regular, read_text
 from nitido.errors import AudioReadError, ConfigError, WeightsError, shown
 from nitido.optional import available, load
 

@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.chunks import windows
+from nitido.dsp.chunks import windows
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError, DeviceMemoryError
 from nitido.optional import load
 from nitido.separation.checkpoint import NEED, REMEDY, load_model
-from nitido.wav import Wav
 
 Stems = NDArray[np.float32]  # [S, C, n]
 

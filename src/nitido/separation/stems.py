@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from nitido.audio import FiniteBlocks, Source, resample, resampled_length
-from nitido.chunks import take
+from nitido.audio import SanitizedBlocks, Source
+from nitido.dsp.chunks import take
+from nitido.dsp.resample import resample, resampled_length
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError
 from nitido.separation.checkpoint import RESIDUAL
 from nitido.separation.separator import Separator, Stems
-from nitido.wav import Wav
 
 CHANNELS_MAX = 2
 QUIETEST_DB = -90.0  # a quieter piece is not lifted further
@@ -113,11 +114,11 @@ def separate_whole(
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
     """
     check_channels(source.channels)
-    energy = sum(float(np.vdot(block, block)) for block in FiniteBlocks(source.blocks()))
+    energy = sum(float(np.vdot(block, block)) for block in SanitizedBlocks(source.blocks()))
     power = energy / (source.samples * source.channels)
     stream = separate_stream(
         separator,
-        FiniteBlocks(source.blocks()),
+        SanitizedBlocks(source.blocks()),
         sample_rate=source.sample_rate,
         channels=source.channels,
         samples=source.samples,

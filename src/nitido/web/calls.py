@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from nitido.errors import ConfigError
-from nitido.web.guard import LATER, App, Receive, Scope, Send, refuse
-from nitido.web.visits import Visits
+from nitido.web.security import LATER, App, Receive, Scope, Send, refuse
+from nitido.web.sessions import Visits
 
 UPLOAD, JOIN, NEWS = (f"/gradio_api/{name}" for name in ("upload", "queue/join", "queue/data"))
 HEARTBEAT = "/gradio_api/heartbeat/"  # is asked for as long as a page is open

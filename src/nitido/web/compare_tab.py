@@ -10,7 +10,7 @@ import gradio as gr
 from nitido.errors import CancelledError, ConfigError, NitidoError
 from nitido.web import panels
 from nitido.web.parts import CANCELLED, QUICK, Bar, Shown, claim, panel
-from nitido.web.visits import Visit, Visits
+from nitido.web.sessions import Visit, Visits
 from nitido.web.work import Task, Tell, compare_files
 
 Named = tuple[Path, str]  # a file, and what its visitor calls it

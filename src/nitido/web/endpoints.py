@@ -9,8 +9,8 @@ import gradio as gr
 
 from nitido.errors import ConfigError, NitidoError
 from nitido.web.choices import Choices
-from nitido.web.visits import Piece, Visit, Visits
-from nitido.web.work import FORMATS, Task, Tell, encode, examine, restore
+from nitido.web.sessions import SessionPiece, Visit, Visits
+from nitido.web.work import FORMATS, Task, Tell, analyse, encode, restore
 
 
 class Endpoints:
@@ -36,7 +36,7 @@ class Endpoints:
         """Say what is wrong with a piece: the diagnosis as `nitido diagnose --json` gives it."""
         visit, piece = self._take(file, request)
         try:
-            self._run(visit, partial(examine, piece))
+            self._run(visit, partial(analyse, piece))
             return piece.diagnosis.to_dict() if piece.diagnosis else {}
         finally:
             visit.remove(piece.number)
@@ -74,7 +74,7 @@ class Endpoints:
             piece.plan.to_dict() if piece.plan else {},
         )
 
-    def _take(self, file: str | None, request: gr.Request) -> tuple[Visit, Piece]:
+    def _take(self, file: str | None, request: gr.Request) -> tuple[Visit, SessionPiece]:
         """Take over the file of a call; those of earlier calls go."""
         visit = self._visits.of(request.session_hash, brief=True)
         visit.forget_unlisted()

@@ -9,8 +9,8 @@ from urllib.parse import quote
 from nitido.errors import ConfigError
 from nitido.optional import load
 from nitido.web.calls import UPLOAD
-from nitido.web.guard import HEALTH, client_of
-from nitido.web.visits import SOURCE, Visits
+from nitido.web.security import HEALTH, client_of
+from nitido.web.sessions import SOURCE, Visits
 from nitido.web.work import encode
 
 FIELDS_MAX = 4  # of an upload, that are no files

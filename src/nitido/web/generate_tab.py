@@ -14,7 +14,7 @@ from nitido.optional import available
 from nitido.web import panels
 from nitido.web.parts import CANCELLED, QUICK, Bar, Shown, claim, look, panel
 from nitido.web.restore_tab import RestoreTab
-from nitido.web.visits import Piece, Visit, Visits
+from nitido.web.sessions import SessionPiece, Visit, Visits
 from nitido.web.work import Task, Tell
 
 MODELS = {
@@ -114,8 +114,8 @@ class GenerateTab:
 
     def _work(
         self, visit: Visit, prompt: str, seed: int, options: dict[str, Any]
-    ) -> Callable[[Tell], Piece]:
-        def work(tell: Tell) -> Piece:
+    ) -> Callable[[Tell], SessionPiece]:
+        def work(tell: Tell) -> SessionPiece:
             with visit.working(), self._visits.uploads.room():
                 generation = nitido.generate(
                     prompt,

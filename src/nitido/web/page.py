@@ -13,7 +13,7 @@ from nitido.web.endpoints import Endpoints
 from nitido.web.generate_tab import GenerateTab
 from nitido.web.parts import panel
 from nitido.web.restore_tab import RestoreTab
-from nitido.web.visits import Visits
+from nitido.web.sessions import Visits
 
 HEADER = (
     "<header class='top'><div><h1>nitido</h1><p>makes AI-generated music sound finished</p></div>"

@@ -17,7 +17,7 @@ from nitido.restoration.preset import load_preset
 from nitido.restoration.stage import Step
 from nitido.web.choices import AMOUNTS, PRESETS, STAGES, Choices
 from nitido.web.limits import Limits
-from nitido.web.visits import SOURCE, Piece, Visit
+from nitido.web.sessions import SOURCE, SessionPiece, Visit
 from nitido.web.work import FORMATS
 
 # What a finding is called, and what one hears of it.
@@ -101,11 +101,11 @@ def pieces(visit: Visit) -> str:
     return f'<ul class="pieces" aria-label="Your pieces">{items}</ul>' if items else ""
 
 
-def _mark(piece: Piece) -> str:
+def _mark(piece: SessionPiece) -> str:
     return "<small>restored</small>" if piece.result else ""
 
 
-def found(piece: Piece | None) -> str:
+def found(piece: SessionPiece | None) -> str:
     """Return the diagnosis: the faults, worst first, with a picture each; the rest in one line."""
     if piece is None or piece.diagnosis is None:
         return ""
@@ -138,7 +138,7 @@ def _card(finding: Finding, picture: str) -> str:
     )
 
 
-def plan(piece: Piece | None) -> str:
+def plan(piece: SessionPiece | None) -> str:
     """Return what would be done: presets, and a row per stage with switch, reason and slider."""
     if piece is None or piece.diagnosis is None:
         return ""
@@ -192,7 +192,7 @@ def _slider(step: Step, title: str) -> str:
     )
 
 
-def result(visit: Visit, piece: Piece | None) -> str:
+def result(visit: Visit, piece: SessionPiece | None) -> str:
     """Return the result: what to download, and the report to listen, look and read."""
     if piece is None or not piece.result:
         return ""
@@ -223,7 +223,7 @@ def _turned_down(done: Plan | None) -> str:
     return f" · {count} stages" if count != 1 else " · 1 stage"
 
 
-def address(visit: Visit, piece: Piece, name: str) -> str:
+def address(visit: Visit, piece: SessionPiece, name: str) -> str:
     """Return where the files of a result lie; relative, so that it holds behind a proxy."""
     return f"pieces/{visit.token}/{piece.number}/{name}/"
 

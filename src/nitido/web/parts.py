@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import gradio as gr
 
 from nitido.web import panels
-from nitido.web.visits import Visits
+from nitido.web.sessions import Visits
 
 Shown: TypeAlias = dict[Any, Any]  # what an event changes, by component
 

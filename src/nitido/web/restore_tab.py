@@ -14,8 +14,8 @@ from nitido.errors import CancelledError, ConfigError, NitidoError
 from nitido.web import panels
 from nitido.web.choices import Choices
 from nitido.web.parts import CANCELLED, QUICK, Bar, Shown, look, panel
-from nitido.web.visits import Piece, Visit, Visits
-from nitido.web.work import Task, Tell, examine, restore
+from nitido.web.sessions import SessionPiece, Visit, Visits
+from nitido.web.work import Task, Tell, analyse, restore
 
 GONE = (
     "Nothing is here any more: the page was idle for too long, or its server was started again. "
@@ -82,14 +82,14 @@ class RestoreTab:
             self.bar.every: gr.update(visible=len(visit.listed) > 1),
         }
 
-    def examined(self, visit: Visit, piece: Piece) -> Iterator[Shown]:
+    def examined(self, visit: Visit, piece: SessionPiece) -> Iterator[Shown]:
         """Examine a piece, then show it.
 
         Raises:
             NitidoError: it cannot be read to its end; it is forgotten then.
         """
         try:
-            for share in Task(partial(examine, piece), cancelled=visit.gone).shares():
+            for share in Task(partial(analyse, piece), cancelled=visit.gone).shares():
                 yield {self.news: panels.progress(f"Looking at {piece.name}", share)}
         except NitidoError:
             visit.remove(piece.number)
@@ -163,7 +163,7 @@ class RestoreTab:
         visit = self._visits.of(request.session_hash)
         yield from self._restore(visit, visit.listed)
 
-    def _restore(self, visit: Visit, pieces: list[Piece]) -> Iterator[Shown]:
+    def _restore(self, visit: Visit, pieces: list[SessionPiece]) -> Iterator[Shown]:
         """Restore pieces, each by its own plan; what fails is said, and the others go on."""
         said, refused = "", [] if pieces else [GONE]
         for count, piece in enumerate(pieces, 1):
@@ -181,7 +181,7 @@ class RestoreTab:
         yield {**self.shown(visit), **self.bar.idle(said, refused=refused)}
         yield self.shown(visit)  # the names of the buttons, which are on again now
 
-    def _alone(self, visit: Visit, piece: Piece) -> Callable[[Tell], None]:
+    def _alone(self, visit: Visit, piece: SessionPiece) -> Callable[[Tell], None]:
         """Return the work of restoring a piece, which other work of the visitor waits for."""
 
         def work(tell: Tell) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from nitido.optional import load
 from nitido.web.limits import Limits
-from nitido.web.visits import Visits
+from nitido.web.sessions import Visits
 
 SWEEP_SECONDS = 60.0
 LAST_SECONDS = 2  # that open pages get when the server ends; they would stay for ever
@@ -51,8 +51,8 @@ def make_app(
     gradio = load("gradio", need="The page", remedy="pip install 'nitido[web]'")
     from nitido.web.calls import Calls
     from nitido.web.files import add_routes
-    from nitido.web.guard import Guard
     from nitido.web.page import make_page
+    from nitido.web.security import Security
     from nitido.web.theme import make_theme
 
     @contextlib.asynccontextmanager
@@ -75,7 +75,7 @@ def make_app(
         theme=make_theme(),
         head=f"<style>{_asset('page.css')}</style><script>{_asset('page.js')}</script>",
     )
-    return Guard(Calls(app, visits=visits), auth=auth, host=host, names=names)
+    return Security(Calls(app, visits=visits), auth=auth, host=host, names=names)
 
 
 def serve(

@@ -17,7 +17,7 @@ from nitido.errors import CancelledError, ConfigError
 from nitido.report.page import write_report
 from nitido.report.thumbnails import thumbnails
 from nitido.restoration.restore import DIAGNOSED
-from nitido.web.visits import Piece
+from nitido.web.sessions import SessionPiece
 
 Result = TypeVar("Result")
 Tell = Callable[[float], None]  # takes the share that is done, 0 to 1
@@ -94,7 +94,7 @@ class Task(Generic[Result]):
         self._news.put(share)
 
 
-def examine(piece: Piece, tell: Tell) -> None:
+def analyse(piece: SessionPiece, tell: Tell) -> None:
     """Diagnose a piece and draw its findings; a piece that was examined stays as it is."""
     if piece.diagnosis is None:
         diagnosis = api.diagnose(piece.source, on_progress=lambda done, total: tell(done / total))
@@ -102,12 +102,12 @@ def examine(piece: Piece, tell: Tell) -> None:
         piece.diagnosis = diagnosis
 
 
-def restore(piece: Piece, tell: Tell) -> None:
+def restore(piece: SessionPiece, tell: Tell) -> None:
     """Restore a piece as its visitor chose; its result then lies on the disk, with its report.
 
     When the share told is 1, the sound is restored; then it is written.
     """
-    examine(piece, lambda share: tell(share * DIAGNOSED))
+    analyse(piece, lambda share: tell(share * DIAGNOSED))
     if piece.diagnosis is None:  # examine has just made it
         raise ConfigError(f"{piece.name} has not been examined.")
     restoration = api.restore(

@@ -5,15 +5,15 @@ import pytest
 from scipy.signal import firwin, oaconvolve
 from tests.signals import noise
 
-from nitido.chunks import windows
 from nitido.demo.render import render
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.chunks import windows
+from nitido.dsp.spectral import lower_ceiling
+from nitido.dsp.wav import Wav
 from nitido.metrics.fidelity import log_spectral_distance_db
 from nitido.restoration.stage import Step
 from nitido.restoration.stages.bandwidth import Bandwidth
-from nitido.spectral import lower_ceiling
-from nitido.wav import Wav
 
 RATE = 48_000
 

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from nitido.chunks import windows
 from nitido.demo.render import render
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.chunks import windows
+from nitido.dsp.spectral import lower_ceiling
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.metrics.fidelity import log_spectral_distance_db
 from nitido.restoration.preset import adjust, load_preset
 from nitido.restoration.stage import Step
 from nitido.restoration.stages.bandwidth import LEARNED_HZ, Bandwidth, better_model
-from nitido.spectral import lower_ceiling
-from nitido.wav import Wav
 
 RATE = 48_000
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from tests.signals import noise, silence, sine
 
-from nitido.chunks import windows
 from nitido.diagnosis.finding import Diagnosis, Finding
+from nitido.dsp.chunks import windows
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.stages.dc import Dc
-from nitido.wav import Wav
 
 RATE = 48_000
 

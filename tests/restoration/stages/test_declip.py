@@ -8,11 +8,11 @@ import pytest
 import soundfile
 from tests.signals import noise
 
-from nitido.chunks import windows
 from nitido.diagnosis.finding import Diagnosis, Finding
+from nitido.dsp.chunks import windows
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.stages.declip import TOLERANCE, Declip
-from nitido.wav import Wav
 
 RATE = 32_000
 

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from tests.signals import noise, sine
 
-from nitido.chunks import windows
 from nitido.demo.comb import add_comb
 from nitido.demo.render import render
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.finding import Diagnosis, Finding
+from nitido.dsp.chunks import windows
+from nitido.dsp.wav import Wav
 from nitido.metrics.fidelity import si_sdr_db
 from nitido.restoration.stage import Step
 from nitido.restoration.stages.decomb import Decomb
-from nitido.wav import Wav
 
 RATE = 32_000
 

@@ -10,11 +10,11 @@ import scipy.signal
 import soundfile
 from tests.signals import click, cut, noise, pink_noise, silence, sine
 
-from nitido.chunks import windows
 from nitido.diagnosis.finding import Diagnosis, Finding
+from nitido.dsp.chunks import windows
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.stages.loudness import LevelProfile, Loudness
-from nitido.wav import Wav
 
 RATE = 48_000
 

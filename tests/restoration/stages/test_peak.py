@@ -10,7 +10,7 @@ import soundfile as sf
 from tests.signals import noise, silence
 
 import nitido
-from nitido.wav import Wav
+from nitido.dsp.wav import Wav
 
 
 def peaked(wav: Wav, sample_rate: int = 32_000) -> Wav:

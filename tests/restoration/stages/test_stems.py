@@ -13,11 +13,11 @@ import soundfile as sf
 from tests.signals import noise, pink_noise, silence, sine
 
 import nitido
-from nitido.chunks import reblock
+from nitido.dsp.chunks import reblock
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError, AudioWriteError, ConfigError
 from nitido.restoration.plan import Plan
 from nitido.separation.separator import Stems
-from nitido.wav import Wav
 
 RATE = 48_000
 STEMS = ("drums", "bass", "other", "vocals")
@@ -60,7 +60,7 @@ def restore(wav: Wav, **options: Any) -> nitido.Restoration:
     """Restore by these settings of the stage alone, which may change as much as it wants."""
     settings = {"residual": "keep", **options.pop("settings", {})}
     settings = {f"stems.{key}": value for key, value in settings.items()}
-    options = {"preset": "seed", "stages": ["stems"], **options}
+    options = {"preset": "demucs", "stages": ["stems"], **options}
     return nitido.restore(wav, sample_rate=RATE, settings=settings, **options)
 
 
@@ -225,7 +225,7 @@ def test_a_model_that_is_not_there_is_missed_before_any_work(tmp_path: Path) -> 
         raise AssertionError("work had begun")
 
     lent: dict[str, Any] = {"demucs_repo": tmp_path, "on_progress": fail}
-    for options in ({"preset": "seed"}, {"stems": True}, {"preset": "stems"}):
+    for options in ({"preset": "demucs"}, {"stems": True}, {"preset": "stems"}):
         with pytest.raises(ConfigError, match="There is no model 'htdemucs'"):
             nitido.restore(noise(), sample_rate=RATE, **lent, **options)
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from tests.signals import noise, sine
 
+from nitido.dsp.spectral import Frames
+from nitido.dsp.wav import Wav
 from nitido.restoration.treble.carrier import beat, moved_up
 from nitido.restoration.treble.carrier import noise as hiss
-from nitido.spectral import Frames
-from nitido.wav import Wav
 
 RATE = 48_000
 GRID = Frames(2048, 512)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from tests.signals import noise
 
-from nitido.chunks import windows
 from nitido.demo.render import render
+from nitido.dsp.chunks import windows
+from nitido.dsp.spectral import lower_ceiling
+from nitido.dsp.wav import Wav
 from nitido.restoration.stages.bandwidth import Bandwidth
 from nitido.restoration.treble.learned import SWING_LIMIT_DB, TRUST, LearnedTreble
 from nitido.restoration.treble.levels import BANDS
-from nitido.spectral import lower_ceiling
-from nitido.wav import Wav
 
 RATE = 48_000
 CEILING_HZ, CROSSOVER_HZ = 8_000.0, 7_480.0

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from tests.signals import noise, sine
 
+from nitido.dsp.wav import Wav
 from nitido.restoration.treble.levels import (
     BANDS,
     ENVELOPES,
@@ -16,7 +17,6 @@ from nitido.restoration.treble.levels import (
     network_input,
     tonality,
 )
-from nitido.wav import Wav
 
 
 def levels(wav: Wav, rate: int, rms_db: float) -> Levels:

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from nitido.audio import FiniteBlocks, Source, open_source, resample
-from nitido.chunks import join, take
+from nitido.audio import SanitizedBlocks, Source, open_source
+from nitido.dsp.chunks import join, take
+from nitido.dsp.resample import resample
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.jobs import AUDIO_SUFFIXES
-from nitido.wav import Wav
 
 SAMPLE_RATE = 48_000  # at which everything is judged
 INDEX = "index.csv"
@@ -27,7 +28,7 @@ class Clip:
     """One clip of a task, as plain data: it goes to another process.
 
     Attributes:
-        name: unlike all others; a rival's file has it as its stem.
+        name: unlike all others; a system's file has it as its stem.
         path: of the file.
         group: part of the task that it belongs to, such as a codec.
         start_seconds: where the part that is used begins.
@@ -46,7 +47,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Case:
     """What is given to the systems, and what their results are held against.
 
     Attributes:
@@ -159,7 +160,7 @@ def faded(wav: Wav, *, sample_rate: int) -> Wav:
 
 def _from(source: Source, start: int) -> Iterator[Wav]:
     """Yield the samples of a source from `start` on."""
-    for block in FiniteBlocks(source.blocks()):
+    for block in SanitizedBlocks(source.blocks()):
         if start < block.shape[1]:
             yield block[:, start:]
         start = max(0, start - block.shape[1])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nitido.demo.comb import add_comb
-from nitido.wav import Wav
+from nitido.dsp.wav import Wav
 from nitido_lab.degradation import lossy
 from nitido_lab.degradation.encodec import ENCODEC, encodec, encodec_missing
 from nitido_lab.degradation.lossy import at_rate

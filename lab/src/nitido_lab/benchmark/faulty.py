@@ -10,8 +10,8 @@ import numpy as np
 from nitido.audio import write
 from nitido.demo.comb import add_comb
 from nitido.demo.render import render
-from nitido.spectral import lower_ceiling
-from nitido.wav import Wav
+from nitido.dsp.spectral import lower_ceiling
+from nitido.dsp.wav import Wav
 
 SAMPLE_RATE = 48_000
 CEILING_HZ = 16_000.0

@@ -82,9 +82,9 @@ def measure(*, minutes: Sequence[float] = MINUTES) -> Memory:
     Args:
         minutes: lengths of the pieces.
     """
-    from nitido_lab.benchmark.rivals import default_rivals
+    from nitido_lab.benchmark.systems import default_systems
 
-    reasons = {rival.name: rival.missing() for rival in default_rivals()}
+    reasons = {system.name: system.missing() for system in default_systems()}
     names = [name for name in reasons if not name.startswith("nitido-") and not reasons[name]]
     peaks: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
@@ -113,13 +113,13 @@ def peak_mib(source: Path, target: Path, system: str) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
-def whole(source: str, target: str, system: str) -> None:
-    """Let a rival restore a file as it usually does: all of it at once."""
-    from nitido_lab.benchmark.clips import Piece, mono, read
-    from nitido_lab.benchmark.rivals import default_rivals
+def whole(source: str, target: str, name: str) -> None:
+    """Let a system restore a file as it usually does: all of it at once."""
+    from nitido_lab.benchmark.clips import Case, mono, read
+    from nitido_lab.benchmark.systems import default_systems
 
     wav, rate = read(Path(source), seconds=float("1e6"))
-    rival = next(rival for rival in default_rivals() if rival.name == system)
-    result = rival.restore(Piece(system, wav, rate, mono(wav[:, :1]))).wav
+    system = next(system for system in default_systems() if system.name == name)
+    result = system.restore(Case(name, wav, rate, mono(wav[:, :1]))).wav
     channels, samples = result.shape
     write(target, [result], sample_rate=SAMPLE_RATE, channels=channels, samples=samples)

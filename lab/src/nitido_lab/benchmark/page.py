@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nitido.audio import write_text
-from nitido.audio.intake import read_text
+from nitido.audio.validation import read_text
 from nitido.errors import AudioWriteError, ConfigError
 from nitido_lab.benchmark.machine import machine, versions
 from nitido_lab.benchmark.tables import Table

@@ -25,8 +25,8 @@ from nitido.cores import usable_cores, use_one_core
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.finding import Finding
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
-from nitido.wav import Wav
 from nitido_lab.benchmark.clips import (
     SAMPLE_RATE,
     at_rate,

@@ -21,12 +21,12 @@ import soxr
 from nitido.api import restore
 from nitido.audio import write
 from nitido.cores import usable_cores
-from nitido.spectral import Frames
-from nitido.wav import Wav
-from nitido_lab.benchmark.clips import Piece
+from nitido.dsp.spectral import Frames
+from nitido.dsp.wav import Wav
+from nitido_lab.benchmark.clips import Case
 from nitido_lab.benchmark.faulty import SAMPLE_RATE, faulty_piece
 from nitido_lab.benchmark.memory import peak_mib
-from nitido_lab.benchmark.rivals import Rival
+from nitido_lab.benchmark.systems import System
 
 FLOOR_FROM_HZ = 32_000  # the usual way of a MusicGen clip: 32 to 48 kHz
 FRAMES = Frames(2048, 512)
@@ -45,8 +45,8 @@ class Speed:
         memory_mib: peak resident memory of a process that restores the piece from a file.
         stages: that ran.
         runs: how often each was timed.
-        others: time of each rival on the same piece, by name, s.
-        left_out: rivals that could not run, with the reason.
+        others: time of each system on the same piece, by name, s.
+        left_out: systems that could not run, with the reason.
     """
 
     seconds: float
@@ -86,13 +86,13 @@ class Speed:
             ("stages that ran", ", ".join(self.stages)),
             ("runs of each", str(self.runs)),
             *(
-                (f"rival: {name}", f"{took:.2f} s, {times(self.seconds / took)}")
+                (f"system: {name}", f"{took:.2f} s, {times(self.seconds / took)}")
                 for name, took in self.others.items()
             ),
         ]
 
     def sentences(self) -> list[str]:
-        """Return which rivals are faster, and which are not there."""
+        """Return which systems are faster, and which are not there."""
         faster = [
             f"nitido loses to {name}, which takes {took:.2f} s against {self.restore_seconds:.2f}."
             for name, took in self.others.items()
@@ -110,17 +110,17 @@ def times(factor: float) -> str:
     return f"{factor:.0f}×" if factor >= 10 else f"{factor:.2g}×"
 
 
-def measure(*, seconds: float = 60.0, runs: int = 5, rivals: Sequence[Rival] = ()) -> Speed:
-    """Time restoration, floor and rivals in turn; once more each beforehand, to warm up.
+def measure(*, seconds: float = 60.0, runs: int = 5, systems: Sequence[System] = ()) -> Speed:
+    """Time restoration, floor and systems in turn; once more each beforehand, to warm up.
 
     Args:
         seconds: length of the piece.
         runs: timed runs of each.
-        rivals: to be timed on the same piece.
+        systems: to be timed on the same piece.
     """
     piece = faulty_piece(seconds)
-    reasons = {rival.name: rival.missing() for rival in rivals}
-    given = Piece("speed", piece, SAMPLE_RATE, piece[:1])
+    reasons = {system.name: system.missing() for system in systems}
+    given = Case("speed", piece, SAMPLE_RATE, piece[:1])
     times: dict[str, list[float]] = {name: [] for name in reasons if reasons[name] is None}
     restore_times, floor_times, busy = [], [], []
     stages: tuple[str, ...] = ()
@@ -133,11 +133,11 @@ def measure(*, seconds: float = 60.0, runs: int = 5, rivals: Sequence[Rival] = (
         began = perf_counter()
         floor(piece)
         floored = perf_counter() - began
-        for rival in rivals:
-            if rival.name in times:
+        for system in systems:
+            if system.name in times:
                 began = perf_counter()
-                rival.restore(given)
-                times[rival.name].append(perf_counter() - began)
+                system.restore(given)
+                times[system.name].append(perf_counter() - began)
         if run:
             restore_times.append(took)
             floor_times.append(floored)

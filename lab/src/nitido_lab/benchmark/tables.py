@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido_lab.benchmark.run import Outcome, Result
-from nitido_lab.benchmark.tasks import TASKS, Measure, Task
+from nitido_lab.benchmark.runner import Result, TaskResults
+from nitido_lab.benchmark.tasks import TASKS, BenchmarkTask, Column
 
 Array = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ DRAWINGS = 10_000
 CONFIDENCE = 0.95
 PIECES_MIN = 6  # fewer can all fall to one side by chance more often than once in twenty
 OWN = "nitido"
-NOTHING = "resample"  # the rival that does nothing
+NOTHING = "resample"  # the system that does nothing
 
 
 @dataclass(frozen=True)
@@ -69,21 +69,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Duel:
-    """nitido against a rival in one measure; a positive difference is a better nitido.
+    """nitido against a system in one measure; a positive difference is a better nitido.
 
     Attributes:
-        rival: its name.
+        system: its name.
         measure: which.
         own: mean of nitido.
-        other: mean of the rival.
+        other: mean of the system.
         better: mean of how much better nitido is.
         low: end of the 95 % interval of that mean.
         high: its other end.
         count: of clips.
     """
 
-    rival: str
-    measure: Measure
+    system: str
+    measure: Column
     own: float
     other: float
     better: float
@@ -101,7 +101,7 @@ class Duel:
             f"(95 % {_interval(low, high, digits)}), {self.count} clips"
         )
         outcome = "loses to" if self.better < 0 else "beats"
-        return f"{OWN} {outcome} {self.rival} in {self.measure.label}: {numbers}."
+        return f"{OWN} {outcome} {self.system} in {self.measure.label}: {numbers}."
 
 
 def interval(values: Array) -> tuple[float, float]:
@@ -123,9 +123,9 @@ def by_piece(figures: Mapping[str, float], pieces: Mapping[str, str]) -> Array:
 class Summary:
     """A task that was run, ready to be shown."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: TaskResults) -> None:
         """Take the results of a task."""
-        self.task: Task = TASKS[outcome.task]
+        self.task: BenchmarkTask = TASKS[outcome.task]
         self.left_out = dict(outcome.left_out)
         self.systems = list(dict.fromkeys(result.system for result in outcome.results))
         self.failed = [result for result in outcome.results if result.error]
@@ -138,7 +138,7 @@ class Summary:
         self._all = len(clips)
 
     def figures(
-        self, system: str, measure: Measure, *, group: str | None = None
+        self, system: str, measure: Column, *, group: str | None = None
     ) -> dict[str, float]:
         """Return one measure of one system, by clip; clips without it are not there."""
         return {
@@ -170,7 +170,7 @@ class Summary:
         ]
         return columns, tuple(rows)
 
-    def _cell(self, system: str, measure: Measure, group: str | None = None) -> Cell | None:
+    def _cell(self, system: str, measure: Column, group: str | None = None) -> Cell | None:
         figures = self.figures(system, measure, group=group)
         if not figures:
             return None
@@ -186,21 +186,21 @@ class Summary:
         )
 
     def duels(self) -> list[Duel]:
-        """Return nitido against each rival in each measure, where the difference is certain."""
+        """Return nitido against each system in each measure, where the difference is certain."""
         found = []
         for measure in self.task.measures:
             own = self.figures(OWN, measure)
-            for rival in self.systems:
+            for system in self.systems:
                 # who does nothing wins every measure of how little was changed
-                idle = rival == NOTHING and not measure.change_counts
-                if rival.startswith(OWN) or idle or measure.better is None:
+                idle = system == NOTHING and not measure.change_counts
+                if system.startswith(OWN) or idle or measure.better is None:
                     continue
-                if duel := self._duel(rival, measure, own, self.figures(rival, measure)):
+                if duel := self._duel(system, measure, own, self.figures(system, measure)):
                     found.append(duel)
         return found
 
     def _duel(
-        self, rival: str, measure: Measure, own: dict[str, float], other: dict[str, float]
+        self, system: str, measure: Column, own: dict[str, float], other: dict[str, float]
     ) -> Duel | None:
         """Return the outcome if it is beyond chance: the interval leaves out 0."""
         sign = 1 if measure.better == "high" else -1
@@ -215,7 +215,7 @@ class Summary:
             float(np.mean([figures[clip] for clip in better])) for figures in (own, other)
         )
         gain = float(np.mean(list(better.values())))
-        return Duel(rival, measure, mine, theirs, gain, low, high, len(better))
+        return Duel(system, measure, mine, theirs, gain, low, high, len(better))
 
     def harmed(self) -> str | None:
         """Return on how many clips nitido does harm by the first measure, and the worst of them."""
@@ -283,12 +283,12 @@ def _failures(failed: Iterable[Result]) -> list[str]:
     return [f"{system} {count} ×, {error}" for (system, error), count in reasons.items()]
 
 
-def _head(measure: Measure) -> str:
+def _head(measure: Column) -> str:
     arrow = {"high": " ↑", "low": " ↓", None: ""}[measure.better]
     return measure.label + arrow
 
 
-def _show(found: Cell | None, measure: Measure) -> str:
+def _show(found: Cell | None, measure: Column) -> str:
     """Return a cell as lines of text: mean, interval, worst clip."""
     if found is None:
         return "–"
@@ -298,7 +298,7 @@ def _show(found: Cell | None, measure: Measure) -> str:
     return "\n".join(lines)
 
 
-def _mean(found: Cell | None, measure: Measure) -> str:
+def _mean(found: Cell | None, measure: Column) -> str:
     return "–" if found is None else _number(found.mean, measure.digits)
 
 

@@ -15,14 +15,14 @@ import numpy as np
 from scipy.signal import butter, sosfilt
 
 from nitido.audio import open_source
+from nitido.dsp.spectral import PROTECTED_HZ, lower_ceiling
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.optional import available
-from nitido.spectral import PROTECTED_HZ, lower_ceiling
-from nitido.wav import Wav
 from nitido_lab.benchmark.clips import (
     SAMPLE_RATE,
+    Case,
     Clip,
-    Piece,
     at_rate,
     audio_below,
     excerpt_of,
@@ -43,7 +43,7 @@ Figures = dict[str, float | None]
 
 
 @dataclass(frozen=True)
-class Measure:
+class Column:
     """One column of a table.
 
     Attributes:
@@ -62,7 +62,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Task:
+class BenchmarkTask:
     """A question, and how it is answered.
 
     Attributes:
@@ -79,14 +79,14 @@ class Task:
     name: str
     what: str
     folder: str
-    measures: tuple[Measure, ...]
+    measures: tuple[Column, ...]
     clips: Callable[[Path, int | None], list[Clip]]
-    prepare: Callable[[Clip], Piece]
-    judge: Callable[[Piece, Wav], Figures]
+    prepare: Callable[[Clip], Case]
+    judge: Callable[[Case, Wav], Figures]
     left_out: Callable[[], Mapping[str, str]] = dict
 
 
-def judge(task: Task, piece: Piece, wav: Wav) -> Figures:
+def judge(task: BenchmarkTask, piece: Case, wav: Wav) -> Figures:
     """Return the figures of a result `[C, T]` at 48 kHz; None for what is no number."""
     samples = piece.reference.shape[1]
     estimate = np.pad(mono(wav)[:, :samples], ((0, 0), (0, max(0, samples - wav.shape[1]))))
@@ -106,19 +106,19 @@ def level_matched(estimate: Wav, reference: Wav) -> Wav:
 
 # Measures that several tasks share.
 
-VISQOL = Measure("visqol_mos", "ViSQOL, MOS", "high")
+VISQOL = Column("visqol_mos", "ViSQOL, MOS", "high")
 LSD = (
-    Measure("lsd_below_8_khz_db", "LSD < 8 kHz, dB", "low"),
-    Measure("lsd_8_to_16_khz_db", "LSD 8–16 kHz, dB", "low"),
-    Measure("lsd_above_16_khz_db", "LSD > 16 kHz, dB", "low"),
+    Column("lsd_below_8_khz_db", "LSD < 8 kHz, dB", "low"),
+    Column("lsd_8_to_16_khz_db", "LSD 8–16 kHz, dB", "low"),
+    Column("lsd_above_16_khz_db", "LSD > 16 kHz, dB", "low"),
 )
-SI_SDR = Measure("si_sdr_db", "SI-SDR 60 Hz–7 kHz, dB", "high", 1)
-UNCHANGED = Measure(
+SI_SDR = Column("si_sdr_db", "SI-SDR 60 Hz–7 kHz, dB", "high", 1)
+UNCHANGED = Column(
     "si_sdr_db", "SI-SDR to the input, 60 Hz–7 kHz, dB", "high", 1, change_counts=False
 )
 
 
-def _near(piece: Piece, estimate: Wav) -> Figures:
+def _near(piece: Case, estimate: Wav) -> Figures:
     """Return how near the estimate is to the reference, by model and by spectrum."""
     from nitido.metrics import fidelity, perceptual
 
@@ -142,12 +142,12 @@ def _comb_clips(folder: Path, limit: int | None) -> list[Clip]:
     return [Clip(name_of(path, folder), path) for path in spread(paths, limit)]
 
 
-def _comb_piece(clip: Clip) -> Piece:
+def _comb_piece(clip: Clip) -> Case:
     wav, rate = read(clip.path, seconds=clip.seconds)
-    return Piece(clip.name, wav, rate, mono(at_rate(wav, from_hz=rate)))
+    return Case(clip.name, wav, rate, mono(at_rate(wav, from_hz=rate)))
 
 
-def _judge_comb(piece: Piece, estimate: Wav) -> Figures:
+def _judge_comb(piece: Case, estimate: Wav) -> Figures:
     from nitido.metrics import artefacts, content, fidelity
 
     both: dict[str, Any] = {
@@ -168,22 +168,22 @@ def _judge_comb(piece: Piece, estimate: Wav) -> Figures:
     }
 
 
-COMB = Task(
+COMB = BenchmarkTask(
     "comb",
     "How much of the decoder's comb is left in real MusicGen clips, and was the music kept? Lines "
     "are measured at 32 kHz, over their surroundings; without a comb they read what the control "
     "lines between them do, about 1 dB.",
     "musicgen",
     (
-        Measure("comb_8000_hz_db", "8 kHz lines, dB", "low", 1),
-        Measure("comb_2000_hz_db", "2 kHz lines, dB", "low", 1),
-        Measure("comb_400_hz_db", "400 Hz lines, dB", "low", 1),
-        Measure("comb_50_hz_db", "50 Hz lines, dB", "low", 1),
-        Measure("comb_control_db", "control, dB", None, 1),
+        Column("comb_8000_hz_db", "8 kHz lines, dB", "low", 1),
+        Column("comb_2000_hz_db", "2 kHz lines, dB", "low", 1),
+        Column("comb_400_hz_db", "400 Hz lines, dB", "low", 1),
+        Column("comb_50_hz_db", "50 Hz lines, dB", "low", 1),
+        Column("comb_control_db", "control, dB", None, 1),
         UNCHANGED,
-        Measure("bandwidth_khz", "bandwidth, kHz", None, 1),
-        Measure("chroma_cosine", "chroma cosine", "high", 3, change_counts=False),
-        Measure("onset_f1", "onset F1", "high", 3, change_counts=False),
+        Column("bandwidth_khz", "bandwidth, kHz", None, 1),
+        Column("chroma_cosine", "chroma cosine", "high", 3, change_counts=False),
+        Column("onset_f1", "onset F1", "high", 3, change_counts=False),
     ),
     _comb_clips,
     _comb_piece,
@@ -221,9 +221,9 @@ def _codec_clips(folder: Path, limit: int | None) -> list[Clip]:
     return _excerpts(spread(audio_below(folder), limit), folder, usable)
 
 
-def _codec_piece(clip: Clip) -> Piece:
+def _codec_piece(clip: Clip) -> Case:
     clean, codec = _original(clip), CODECS[clip.group]
-    return Piece(clip.name, codec.apply(clean), codec.sample_rate, mono(clean))
+    return Case(clip.name, codec.apply(clean), codec.sample_rate, mono(clean))
 
 
 def _codecs_missing() -> dict[str, str]:
@@ -231,7 +231,7 @@ def _codecs_missing() -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
-CODEC = Task(
+CODEC = BenchmarkTask(
     "codec",
     "Clean music through a codec, then restored: how near is it to the original? "
     + "; ".join(f"{name}: {codec.what}" for name, codec in CODECS.items())
@@ -268,17 +268,17 @@ def _pair_clips(folder: Path, limit: int | None) -> list[Clip]:
     return [clips[path] for path in spread(sorted(clips), limit)]
 
 
-def _pair_piece(clip: Clip) -> Piece:
+def _pair_piece(clip: Clip) -> Case:
     if clip.reference is None:
         raise ConfigError(f"The clip {clip.name} has no reference.")
     wav, rate = read(clip.path, start_seconds=clip.lag_seconds, seconds=clip.seconds)
     clean, _ = read(clip.reference, seconds=clip.seconds, sample_rate=SAMPLE_RATE)
     seconds = min(wav.shape[1] / rate, clean.shape[1] / SAMPLE_RATE)
     wav, clean = wav[:, : int(seconds * rate)], clean[:, : int(seconds * SAMPLE_RATE)]
-    return Piece(clip.name, wav, rate, mono(clean))
+    return Case(clip.name, wav, rate, mono(clean))
 
 
-PAIRS = Task(
+PAIRS = BenchmarkTask(
     "pairs",
     "Files that a coder has spoilt, with their originals: how near is the restored file?",
     "pairs",
@@ -314,14 +314,14 @@ def _bandwidth_clips(folder: Path, limit: int | None) -> list[Clip]:
     return _excerpts(spread(_full_band(folder), limit), folder, groups)
 
 
-def _bandwidth_piece(clip: Clip) -> Piece:
+def _bandwidth_piece(clip: Clip) -> Case:
     clean = _original(clip)
     ceiling_hz = 1000.0 * float(clip.group.removesuffix("-khz"))
     narrow = lower_ceiling(clean, sample_rate=SAMPLE_RATE, ceiling_hz=ceiling_hz)
-    return Piece(clip.name, narrow, SAMPLE_RATE, mono(clean), {"ceiling_hz": ceiling_hz})
+    return Case(clip.name, narrow, SAMPLE_RATE, mono(clean), {"ceiling_hz": ceiling_hz})
 
 
-def _judge_bandwidth(piece: Piece, estimate: Wav) -> Figures:
+def _judge_bandwidth(piece: Case, estimate: Wav) -> Figures:
     from nitido.metrics import fidelity
 
     ceiling_hz = piece.about["ceiling_hz"]
@@ -332,7 +332,7 @@ def _judge_bandwidth(piece: Piece, estimate: Wav) -> Figures:
     return {**_near(piece, estimate), **distances}
 
 
-BANDWIDTH = Task(
+BANDWIDTH = BenchmarkTask(
     "bandwidth",
     "Full-band music with its treble cut off at "
     + ", ".join(f"{ceiling_hz / 1000:g}" for ceiling_hz in CEILINGS_HZ)
@@ -340,8 +340,8 @@ BANDWIDTH = Task(
     "clean/test",
     (
         VISQOL,
-        Measure("lsd_above_db", "LSD above the ceiling, dB", "low"),
-        Measure("lsd_below_db", "LSD below it, dB", "low", change_counts=False),
+        Column("lsd_above_db", "LSD above the ceiling, dB", "low"),
+        Column("lsd_below_db", "LSD below it, dB", "low", change_counts=False),
         UNCHANGED,
     ),
     _bandwidth_clips,
@@ -360,25 +360,27 @@ def _clean_clips(folder: Path, limit: int | None) -> list[Clip]:
     ]
 
 
-def _clean_piece(clip: Clip) -> Piece:
+def _clean_piece(clip: Clip) -> Case:
     clean = _original(clip)
-    return Piece(clip.name, clean, SAMPLE_RATE, mono(clean))
+    return Case(clip.name, clean, SAMPLE_RATE, mono(clean))
 
 
-CLEAN = Task(
+CLEAN = BenchmarkTask(
     "clean",
     "Music made by people, full band, with no fault: is it left alone? Repairs are the stages that "
     "ran, loudness aside; each is a false alarm.",
     "clean/test",
     (
-        Measure("repairs", "repairs", "low", change_counts=False),
+        Column("repairs", "repairs", "low", change_counts=False),
         UNCHANGED,
-        Measure("lsd_db", "LSD, dB", "low", change_counts=False),
-        Measure("visqol_mos", "ViSQOL, MOS", "high", change_counts=False),
+        Column("lsd_db", "LSD, dB", "low", change_counts=False),
+        Column("visqol_mos", "ViSQOL, MOS", "high", change_counts=False),
     ),
     _clean_clips,
     _clean_piece,
     _near,
 )
 
-TASKS: Mapping[str, Task] = {task.name: task for task in (COMB, CODEC, PAIRS, BANDWIDTH, CLEAN)}
+TASKS: Mapping[str, BenchmarkTask] = {
+    task.name: task for task in (COMB, CODEC, PAIRS, BANDWIDTH, CLEAN)
+}

@@ -13,7 +13,7 @@ from nitido_lab.cli.train import train
 EXAMPLES = """\b
 Examples:
   nitido-lab train lab/configs/quick.toml         a small network, in ten minutes
-  nitido-lab benchmark speed                      nitido beside its rivals, on this computer
+  nitido-lab benchmark speed                      nitido beside its systems, on this computer
   nitido-lab listening listening-*.json           what the listeners heard
   nitido-lab COMMAND --help                       more of each
 """

@@ -1,4 +1,4 @@
-"""`nitido-lab benchmark`: measured figures, beside those of rivals."""
+"""`nitido-lab benchmark`: measured figures, beside those of systems."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXAMPLES = """\b
 Examples:
   nitido-lab benchmark all --audio clips/ --docs docs/benchmark.md
   nitido-lab benchmark comb clips/musicgen
-  nitido-lab benchmark comb clips/musicgen --rival apollo=made-by-apollo/
+  nitido-lab benchmark comb clips/musicgen --system apollo=made-by-apollo/
   nitido-lab benchmark speed --seconds 20 --json
 """
 
@@ -65,8 +65,8 @@ def clipped(command: Callable[..., Any]) -> Callable[..., Any]:
             "--limit", type=click.IntRange(1), help="At most so many files, spread over the folder."
         ),
         click.option(
-            "--rival",
-            "rivals",
+            "--system",
+            "systems",
             multiple=True,
             metavar="NAME=FOLDER",
             help="Files that another system made of the same clips; repeatable.",
@@ -84,7 +84,7 @@ def clipped(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group(epilog=EXAMPLES)
 def benchmark() -> None:
-    """Measure nitido on this computer, beside rivals on the same clips.
+    """Column nitido on this computer, beside systems on the same clips.
 
     What is measured is kept in a folder, and --docs writes a page of all of it.
     """
@@ -128,8 +128,8 @@ for _name, _help in TASKS.items():
 def speed(as_json: bool, out: str, docs: str | None, **options: Any) -> None:
     """Time the default preset on faulty 48 kHz stereo, and measure its memory.
 
-    Beside it, in the same run, the rivals, and the floor: one resampling and one short-time Fourier
-    transform there and back of the same piece.
+    Beside it, in the same run, the other systems, and the floor: one resampling and one short-time
+    Fourier transform there and back of the same piece.
     """
     chosen = {key: options[key] for key in ("seconds", "runs", "random_weights")}
     chapter, content = run_speed(out, **chosen)
@@ -148,7 +148,7 @@ def speed(as_json: bool, out: str, docs: str | None, **options: Any) -> None:
 )
 @shared
 def memory(minutes: tuple[float, ...], as_json: bool, out: str, docs: str | None) -> None:
-    """Measure the peak memory of a fresh process, for short and long pieces."""
+    """Column the peak memory of a fresh process, for short and long pieces."""
     chapter, content = run_memory(out, minutes)
     finish([chapter], content, out, docs, as_json=as_json)
 
@@ -186,7 +186,7 @@ def recoded(audio: str, as_json: bool, out: str, docs: str | None, **options: An
 @benchmark.command("all", epilog=EXAMPLES.replace("speed --seconds 20", "all --limit 2"))
 @clipped
 def everything(as_json: bool, docs: str | None, **options: Any) -> None:
-    """Measure all of it, one task after the other."""
+    """Column all of it, one task after the other."""
     done = [run_clips(name, None, **options) for name in TASKS]
     if options["audio"] is not None:
         chosen = {key: options[key] for key in ("limit", "workers")}
@@ -200,19 +200,19 @@ benchmark.add_command(throughput)
 
 
 def run_clips(
-    name: str, folder: str | None, *, audio: str | None, rivals: tuple[str, ...], **options: Any
+    name: str, folder: str | None, *, audio: str | None, systems: tuple[str, ...], **options: Any
 ) -> tuple[Chapter, dict[str, Any]]:
     """Run a task that goes through clips; return its chapter and its figures."""
     from nitido_lab.benchmark.page import save_chapter
-    from nitido_lab.benchmark.rivals import default_rivals, read_rival
-    from nitido_lab.benchmark.run import run_task
+    from nitido_lab.benchmark.runner import run_task
+    from nitido_lab.benchmark.systems import default_systems, read_system
     from nitido_lab.benchmark.tables import Summary
 
-    systems = [*default_rivals(), *map(read_rival, rivals)]
+    tried = [*default_systems(), *map(read_system, systems)]
     out = Path(options.pop("out"))
     place = _clips(name, folder, audio)
     with bar(name) as tick:
-        outcome = run_task(name, folder=place, rivals=systems, out=out, on_progress=tick, **options)
+        outcome = run_task(name, folder=place, systems=tried, out=out, on_progress=tick, **options)
     summary = Summary(outcome)
     chapter = save_chapter(
         out,
@@ -221,7 +221,7 @@ def run_clips(
         call=call(),
         tables=summary.tables(),
         sentences=summary.sentences(),
-        systems={rival.name: rival.what for rival in systems if rival.name in summary.systems},
+        systems={system.name: system.what for system in tried if system.name in summary.systems},
     )
     return chapter, summary.to_dict()
 
@@ -245,16 +245,16 @@ def run_speed(
 ) -> tuple[Chapter, dict[str, Any]]:
     """Time everything; return the chapter and the figures."""
     from nitido_lab.benchmark.page import save_chapter
-    from nitido_lab.benchmark.rivals import SeedStandIn, default_rivals
     from nitido_lab.benchmark.speed import measure
+    from nitido_lab.benchmark.systems import RandomDemucs, default_systems
     from nitido_lab.benchmark.tables import Table
 
     # Resampling is part of the floor.
-    rivals = [
-        rival for rival in default_rivals() if not rival.name.startswith(("nitido", "resample"))
+    systems = [
+        system for system in default_systems() if not system.name.startswith(("nitido", "resample"))
     ]
-    rivals += [SeedStandIn()] if random_weights else []
-    result = measure(seconds=seconds, runs=runs, rivals=rivals)
+    systems += [RandomDemucs()] if random_weights else []
+    result = measure(seconds=seconds, runs=runs, systems=systems)
     chapter = save_chapter(
         Path(out),
         task="speed",
@@ -262,13 +262,13 @@ def run_speed(
         call=call(),
         tables=[Table("speed", ("what", "measured"), tuple(result.rows()))],
         sentences=result.sentences(),
-        systems={rival.name: rival.what for rival in rivals if rival.name in result.others},
+        systems={system.name: system.what for system in systems if system.name in result.others},
     )
     return chapter, result.to_dict()
 
 
 def run_memory(out: str, minutes: tuple[float, ...]) -> tuple[Chapter, dict[str, Any]]:
-    """Measure memory; return the chapter and the figures."""
+    """Column memory; return the chapter and the figures."""
     from nitido_lab.benchmark.memory import MINUTES, measure
     from nitido_lab.benchmark.page import save_chapter
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from nitido.dsp.wav import Wav
 from nitido.errors import MissingExtraError
 from nitido.optional import available, load
-from nitido.wav import Wav
 from nitido_lab.degradation.lossy import at_rate
 
 ENCODEC = "facebook/encodec_32khz"  # weights CC-BY-NC 4.0

@@ -13,10 +13,10 @@ from typing import Any, Final
 import numpy as np
 import soundfile as sf
 
-from nitido.audio import resample, resampled_length
-from nitido.chunks import join
+from nitido.dsp.chunks import join
+from nitido.dsp.resample import resample, resampled_length
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError, MissingExtraError
-from nitido.wav import Wav
 
 OPUS_RATES_HZ: Final = (8_000, 12_000, 16_000, 24_000, 48_000)
 # Bit rates from highest to lowest, kbit/s: libsndfile takes a place between them, 0 to 1.
@@ -91,7 +91,7 @@ def aac(wav: Wav, *, sample_rate: int, kbps: int) -> Wav:
 
 def in_place(decoded: Wav, wav: Wav, *, sample_rate: int) -> Wav:
     """Return what was decoded where it belongs, as long as the original."""
-    from nitido.metrics.alignment import find_alignment
+    from nitido.dsp.alignment import find_alignment
 
     found = find_alignment(
         estimate=decoded, reference=wav, sample_rate=sample_rate, max_lag_seconds=_LAG_MAX_SECONDS

@@ -16,10 +16,10 @@ from typing import Any, Final
 import numpy as np
 
 from nitido.demo.comb import add_comb
+from nitido.dsp.spectral import lower_ceiling
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
-from nitido.spectral import lower_ceiling
-from nitido.wav import Wav
-from nitido_lab.degradation import lossy, spoil
+from nitido_lab.degradation import add_artifacts, lossy
 from nitido_lab.degradation.encodec import encodec
 
 Recipe = Sequence[Mapping[str, Any]]
@@ -28,18 +28,18 @@ Drawn = list[dict[str, Any]]
 # Each takes the waveform [C, T], sample_rate and its own settings, and gives back [C, T].
 KINDS: Final[Mapping[str, Callable[..., Wav]]] = {
     "aac": lossy.aac,
-    "bands": spoil.band_errors,
+    "bands": add_artifacts.band_errors,
     "ceiling": lower_ceiling,
-    "clip": spoil.clip,
+    "clip": add_artifacts.clip,
     "comb": add_comb,
-    "cut": spoil.cut_end,
+    "cut": add_artifacts.cut_end,
     "encodec": encodec,
-    "level": spoil.lose_level,
+    "level": add_artifacts.lose_level,
     "mp3": lossy.mp3,
     "opus": lossy.opus,
-    "phase": spoil.random_phase,
-    "slope": spoil.sloped_ceiling,
-    "smear": spoil.smear,
+    "phase": add_artifacts.random_phase,
+    "slope": add_artifacts.sloped_ceiling,
+    "smear": add_artifacts.smear,
     "vorbis": lossy.vorbis,
 }
 SEEDED: Final = {"bands", "comb", "phase"}  # these need random numbers of their own

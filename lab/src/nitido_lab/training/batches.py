@@ -28,7 +28,7 @@ from nitido.restoration.treble.levels import (
 )
 from nitido_lab.training.cache import Entry
 from nitido_lab.training.config import TrainConfig
-from nitido_lab.training.hearing import heard_power
+from nitido_lab.training.perceptual_loss import heard_power
 
 TOP_HZ = 22_000.0
 CEILINGS_HZ = (3_600.0, 16_600.0)

@@ -16,9 +16,9 @@ from nitido_lab.training import checkpoint
 from nitido_lab.training.cache import build_cache
 from nitido_lab.training.config import TrainConfig
 from nitido_lab.training.export import export
-from nitido_lab.training.inherit import keep, mean
-from nitido_lab.training.judge import CEILINGS_HZ, CODED, validate, validation_batches
 from nitido_lab.training.loop import averaged, train
+from nitido_lab.training.validation import CEILINGS_HZ, CODED, validate, validation_batches
+from nitido_lab.training.warm_start import keep, mean
 
 LOCK = "lock"
 
@@ -32,7 +32,7 @@ class Built:
         sha256: of that file.
         steps: done.
         seconds: spent training, without the cache.
-        figures: of the validation part, see `nitido_lab.training.judge.validate`.
+        figures: of the validation part, see `nitido_lab.training.validation.validate`.
     """
 
     path: Path

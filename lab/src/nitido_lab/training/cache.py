@@ -28,6 +28,7 @@ from nitido.audio import write_text
 from nitido.cores import usable_cores
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.finding import Finding
+from nitido.dsp.wav import Wav
 from nitido.errors import NitidoError
 from nitido.restoration.treble.levels import (
     BANDS,
@@ -39,7 +40,6 @@ from nitido.restoration.treble.levels import (
     frames_at,
     tonality,
 )
-from nitido.wav import Wav
 from nitido_lab.benchmark.clips import read
 from nitido_lab.degradation import apply, draw
 from nitido_lab.training.config import TrainConfig

@@ -18,11 +18,11 @@ from nitido_lab.training.batches import Batch, Batches
 from nitido_lab.training.cache import Entry
 from nitido_lab.training.checkpoint import State
 from nitido_lab.training.config import TrainConfig
-from nitido_lab.training.inherit import inherit
-from nitido_lab.training.judge import score, validate, validation_batches
 from nitido_lab.training.losses import Targets, losses
 from nitido_lab.training.network import TrebleNet
 from nitido_lab.training.picture import draw_history
+from nitido_lab.training.validation import score, validate, validation_batches
+from nitido_lab.training.warm_start import inherit
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from nitido.restoration.treble.levels import ENVELOPES
-from nitido_lab.training.hearing import dissimilarity
 from nitido_lab.training.network import GATE_DB
+from nitido_lab.training.perceptual_loss import dissimilarity
 
 TONALITY_WEIGHT = 0.2
 PRESENCE_WEIGHT = 0.3
@@ -27,7 +27,7 @@ class Targets:
         level: `[B, 64, N]`, units of 20 dB.
         tonality: `[B, 64, N]`, 0 to 1.
         weight: `[B, 64, N]`, 0 where nothing is known or nothing is asked.
-        share, below, whole: see `nitido_lab.training.hearing.dissimilarity`.
+        share, below, whole: see `nitido_lab.training.perceptual_loss.dissimilarity`.
     """
 
     level: Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nitido_lab.training.judge import CEILINGS_HZ, CODED
+from nitido_lab.training.validation import CEILINGS_HZ, CODED
 
 
 def draw_history(history: Sequence[dict[str, float]], path: Path) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 from nitido.restoration.treble.learned import LearnedTreble
 from nitido.restoration.treble.levels import CROSSOVER, GATE_WIDTH_DB
 from nitido.restoration.treble.rule import RuleTreble
-from nitido.wav import Wav
 from nitido.weights import network
 
 # Where the sound falls faster than this already below the ceiling, it goes on falling faster still.

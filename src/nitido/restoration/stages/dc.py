@@ -10,9 +10,9 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.stage import Budget, Settings, Stage, Step
-from nitido.wav import Wav
 
 RUMBLE_HZ = 20.0  # hearing begins here, and so does the lowest organ pipe that music asks for
 STOP_RATIO = 0.4  # the high-pass is down by `STOP_DB` at this part of its frequency: 8 of 20 Hz

@@ -23,10 +23,10 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.spectral import fft_size, hann
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.stage import Budget, Settings, Stage, Step
-from nitido.spectral import fft_size, hann
-from nitido.wav import Wav
 
 TOLERANCE = 6e-5  # two steps of 16 bits: dither may leave a plateau that much below its level
 FRAME_SECONDS = 0.05

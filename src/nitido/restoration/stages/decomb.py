@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from nitido.diagnosis.comb import FRAME_SECONDS, NEIGHBOURHOOD_HZ
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.spectral import Frames, Spec, fft_size
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.stage import Budget, Settings, Stage, Step
-from nitido.spectral import Frames, Spec, fft_size
-from nitido.wav import Wav
 
 HEADROOM_DB = 12.0  # a line may stand this much higher than on average and still be the comb
 # The higher the comb stands, the surer it is no music: from here on as many dB more may be taken.

@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Budget, Settings, Stage, Step
-from nitido.wav import Wav
 
 FADE_SECONDS_MAX = 0.3
 FADE_SECONDS_MIN = 0.08  # shorter, music that rises into its cut is still heard to be cut

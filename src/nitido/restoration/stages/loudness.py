@@ -16,25 +16,25 @@ import scipy.optimize
 from numpy.typing import NDArray
 from scipy.signal import sosfilt
 
-from nitido.chunks import windows
 from nitido.diagnosis.finding import Diagnosis
-from nitido.errors import ConfigError
-from nitido.metrics.delivery import (
-    ABSOLUTE_GATE_LUFS,
-    RELATIVE_GATE_LU,
-    SIDE_TAPS,
-    k_weighting,
-)
-from nitido.restoration.limiter import (
+from nitido.dsp.chunks import windows
+from nitido.dsp.limiter import (
     gain_curve,
     interval_peaks,
     interval_samples,
     reach_intervals,
     reduction_db,
 )
+from nitido.dsp.loudness import (
+    ABSOLUTE_GATE_LUFS,
+    RELATIVE_GATE_LU,
+    SIDE_TAPS,
+    k_weighting,
+)
+from nitido.dsp.wav import Wav
+from nitido.errors import ConfigError
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stage import Budget, Settings, Stage, Step
-from nitido.wav import Wav
 
 MARGIN_DB = 0.1  # aimed under the ceiling: meters differ by that much in their filters
 LIMITING_MAX_DB = 12.0  # the most that can be asked for; quieter peaks need no exact profile

@@ -13,8 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Budget, Settings, Stage, Step
-from nitido.wav import Wav
 
 HIGHEST = 32_767  # of 16 bit
 FULL_SCALE = 32_768  # what reads back as 1.0

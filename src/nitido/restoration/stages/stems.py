@@ -12,15 +12,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from nitido.chunks import windows
 from nitido.diagnosis.finding import Diagnosis
-from nitido.restoration.equipment import Equipment
+from nitido.dsp.chunks import windows
+from nitido.dsp.wav import Wav
+from nitido.restoration.resources import Resources
 from nitido.restoration.stage import Budget, Remedy, Settings, Step
-from nitido.restoration.stem_care import StemCare
+from nitido.restoration.stem_processing import StemProcessing
 from nitido.separation.checkpoint import RESIDUAL
 from nitido.separation.separator import Separator, open_separator
 from nitido.separation.stems import CHANNELS_MAX, check_channels, separate_stream
-from nitido.wav import Wav
 
 
 class Stems(Remedy):
@@ -82,9 +82,9 @@ class Stems(Remedy):
         return Step(cls.name, bool(reasons), reason if reasons else "no stem is treated", resolved)
 
     @classmethod
-    def prepare(cls, settings: Settings, equipment: Equipment) -> None:
+    def prepare(cls, settings: Settings, resources: Resources) -> None:
         """Load the model; it is kept for all the pieces of a run."""
-        _open(settings, equipment)
+        _open(settings, resources)
 
     @property
     def channels_out(self) -> int:
@@ -92,7 +92,7 @@ class Stems(Remedy):
         return 2 if self.settings["widen"] else self.channels
 
     def stream(
-        self, blocks: Iterable[Wav], *, block_samples: int, equipment: Equipment
+        self, blocks: Iterable[Wav], *, block_samples: int, resources: Resources
     ) -> Iterator[tuple[Wav, Wav]]:
         """Yield the piece as it was, `[C, n]`, and with its stems treated.
 
@@ -100,9 +100,9 @@ class Stems(Remedy):
             AudioShapeError: more than two channels.
         """
         check_channels(self.channels)
-        separator = _open(self.settings, equipment)
+        separator = _open(self.settings, resources)
         names = (*separator.stems, RESIDUAL)
-        care = StemCare(
+        care = StemProcessing(
             self.settings,
             names=names,
             sample_rate=self.sample_rate,
@@ -110,8 +110,8 @@ class Stems(Remedy):
             channels_out=self.channels_out,
             samples=self.samples,
         )
-        if equipment.stems is not None:
-            equipment.stems.open(names, channels=self.channels_out, sample_rate=self.sample_rate)
+        if resources.stems is not None:
+            resources.stems.open(names, channels=self.channels_out, sample_rate=self.sample_rate)
         context = care.context_samples
         separated = self._separated(separator, blocks)
         for window, start in windows(separated, size=block_samples, context=context):
@@ -119,8 +119,8 @@ class Stems(Remedy):
             mix, stems = together[0], together[1:]
             parts = np.concatenate([stems, (mix - stems.sum(axis=0))[None]])
             untouched, treated = care.treat(parts, start=start)
-            if equipment.stems is not None:
-                equipment.stems.add(treated)
+            if resources.stems is not None:
+                resources.stems.add(treated)
             before = mix[:, context : mix.shape[1] - context]
             # Not the sum of the parts: where nothing is treated, not a bit changes.
             yield before, before + (treated - untouched).sum(axis=0)
@@ -139,8 +139,8 @@ class Stems(Remedy):
             yield np.concatenate([mix, stems.reshape(-1, mix.shape[1])])
 
 
-def _open(settings: Settings, equipment: Equipment) -> Separator:
-    return open_separator(settings["model"], equipment.demucs_repo, equipment.device)
+def _open(settings: Settings, resources: Resources) -> Separator:
+    return open_separator(settings["model"], resources.demucs_repo, resources.device)
 
 
 def _intentions(settings: Settings) -> Iterator[str]:

@@ -17,8 +17,8 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Budget, Settings, Stage, Step
-from nitido.wav import Wav
 
 SKIRT_OCTAVES = 0.5
 HALF_LENGTH_SECONDS = 0.006  # long enough to draw a skirt of half an octave at 1 kHz

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.spectral import Frames, band, fft_size
+from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Budget, Settings, Stage, Step
-from nitido.spectral import Frames, band, fft_size
-from nitido.wav import Wav
 
 Array = NDArray[np.float32]
 

@@ -18,9 +18,9 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.stage import Budget, Settings, Stage, Step
-from nitido.wav import Wav
 
 SIDE_HZ = (500.0, 2000.0, 8000.0)  # level of the side against the mono signal at amount 1:
 SIDE_DB = (-23.0, -18.0, -8.5)  # straight lines over log frequency, level outside; set on 37 clips

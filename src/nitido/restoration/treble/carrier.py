@@ -10,8 +10,8 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from nitido.spectral import Frames, Spec
-from nitido.wav import Wav
+from nitido.dsp.spectral import Frames, Spec
+from nitido.dsp.wav import Wav
 
 NOISE_TILE_SAMPLES = 65_536  # one random generator each, so noise does not depend on the cutting
 ATTACK_SECONDS = 0.003  # how fast the noise follows the music

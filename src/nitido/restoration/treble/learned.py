@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from nitido.dsp.spectral import Spec, band
+from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Settings
 from nitido.restoration.treble.carrier import beat, moved_up, noise
 from nitido.restoration.treble.levels import (
@@ -28,8 +30,6 @@ from nitido.restoration.treble.levels import (
     opened,
     reference_band,
 )
-from nitido.spectral import Spec, band
-from nitido.wav import Wav
 
 TOP_HZ = 22_000.0
 # How far to go from the rule's level to the network's, where it is sure that there was sound. All

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.spectral import Frames, Spec, fft_size
+from nitido.dsp.spectral import Frames, Spec, fft_size
 
 Levels = NDArray[np.float32]
 

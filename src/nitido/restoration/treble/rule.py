@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from nitido.diagnosis.bandwidth import REFERENCE_BAND
+from nitido.dsp.spectral import Frames, Spec, band, fft_size
+from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Settings
 from nitido.restoration.treble.levels import opened
-from nitido.spectral import Frames, Spec, band, fft_size
-from nitido.wav import Wav
 
 FRAME_SECONDS = 0.0107  # n_fft 512 at 48 kHz: a hi-hat does not smear
 TOP_HZ = 22_000.0

@@ -21,7 +21,7 @@ STEMS = ("drums", "bass", "other", "vocals")
 SETTINGS: dict[str, Any] = {"bottom_channels": 512, "dconv_mode": 3, "segment": Fraction(39, 5)}
 
 
-def save_stand_in(folder: Path, **changed: Any) -> Path:
+def save_random_musicgen(folder: Path, **changed: Any) -> Path:
     """Write an `HTDemucs` of the official size with random weights; return the folder.
 
     Args:

@@ -20,10 +20,10 @@ from typing import Any
 import nitido
 from nitido.audio import write, write_text
 from nitido.cores import usable_cores, use_one_core
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError, ConfigError, NitidoError
-from nitido.wav import Wav
 from nitido_lab.benchmark.clips import SAMPLE_RATE, Clip
-from nitido_lab.benchmark.rivals import Restored, Rival, fingerprint
+from nitido_lab.benchmark.systems import Restored, System, fingerprint
 from nitido_lab.benchmark.tasks import TASKS, judge
 
 NOT_CODE = {".md", ".pyc"}  # model cards tell the figures: they must not change them
@@ -56,7 +56,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskResults:
     """A task that was run.
 
     Attributes:
@@ -78,7 +78,7 @@ class _Job:
 
     task: str
     clip: Clip
-    rivals: tuple[Rival, ...]
+    systems: tuple[System, ...]
     keys: tuple[str, ...]
     out: Path
     keep: bool
@@ -88,19 +88,19 @@ def run_task(
     name: str,
     *,
     folder: Path,
-    rivals: Sequence[Rival],
+    systems: Sequence[System],
     out: Path,
     limit: int | None = None,
     workers: int | None = None,
     keep: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
-) -> Outcome:
+) -> TaskResults:
     """Return what every system did to every clip of a task.
 
     Args:
         name: of the task.
         folder: of its clips.
-        rivals: the systems, nitido among them.
+        systems: the systems, nitido among them.
         out: folder of the results; made if it is not there.
         limit: at most so many files, spread over the folder.
         workers: processes at work; as many as there are cores if None.
@@ -115,8 +115,8 @@ def run_task(
         raise ConfigError(f"There is no task {name!r}; there are {', '.join(TASKS)}.")
     task = TASKS[name]
     clips = task.clips(folder, limit)
-    reasons = {rival.name: rival.missing() for rival in rivals}
-    usable = [rival for rival in rivals if reasons[rival.name] is None]
+    reasons = {system.name: system.missing() for system in systems}
+    usable = [system for system in systems if reasons[system.name] is None]
     left_out = {n: reason for n, reason in reasons.items() if reason} | dict(task.left_out())
     jobs = list(_jobs(name, clips, usable, out, keep))
     try:
@@ -129,20 +129,20 @@ def run_task(
         if on_progress is not None:
             on_progress(len(clips) - len(jobs) + done + 1, len(clips))
     results = tuple(_read(_place(out, name, system, clip)) for clip in clips for system in usable)
-    return Outcome(name, results, left_out, sum(len(job.rivals) for job in jobs))
+    return TaskResults(name, results, left_out, sum(len(job.systems) for job in jobs))
 
 
 def _jobs(
-    task: str, clips: Sequence[Clip], rivals: Sequence[Rival], out: Path, keep: bool
+    task: str, clips: Sequence[Clip], systems: Sequence[System], out: Path, keep: bool
 ) -> Iterator[_Job]:
     for clip in clips:
         due = []
-        for rival in rivals:
-            key = _key(clip, rival)
-            stored = _stored(_place(out, task, rival, clip))
-            kept = not keep or _audio(out, task, clip, rival.name).exists()
+        for system in systems:
+            key = _key(clip, system)
+            stored = _stored(_place(out, task, system, clip))
+            kept = not keep or _audio(out, task, clip, system.name).exists()
             if stored.get("key") != key or stored.get("error") or not kept:
-                due.append((rival, key))
+                due.append((system, key))
         if due:
             yield _Job(task, clip, tuple(r for r, _ in due), tuple(k for _, k in due), out, keep)
 
@@ -172,31 +172,31 @@ def _work(job: _Job) -> None:
     try:
         piece = task.prepare(job.clip)
     except (NitidoError, OSError) as error:
-        for rival, key in zip(job.rivals, job.keys, strict=True):
-            _store(job, rival, key, Result(*_of(job, rival), {}, {}, 0.0, str(error)))
+        for system, key in zip(job.systems, job.keys, strict=True):
+            _store(job, system, key, Result(*_of(job, system), {}, {}, 0.0, str(error)))
         return
     if job.keep:
         _keep(_audio(job.out, job.task, job.clip, "input"), piece.wav, piece.sample_rate)
         _keep(_audio(job.out, job.task, job.clip, "reference"), piece.reference, SAMPLE_RATE)
-    for rival, key in zip(job.rivals, job.keys, strict=True):
+    for system, key in zip(job.systems, job.keys, strict=True):
         began = perf_counter()
         try:
-            restored = rival.restore(piece)
+            restored = system.restore(piece)
             seconds = perf_counter() - began
             figures = {**judge(task, piece, restored.wav), **_numbers(restored)}
-            result = Result(*_of(job, rival), figures, dict(restored.notes), seconds)
+            result = Result(*_of(job, system), figures, dict(restored.notes), seconds)
         except Exception as error:  # a system that fails is a result too, and stops no other
             message = " ".join(f"{type(error).__name__}: {error}".split())
-            result = Result(*_of(job, rival), {}, {}, perf_counter() - began, message)
+            result = Result(*_of(job, system), {}, {}, perf_counter() - began, message)
         else:
             if job.keep:
-                path = _audio(job.out, job.task, job.clip, rival.name)
+                path = _audio(job.out, job.task, job.clip, system.name)
                 _keep(path, restored.wav, SAMPLE_RATE)
-        _store(job, rival, key, result)
+        _store(job, system, key, result)
 
 
-def _of(job: _Job, rival: Rival) -> tuple[str, str, str]:
-    return job.clip.name, job.clip.group, rival.name
+def _of(job: _Job, system: System) -> tuple[str, str, str]:
+    return job.clip.name, job.clip.group, system.name
 
 
 def _numbers(restored: Restored) -> dict[str, float | None]:
@@ -208,8 +208,8 @@ def _numbers(restored: Restored) -> dict[str, float | None]:
     }
 
 
-def _place(out: Path, task: str, rival: Rival, clip: Clip) -> Path:
-    return out / task / rival.name / f"{clip.name}.json"
+def _place(out: Path, task: str, system: System, clip: Clip) -> Path:
+    return out / task / system.name / f"{clip.name}.json"
 
 
 def _audio(out: Path, task: str, clip: Clip, what: str) -> Path:
@@ -230,9 +230,9 @@ def _keep(path: Path, wav: Wav, sample_rate: int) -> None:
     )
 
 
-def _store(job: _Job, rival: Rival, key: str, result: Result) -> None:
+def _store(job: _Job, system: System, key: str, result: Result) -> None:
     text = json.dumps({"key": key, **asdict(result)}, indent=1, ensure_ascii=False)
-    write_text(_place(job.out, job.task, rival, job.clip), text + "\n", overwrite=True)
+    write_text(_place(job.out, job.task, system, job.clip), text + "\n", overwrite=True)
 
 
 def _stored(path: Path) -> dict[str, Any]:
@@ -249,15 +249,15 @@ def _read(path: Path) -> Result:
     return Result(**stored)
 
 
-def _key(clip: Clip, rival: Rival) -> str:
+def _key(clip: Clip, system: System) -> str:
     """Return what a result depends on, as a hash."""
     depends = [
         code(),
         _file_hash(clip.path),
         _file_hash(clip.reference) if clip.reference else "",
         str((clip.group, clip.start_seconds, clip.seconds, clip.lag_seconds)),
-        rival.name,
-        fingerprint(rival, clip.name),
+        system.name,
+        fingerprint(system, clip.name),
     ]
     return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 

@@ -2,16 +2,16 @@ import numpy as np
 import pyloudnorm
 import pytest
 
-from nitido.errors import AudioShapeError
-from nitido.metrics import delivery
-from nitido.metrics.catalogue import CATALOGUE
-from nitido.metrics.delivery import (
+from nitido.dsp.loudness import (
     LoudnessMeter,
     TruePeakMeter,
     integrated_lufs,
     k_weighting,
     true_peak_dbtp,
 )
+from nitido.errors import AudioShapeError
+from nitido.metrics import delivery
+from nitido.metrics.catalogue import CATALOGUE
 
 
 def tone(level_dbfs, seconds, *, sample_rate=48000, channels=2, hz=997.0):

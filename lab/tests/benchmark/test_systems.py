@@ -8,40 +8,40 @@ import soundfile as sf
 from tests.signals import noise, silence, sine
 
 from nitido.demo.render import render
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
-from nitido.wav import Wav
-from nitido_lab.benchmark.clips import SAMPLE_RATE, Piece, mono
-from nitido_lab.benchmark.rivals import (
+from nitido_lab.benchmark.clips import SAMPLE_RATE, Case, mono
+from nitido_lab.benchmark.systems import (
     Folder,
     MasteringEq,
     Nitido,
     NoiseReduce,
+    RandomDemucs,
     Resample,
     Seed,
-    SeedStandIn,
-    default_rivals,
+    default_systems,
     fingerprint,
-    read_rival,
+    read_system,
     shelf,
 )
 
 
-def piece(wav: Wav, sample_rate: int = SAMPLE_RATE, name: str = "song") -> Piece:
-    return Piece(name, wav, sample_rate, mono(wav))
+def piece(wav: Wav, sample_rate: int = SAMPLE_RATE, name: str = "song") -> Case:
+    return Case(name, wav, sample_rate, mono(wav))
 
 
 def test_every_system_gives_back_the_same_length_at_48_khz() -> None:
     given = piece(render(seconds=3.0, sample_rate=32_000), 32_000)
-    for rival in default_rivals():
-        if rival.missing() is None:
-            restored = rival.restore(given).wav
-            assert restored.shape == (2, 3 * SAMPLE_RATE), rival.name
-            assert restored.dtype == np.float32, rival.name
+    for system in default_systems():
+        if system.missing() is None:
+            restored = system.restore(given).wav
+            assert restored.shape == (2, 3 * SAMPLE_RATE), system.name
+            assert restored.dtype == np.float32, system.name
 
 
 def test_rivals_can_be_sent_to_other_processes() -> None:
-    for rival in [*default_rivals(), Folder("other", Path("x"))]:
-        assert pickle.loads(pickle.dumps(rival)) == rival
+    for system in [*default_systems(), Folder("other", Path("x"))]:
+        assert pickle.loads(pickle.dumps(system)) == system
 
 
 def test_resampling_changes_nothing_at_the_same_rate() -> None:
@@ -90,22 +90,22 @@ def test_files_of_another_system_are_laid_over_the_piece(tmp_path: Path) -> None
     wav = render(seconds=3.0, sample_rate=32_000)
     late = np.pad(-wav, ((0, 0), (700, 0)))
     sf.write(tmp_path / "song_restored.wav", late.T, 32_000, subtype="FLOAT")
-    rival = Folder("other", tmp_path)
-    restored = rival.restore(piece(wav, 32_000))
+    system = Folder("other", tmp_path)
+    restored = system.restore(piece(wav, 32_000))
     assert restored.notes["lag_samples"] == 700 * 3 // 2
     untouched = Resample().restore(piece(wav, 32_000)).wav
     assert np.abs(restored.wav[:, :100_000] - untouched[:, :100_000]).max() < 1e-3
     with pytest.raises(ConfigError, match="no file for the clip another"):
-        rival.restore(piece(wav, 32_000, "another"))
+        system.restore(piece(wav, 32_000, "another"))
 
 
 def test_a_changed_file_is_another_result(tmp_path: Path) -> None:
-    rival = Folder("other", tmp_path)
+    system = Folder("other", tmp_path)
     for seed in (0, 1):
         sf.write(tmp_path / "song.wav", noise(seed=seed).T, SAMPLE_RATE)
-        (tmp_path / f"print{seed}").write_text(fingerprint(rival, "song"))
+        (tmp_path / f"print{seed}").write_text(fingerprint(system, "song"))
     assert (tmp_path / "print0").read_text() != (tmp_path / "print1").read_text()
-    assert fingerprint(rival, "gone") == "no file"
+    assert fingerprint(system, "gone") == "no file"
 
 
 def test_an_empty_folder_is_no_rival(tmp_path: Path) -> None:
@@ -114,10 +114,10 @@ def test_an_empty_folder_is_no_rival(tmp_path: Path) -> None:
 
 
 def test_a_rival_is_named_on_the_command_line() -> None:
-    assert read_rival("apollo=out/apollo") == Folder("apollo", Path("out/apollo"))
+    assert read_system("apollo=out/apollo") == Folder("apollo", Path("out/apollo"))
     for text in ("apollo", "=out", "apollo=", "a/b=out", "nitido=out"):
         with pytest.raises(ConfigError):
-            read_rival(text)
+            read_system(text)
 
 
 def test_the_founding_pipeline_without_its_weights_is_not_measured_and_says_so(
@@ -135,10 +135,10 @@ def test_with_random_weights_the_founding_pipeline_is_marked_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("demucs")
-    from nitido_lab.benchmark.stand_in import save_stand_in
+    from nitido_lab.benchmark.random_checkpoint import save_random_musicgen
 
-    small = save_stand_in(tmp_path, channels=8, bottom_channels=0, t_layers=1, segment=1.0)
-    monkeypatch.setattr("nitido_lab.benchmark.rivals._stand_in", lambda: small)
-    rival = SeedStandIn()
-    assert "random weights" in rival.name
-    assert rival.restore(piece(render(seconds=1.0))).wav.shape == (2, SAMPLE_RATE)
+    small = save_random_musicgen(tmp_path, channels=8, bottom_channels=0, t_layers=1, segment=1.0)
+    monkeypatch.setattr("nitido_lab.benchmark.systems._random_checkpoint", lambda: small)
+    system = RandomDemucs()
+    assert "random weights" in system.name
+    assert system.restore(piece(render(seconds=1.0))).wav.shape == (2, SAMPLE_RATE)

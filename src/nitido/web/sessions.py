@@ -22,7 +22,7 @@ from nitido.errors import ConfigError
 from nitido.restoration.plan import Plan
 from nitido.web.choices import Choices
 from nitido.web.limits import Limits
-from nitido.web.names import Uploads
+from nitido.web.uploads import Uploads
 
 FOLDER = "nitido-web-"  # how the name of the folder of all visitors begins
 SOURCE = "source"  # stands for the result in the address of the file that was uploaded
@@ -33,7 +33,7 @@ _SAFE = re.compile(r"[\w\-]+\.[a-z0-9.]+")  # names of files that are ours
 
 
 @dataclass
-class Piece:
+class SessionPiece:
     """One piece of a visitor.
 
     Attributes:
@@ -100,7 +100,7 @@ class Visit:
 
     token: str
     folder: Path
-    pieces: dict[int, Piece] = field(default_factory=dict)
+    pieces: dict[int, SessionPiece] = field(default_factory=dict)
     chosen: int = 0
     cancelled: threading.Event = field(default_factory=threading.Event)
     gone: threading.Event = field(default_factory=threading.Event)
@@ -118,16 +118,16 @@ class Visit:
         return self._work.locked()
 
     @property
-    def listed(self) -> list[Piece]:
+    def listed(self) -> list[SessionPiece]:
         """The pieces to restore."""
         return [piece for piece in list(self.pieces.values()) if piece.listed]
 
     @property
-    def piece(self) -> Piece | None:
+    def piece(self) -> SessionPiece | None:
         """The piece that is shown."""
         return self.pieces.get(self.chosen)
 
-    def add(self, name: str, source: Path, *, limits: Limits, listed: bool = True) -> Piece:
+    def add(self, name: str, source: Path, *, limits: Limits, listed: bool = True) -> SessionPiece:
         """Take a file over: it is moved into the visit's folder.
 
         Raises:
@@ -143,7 +143,7 @@ class Visit:
                 self.choose(piece, limits=limits)
             return piece
 
-    def choose(self, piece: Piece, *, limits: Limits) -> None:
+    def choose(self, piece: SessionPiece, *, limits: Limits) -> None:
         """List a piece and show it.
 
         Raises:
@@ -154,13 +154,13 @@ class Visit:
                 raise ConfigError(_most(limits))
             piece.listed, self.chosen = True, piece.number
 
-    def hold(self, name: str) -> Piece:
+    def hold(self, name: str) -> SessionPiece:
         """Return a piece that is not listed, and has no file yet."""
         with self._pieces:
             number = max(self.pieces, default=0) + 1
             folder = self.folder / f"{number}-{secrets.token_hex(8)}"
             folder.mkdir(parents=True)
-            self.pieces[number] = Piece(number, name, folder / "source", folder)
+            self.pieces[number] = SessionPiece(number, name, folder / "source", folder)
             return self.pieces[number]
 
     def forget_unlisted(self) -> None:
@@ -299,7 +299,9 @@ class Visits:
         with suppress(OSError):
             self.folder.touch()
 
-    def file(self, token: str, number: int, result: str, name: str) -> tuple[Piece, Path] | None:
+    def file(
+        self, token: str, number: int, result: str, name: str
+    ) -> tuple[SessionPiece, Path] | None:
         """Return a file of a result, if the token is that of its visitor.
 
         It is there, or is still to be written, in one of the formats of the piece.

@@ -11,7 +11,7 @@ from tests.demucs_checkpoint import make_model, save_model
 from tests.signals import pink_noise
 
 import nitido
-from nitido.wav import Wav
+from nitido.dsp.wav import Wav
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'nitido[demucs]'")
 pytest.importorskip("demucs", reason="needs Demucs: pip install 'nitido[demucs]'")
@@ -41,7 +41,7 @@ def test_the_preset_seed_is_the_founding_pipeline(clip: Wav, folder: Path) -> No
     stems = apply_model(make_model(), torch.from_numpy(mix / scale)[None], shifts=0)[0].numpy()
     wanted = resampled(stems.sum(axis=0).mean(axis=0, keepdims=True) * scale, 44_100, 48_000)
 
-    result = nitido.restore(clip, sample_rate=32_000, preset="seed", demucs_repo=folder)
+    result = nitido.restore(clip, sample_rate=32_000, preset="demucs", demucs_repo=folder)
     assert result.wav.shape == processed.shape
     error = result.wav - wanted[:, : result.wav.shape[1]]
     assert np.abs(error).max() < 1e-4 * np.abs(wanted).max()
@@ -50,13 +50,13 @@ def test_the_preset_seed_is_the_founding_pipeline(clip: Wav, folder: Path) -> No
 
 
 def test_its_result_is_the_sum_of_its_stems(clip: Wav, folder: Path) -> None:
-    options = {"preset": "seed", "demucs_repo": folder, "stems": True}
+    options = {"preset": "demucs", "demucs_repo": folder, "stems": True}
     result = nitido.restore(clip, sample_rate=32_000, **options)
     assert np.abs(sum(result.stems.values()) - result.wav).max() < 1e-6
     assert not result.stems["residual"].any()
 
 
-@pytest.mark.parametrize("preset", ["seed", "stems"])
+@pytest.mark.parametrize("preset", ["demucs", "stems"])
 def test_blocks_of_any_length_give_the_same_result(preset: str, clip: Wav, folder: Path) -> None:
     def restored(seconds: float) -> Wav:
         options = {"preset": preset, "demucs_repo": folder, "block_seconds": seconds}

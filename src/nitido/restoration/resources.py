@@ -13,7 +13,7 @@ from nitido.restoration.stem_store import StemStore
 
 
 @dataclass(frozen=True)
-class Equipment:
+class Resources:
     """What the stages may use, and where they leave what is asked for beside the result.
 
     Attributes:

@@ -3,8 +3,8 @@ import pytest
 import soxr
 from tests.signals import click, cut, noise, sine
 
-from nitido.audio import resample, resampled_length
-from nitido.chunks import join
+from nitido.dsp.chunks import join
+from nitido.dsp.resample import resample, resampled_length
 
 RATES = [(32_000, 48_000), (44_100, 48_000), (48_000, 32_000), (96_000, 44_100), (8_000, 192_000)]
 

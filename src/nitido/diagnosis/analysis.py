@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
-from nitido.audio import FiniteBlocks
-from nitido.chunks import OnProgress, ahead, block_length, reblock, tell_progress
+from nitido.audio import SanitizedBlocks
 from nitido.cores import one_blas_thread
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.clipping import ClippingAnalyser
@@ -21,12 +20,13 @@ from nitido.diagnosis.nonfinite import nonfinite_finding
 from nitido.diagnosis.rumble import RumbleAnalyser
 from nitido.diagnosis.tone import ToneAnalyser
 from nitido.diagnosis.width import WidthAnalyser
-from nitido.wav import Wav
+from nitido.dsp.chunks import OnProgress, ahead, block_length, reblock, tell_progress
+from nitido.dsp.wav import Wav
 
 BLOCK_SECONDS = 5.0
 
 
-class Stream(Protocol):
+class Analysable(Protocol):
     """What can be examined: a `Source`, a `Restoration`."""
 
     sample_rate: int
@@ -37,7 +37,7 @@ class Stream(Protocol):
         """Yield the waveform `[C, n]` from its start."""
 
 
-class Examination:
+class Analysis:
     """A diagnosis under way: hands the signal on unchanged while its analysers listen."""
 
     def __init__(self, *, sample_rate: int, channels: int) -> None:
@@ -80,8 +80,8 @@ class Examination:
         return Diagnosis(self.sample_rate, self.channels, self.samples, found)
 
 
-def examine(
-    source: Stream,
+def analyse(
+    source: Analysable,
     *,
     on_progress: OnProgress | None = None,
     share: tuple[float, float] = (0.0, 1.0),
@@ -93,10 +93,10 @@ def examine(
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
         share: part of the whole work that this pass is.
     """
-    examination = Examination(sample_rate=source.sample_rate, channels=source.channels)
-    finite = FiniteBlocks(source.blocks())
-    stream = examination.listen(ahead(iter(finite)))
+    analysis = Analysis(sample_rate=source.sample_rate, channels=source.channels)
+    sanitized = SanitizedBlocks(source.blocks())
+    stream = analysis.listen(ahead(iter(sanitized)))
     with one_blas_thread:
         for _ in tell_progress(stream, source.sample_rate, source.samples, on_progress, share):
             pass
-    return examination.finish(nonfinite_finding(finite, sample_rate=source.sample_rate))
+    return analysis.finish(nonfinite_finding(sanitized, sample_rate=source.sample_rate))

@@ -5,9 +5,9 @@ import pytest
 import soundfile as sf
 from tests.signals import noise, pink_noise, silence, sine
 
+from nitido.dsp.alignment import align, find_alignment, gain_match, loudness_match
+from nitido.dsp.loudness import integrated_lufs
 from nitido.errors import AudioShapeError
-from nitido.metrics.alignment import align, find_alignment, gain_match, loudness_match
-from nitido.metrics.delivery import integrated_lufs
 
 RATE = 48_000
 

@@ -12,11 +12,11 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
+from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Settings
 from nitido.restoration.stages.transients import Transients
 from nitido.restoration.stages.width import Width
 from nitido.separation.checkpoint import RESIDUAL
-from nitido.wav import Wav
 
 Parts = NDArray[np.float32]  # [P, C, n]: the stems, then the residual
 
@@ -24,7 +24,7 @@ CENTRED = ("drums", "bass", RESIDUAL)  # never widened
 LOW_PASS_DB = 60.0
 
 
-class StemCare:
+class StemProcessing:
     """The treatment of the stems of one piece, by the settings of the stage `stems`."""
 
     def __init__(

@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 from nitido.errors import WeightsError  # noqa: E402
 from nitido.restoration.treble.levels import INPUTS  # noqa: E402
 from nitido_lab.training.export import export  # noqa: E402
-from nitido_lab.training.inherit import inherit, keep  # noqa: E402
 from nitido_lab.training.network import TrebleNet  # noqa: E402
+from nitido_lab.training.warm_start import inherit, keep  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.chunks import reblock
-from nitido.wav import Wav
+from nitido.dsp.chunks import reblock
+from nitido.dsp.wav import Wav
 
 _TILE_SAMPLES = 2**16
 _SPANS_MAX = 1000
@@ -16,7 +16,7 @@ _SPANS_MAX = 1000
 _LARGEST = np.float32(1e10)
 
 
-class FiniteBlocks:
+class SanitizedBlocks:
     """The same stream with every NaN and Inf replaced; count and places are known afterwards.
 
     A sample beyond +200 dBFS counts as infinite.
@@ -66,6 +66,6 @@ class FiniteBlocks:
                 return
 
 
-def finite(blocks: Iterable[Wav]) -> FiniteBlocks:
+def sanitize(blocks: Iterable[Wav]) -> SanitizedBlocks:
     """Return the stream with NaN and Inf replaced; iterate it once, then read `count`, `spans`."""
-    return FiniteBlocks(blocks)
+    return SanitizedBlocks(blocks)

@@ -4,7 +4,7 @@ import soundfile as sf
 from tests.signals import noise, pink_noise, sine
 
 from nitido.errors import AudioShapeError
-from nitido.metrics import seed
+from nitido.metrics import features
 from nitido.metrics.catalogue import CATALOGUE
 
 pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[metrics]'")
@@ -12,28 +12,28 @@ pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[metric
 
 def test_a_tone_has_its_centroid_at_its_pitch_and_no_flatness():
     tone = sine(1000, seconds=2.0, sample_rate=22_050, amplitude=0.5)
-    scores = seed.evaluate(estimate=tone, sample_rate=22_050)
+    scores = features.evaluate(estimate=tone, sample_rate=22_050)
     assert scores["spectral_centroid"] == pytest.approx(1000, rel=0.03)
     assert scores["spectral_flatness"] < 1e-3
     assert scores["rms_energy"] == pytest.approx(0.5 / np.sqrt(2), rel=0.03)
 
 
 def test_white_noise_is_flat_and_has_its_centroid_in_the_middle():
-    scores = seed.evaluate(estimate=noise(seconds=2.0, sample_rate=22_050), sample_rate=22_050)
+    scores = features.evaluate(estimate=noise(seconds=2.0, sample_rate=22_050), sample_rate=22_050)
     assert scores["spectral_centroid"] == pytest.approx(22_050 / 4, rel=0.02)
     assert 0.4 < scores["spectral_flatness"] < 0.7  # a spectrum of noise is not a flat line
     assert scores["rms_energy"] == pytest.approx(0.1, rel=0.03)
 
 
 def test_every_measure_is_in_the_catalogue():
-    scores = seed.evaluate(estimate=noise(), sample_rate=48_000)
-    assert set(scores) == {measure.name for measure in CATALOGUE["seed"]}
+    scores = features.evaluate(estimate=noise(), sample_rate=48_000)
+    assert set(scores) == {measure.name for measure in CATALOGUE["features"]}
 
 
 def test_brighter_noisier_and_louder_rise_one_measure_each():
     dull = pink_noise(seconds=2.0)
     series = [dull + noise(seconds=2.0, rms=rms) for rms in (0.0, 0.01, 0.03, 0.1)]
-    scores = [seed.evaluate(estimate=wav, sample_rate=48_000) for wav in series]
+    scores = [features.evaluate(estimate=wav, sample_rate=48_000) for wav in series]
     for name in scores[0]:
         values = [found[name] for found in scores]
         assert values == sorted(values), name
@@ -67,10 +67,10 @@ def _same_as_librosa(librosa, path):
         "rms_energy": librosa.feature.rms(y=wav).mean(),
     }
     read, rate = sf.read(path, dtype="float32", always_2d=True)
-    scores = seed.evaluate(estimate=np.ascontiguousarray(read.T), sample_rate=rate)
+    scores = features.evaluate(estimate=np.ascontiguousarray(read.T), sample_rate=rate)
     assert scores == pytest.approx(direct, rel=1e-6)
 
 
 def test_nothing_is_refused():
     with pytest.raises(AudioShapeError):
-        seed.evaluate(estimate=noise()[:, :0], sample_rate=48_000)
+        features.evaluate(estimate=noise()[:, :0], sample_rate=48_000)

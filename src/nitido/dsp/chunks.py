@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from nitido.cores import usable_cores
-from nitido.wav import Wav
+from nitido.dsp.wav import Wav
 
 Item = TypeVar("Item")
 OnProgress = Callable[[float, float], None]  # takes seconds done, and in all

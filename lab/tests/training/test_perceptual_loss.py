@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from nitido.restoration.treble.levels import BAND_HZ, BANDS, ENVELOPES, PER_ENVELOPE  # noqa: E402
-from nitido_lab.training.hearing import dissimilarity, filters, heard_power  # noqa: E402
+from nitido_lab.training.perceptual_loss import dissimilarity, filters, heard_power  # noqa: E402
 
 CROSSOVER = 80  # 7.5 kHz
 FRAMES = 120

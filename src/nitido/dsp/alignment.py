@@ -12,9 +12,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from nitido.dsp.loudness import integrated_lufs
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError
-from nitido.metrics.delivery import integrated_lufs
-from nitido.wav import Wav
 
 _PART_SAMPLES = 2**18  # of the reference that are correlated at once
 

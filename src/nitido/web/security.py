@@ -64,7 +64,7 @@ HEADERS = (
 )
 
 
-class Guard:
+class Security:
     """Middleware that lets through who knows the password and comes from the page itself.
 
     A page of another site must not use this one through the browser of its visitor: not by a

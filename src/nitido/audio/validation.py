@@ -17,8 +17,8 @@ import soundfile as sf
 from nitido.audio import ffmpeg
 from nitido.audio.containers import is_chunked
 from nitido.audio.limits import MAX_SECONDS, too_long
+from nitido.dsp.wav import CHANNELS_MAX, SAMPLE_RATE_MAX_HZ
 from nitido.errors import AudioReadError, AudioWriteError, NitidoError
-from nitido.wav import CHANNELS_MAX, SAMPLE_RATE_MAX_HZ
 
 TEXT_MAX_BYTES = 16 * 2**20  # plans, sidecars and lists are far smaller
 _SNIFFED_BYTES = 2**20

@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.metrics.delivery import SIDE_TAPS, interpolator
-from nitido.wav import Wav
+from nitido.dsp.loudness import SIDE_TAPS, interpolator
+from nitido.dsp.wav import Wav
 
 Floats = NDArray[np.float32]
 

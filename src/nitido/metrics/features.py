@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError
 from nitido.optional import load
-from nitido.wav import Wav
 
 SAMPLE_RATE = 22_050  # Hz, the default of librosa.load
 

@@ -1,6 +1,6 @@
 """Whom nitido is held against: each takes the same piece and gives it back at 48 kHz.
 
-Settings of others are their defaults. A rival that cannot run here says why and is left out.
+Settings of others are their defaults. A system that cannot run here says why and is left out.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.signal import sosfilt
 
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError, NitidoError
-from nitido.wav import Wav
-from nitido_lab.benchmark.clips import SAMPLE_RATE, Piece, at_rate, audio_below, mono, read
+from nitido_lab.benchmark.clips import SAMPLE_RATE, Case, at_rate, audio_below, mono, read
 
 LOW_SHELF_HZ, LOW_SHELF_DB = 100.0, 1.5
 HIGH_SHELF_HZ, HIGH_SHELF_DB = 8_000.0, 3.0
@@ -37,7 +37,7 @@ class Restored:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Rival(Protocol):
+class System(Protocol):
     """A system in the table. Plain data: it goes to another process."""
 
     @property
@@ -51,7 +51,7 @@ class Rival(Protocol):
     def missing(self) -> str | None:
         """Return why it cannot run here; None if it can."""
 
-    def restore(self, piece: Piece) -> Restored:
+    def restore(self, piece: Case) -> Restored:
         """Return the piece as this system gives it back."""
 
 
@@ -73,7 +73,7 @@ class Nitido:
         """Return None: it can always run."""
         return None
 
-    def restore(self, piece: Piece) -> Restored:
+    def restore(self, piece: Case) -> Restored:
         """Return the piece restored, and the stages that repaired it (loudness is no repair)."""
         from nitido.api import restore
 
@@ -98,16 +98,16 @@ class Resample:
         """Return None: it can always run."""
         return None
 
-    def restore(self, piece: Piece) -> Restored:
+    def restore(self, piece: Case) -> Restored:
         """Return the piece at 48 kHz."""
         return Restored(at_rate(piece.wav, from_hz=piece.sample_rate))
 
 
 @dataclass(frozen=True)
-class Seed:
+class DemucsPreset:
     """The student pipeline that this project began with: separate with Demucs, sum up again."""
 
-    name: str = "seed"
+    name: str = "demucs"
     what: str = "the founding pipeline: resample, separate with Demucs, add the stems"
 
     def missing(self) -> str | None:
@@ -117,13 +117,13 @@ class Seed:
         reason = missing(SEED_MODEL)
         return reason and f"not measured: {reason}"
 
-    def restore(self, piece: Piece) -> Restored:
-        """Return what the preset ``seed`` makes of the piece."""
-        return Nitido(self.name, "seed").restore(piece)
+    def restore(self, piece: Case) -> Restored:
+        """Return what the preset ``demucs`` makes of the piece."""
+        return Nitido(self.name, "demucs").restore(piece)
 
 
 @dataclass(frozen=True)
-class SeedStandIn:
+class RandomDemucs:
     """The founding pipeline with random weights in a network as large: for its speed only."""
 
     name: str = "seed (random weights)"
@@ -135,22 +135,22 @@ class SeedStandIn:
             return "not measured: Demucs is not installed: pip install 'nitido[demucs]'"
         return None
 
-    def restore(self, piece: Piece) -> Restored:
+    def restore(self, piece: Case) -> Restored:
         """Return nonsense of the same length, after as long a time."""
         from nitido.api import restore
 
-        options: dict[str, Any] = {"preset": "seed", "demucs_repo": _stand_in()}
+        options: dict[str, Any] = {"preset": "demucs", "demucs_repo": _random_checkpoint()}
         return Restored(restore(piece.wav, sample_rate=piece.sample_rate, **options).wav)
 
 
 @cache
-def _stand_in() -> Path:
+def _random_checkpoint() -> Path:
     """Return a folder of random weights, which goes when the process ends."""
-    from nitido_lab.benchmark.stand_in import save_stand_in
+    from nitido_lab.benchmark.random_checkpoint import save_random_musicgen
 
     folder = Path(tempfile.mkdtemp(prefix="nitido-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return save_stand_in(folder)
+    return save_random_musicgen(folder)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class NoiseReduce:
         absent = util.find_spec("noisereduce") is None
         return "noisereduce is not installed: pip install -e 'lab[bench]'" if absent else None
 
-    def restore(self, piece: Piece) -> Restored:
+    def restore(self, piece: Case) -> Restored:
         """Return the piece, gated; noisereduce wants `[C, T]`, unlike most of its kind."""
         wav = at_rate(piece.wav, from_hz=piece.sample_rate)
         with np.errstate(invalid="ignore", divide="ignore"):  # digital silence becomes 0 / 0
@@ -187,7 +187,7 @@ class MasteringEq:
         """Return None: it can always run."""
         return None
 
-    def restore(self, piece: Piece) -> Restored:
+    def restore(self, piece: Case) -> Restored:
         """Return the piece, equalised."""
         wav = at_rate(piece.wav, from_hz=piece.sample_rate)
         sections = [
@@ -207,7 +207,7 @@ class Folder:
     @property
     def what(self) -> str:
         """Return what it is, in words."""
-        return "files given with --rival; aligned to the sample before they are judged"
+        return "files given with --system; aligned to the sample before they are judged"
 
     def missing(self) -> str | None:
         """Return why nothing of it can be judged."""
@@ -222,9 +222,9 @@ class Folder:
         stems = {clip, f"{clip}_restored", f"{clip}_{self.name}"}
         return next((path for path in audio_below(self.folder) if path.stem in stems), None)
 
-    def restore(self, piece: Piece) -> Restored:
+    def restore(self, piece: Case) -> Restored:
         """Return what the file holds, shifted to where the piece is."""
-        from nitido.metrics.alignment import find_alignment
+        from nitido.dsp.alignment import find_alignment
 
         path = self.find(piece.name)
         if path is None:
@@ -241,38 +241,38 @@ class Folder:
         return Restored(moved * np.float32(found.polarity), {"lag_samples": late})
 
 
-def default_rivals() -> list[Rival]:
-    """Return nitido and its rivals, in the order of the tables."""
+def default_systems() -> list[System]:
+    """Return nitido and its systems, in the order of the tables."""
     return [
         Nitido(),
         Nitido("nitido-gentle", "gentle"),
         Nitido("nitido-rule", settings=(("bandwidth.model", "rule"),)),
         Resample(),
-        Seed(),
+        DemucsPreset(),
         NoiseReduce(),
         MasteringEq(),
     ]
 
 
-def read_rival(text: str) -> Folder:
-    """Return the rival of ``NAME=FOLDER``.
+def read_system(text: str) -> Folder:
+    """Return the system of ``NAME=FOLDER``.
 
     Raises:
         ConfigError: it is not that, or the name is taken.
     """
     name, equals, folder = text.partition("=")
     if not equals or not folder or not name.replace("-", "").replace("_", "").isalnum():
-        raise ConfigError(f"{text!r} is no rival; write NAME=FOLDER, such as apollo=out/apollo.")
-    if name in {rival.name for rival in default_rivals()}:
-        raise ConfigError(f"There is a rival {name!r} already; give the folder another name.")
+        raise ConfigError(f"{text!r} is no system; write NAME=FOLDER, such as apollo=out/apollo.")
+    if name in {system.name for system in default_systems()}:
+        raise ConfigError(f"There is a system {name!r} already; give the folder another name.")
     return Folder(name, Path(folder))
 
 
-def fingerprint(rival: Rival, clip: str) -> str:
-    """Return what a stored result of a rival depends on, beside the clip and the code."""
-    if not isinstance(rival, Folder):
-        return rival.what
-    path = rival.find(clip)
+def fingerprint(system: System, clip: str) -> str:
+    """Return what a stored result of a system depends on, beside the clip and the code."""
+    if not isinstance(system, Folder):
+        return system.what
+    path = system.find(clip)
     if path is None:
         return "no file"
     with path.open("rb") as file:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.spectral import Frames, fft_size
-from nitido.wav import Wav
+from nitido.dsp.spectral import Frames, fft_size
+from nitido.dsp.wav import Wav
 
 FRAME_SECONDS = 0.0427  # n_fft 2048 at 48 kHz
 LOG_BANDS = 48

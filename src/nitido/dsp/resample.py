@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soxr
 
-from nitido.chunks import reblock, take
-from nitido.wav import Wav
+from nitido.dsp.chunks import reblock, take
+from nitido.dsp.wav import Wav
 
 QUALITY = "VHQ"  # 28 bit; measured as fast as "HQ" (20 bit) for float32
 _BLOCK_SAMPLES = 2**16  # the fastest of 2**14 … 2**18

@@ -12,9 +12,9 @@ from nitido.restoration.treble.levels import BANDS, ENVELOPES, PER_ENVELOPE, Lev
 from nitido_lab.training.batches import Batch, Example, crop, stack, under
 from nitido_lab.training.cache import Entry
 from nitido_lab.training.config import TrainConfig
-from nitido_lab.training.hearing import dissimilarity
 from nitido_lab.training.losses import gated_db
 from nitido_lab.training.network import GATE_DB
+from nitido_lab.training.perceptual_loss import dissimilarity
 
 CEILINGS_HZ = (4_000, 8_000, 11_000, 16_000)
 CROPS = 2  # of each piece

@@ -9,15 +9,15 @@ import soundfile as sf
 
 from nitido.demo.render import render
 from nitido.errors import ConfigError
-from nitido_lab.benchmark import run as runner
-from nitido_lab.benchmark.clips import Piece
-from nitido_lab.benchmark.rivals import Folder, Resample, Restored, Seed
-from nitido_lab.benchmark.run import Outcome, run_task
+from nitido_lab.benchmark import runner
+from nitido_lab.benchmark.clips import Case
+from nitido_lab.benchmark.runner import TaskResults, run_task
+from nitido_lab.benchmark.systems import Folder, Resample, Restored, Seed
 
 
 @dataclass(frozen=True)
 class Louder:
-    """A rival that anybody can follow; it fails where it is told to."""
+    """A system that anybody can follow; it fails where it is told to."""
 
     name: str = "louder"
     what: str = "twice as loud"
@@ -26,7 +26,7 @@ class Louder:
     def missing(self) -> str | None:
         return None
 
-    def restore(self, piece: Piece) -> Restored:
+    def restore(self, piece: Case) -> Restored:
         if piece.name == self.fails_on:
             raise RuntimeError("no luck")
         return Restored(piece.wav * np.float32(2), {"repairs": 1, "stages": ["gain"]})
@@ -40,9 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def go(folder: Path, out: Path, *rivals: Any, **options: Any) -> Outcome:
+def go(folder: Path, out: Path, *systems: Any, **options: Any) -> TaskResults:
     options = {"workers": 1, **options}
-    return run_task("comb", folder=folder, rivals=rivals or [Resample()], out=out, **options)
+    return run_task("comb", folder=folder, systems=systems or [Resample()], out=out, **options)
 
 
 def test_every_system_hears_every_clip(folder: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_who_cannot_run_is_left_out_with_the_reason(folder: Path, tmp_path: Path
     outcome = go(folder, tmp_path, Resample(), Seed(), Folder("gone", tmp_path / "gone"))
     assert {r.system for r in outcome.results} == {"resample"}
     assert "no folder" in outcome.left_out["gone"]
-    assert "demucs" in outcome.left_out["seed"] or "preset" in outcome.left_out["seed"]
+    assert "demucs" in outcome.left_out["demucs"] or "preset" in outcome.left_out["demucs"]
 
 
 def test_the_sounds_can_be_kept(folder: Path, tmp_path: Path) -> None:
@@ -142,14 +142,14 @@ def test_the_sounds_can_be_kept(folder: Path, tmp_path: Path) -> None:
 
 def test_there_are_only_so_many_tasks(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="bandwidth"):
-        run_task("bandwith", folder=tmp_path, rivals=[], out=tmp_path)
+        run_task("bandwith", folder=tmp_path, systems=[], out=tmp_path)
 
 
 def test_a_result_counts_as_long_as_the_code_is_the_same_whatever_a_card_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, lab = tmp_path / "nitido", tmp_path / "nitido_lab"
-    for name in ("weights/net.md", "report/page.py", "spectral.py"):
+    for name in ("weights/net.md", "report/page.py", "dsp/spectral.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("first")
     (lab / "degradation").mkdir(parents=True)
@@ -158,7 +158,7 @@ def test_a_result_counts_as_long_as_the_code_is_the_same_whatever_a_card_tells(
     (root / "weights" / "net.md").write_text("other figures")
     (root / "report" / "page.py").write_text("another page")
     assert runner.code.__wrapped__() == before
-    (root / "spectral.py").write_text("other sound")
+    (root / "dsp/spectral.py").write_text("other sound")
     changed = runner.code.__wrapped__()
     (lab / "degradation" / "lossy.py").write_text("another coder")
     assert len({before, changed, runner.code.__wrapped__()}) == 3

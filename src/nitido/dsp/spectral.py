@@ -16,8 +16,8 @@ import scipy.fft
 import scipy.signal
 from numpy.typing import NDArray
 
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
-from nitido.wav import Wav
 
 Spec: TypeAlias = NDArray[np.complex64]
 

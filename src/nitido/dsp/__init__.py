@@ -1,0 +1,1 @@
+"""Signal processing that knows no file: waveforms, streams of them, spectra, meters."""
