@@ -139,8 +139,8 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
         settings |= read_settings([f"loudness.target_lufs={options['loudness']}"])
     if options["demucs_model"] is not None:
         settings["stems.model"] = options["demucs_model"]
-    if options["loop"]:
-        settings["ending.loop"] = True
+    if options["loop"] is not None:
+        settings["ending.loop"] = options["loop"]
     return settings
 
 

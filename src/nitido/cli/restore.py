@@ -55,7 +55,11 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     help="One setting; repeatable.",
 )
 @click.option("--loudness", metavar="LUFS|off", help="Target; off keeps the level.  [default: -14]")
-@click.option("--loop", is_flag=True, help="The piece is a loop: its ends are left alone.")
+@click.option(
+    "--loop/--no-loop",
+    default=None,
+    help="After the end comes the start again.  [default: as the file says]",
+)
 @click.option(
     "--sample-rate", type=int, default=48_000, show_default=True, help="Of the result, Hz."
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
+from nitido.dsp.loop import Loop
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError, shown
 
@@ -62,12 +63,21 @@ class Finding:
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """All findings of one piece, in the order of the signal chain."""
+    """All findings of one piece, in the order of the signal chain.
+
+    Attributes:
+        sample_rate: Hz.
+        channels: of the piece.
+        samples: of the piece.
+        findings: one per kind.
+        loop: what the piece says that it is played as, over and over; None if it says nothing.
+    """
 
     sample_rate: int
     channels: int
     samples: int
     findings: tuple[Finding, ...]
+    loop: Loop | None = None
 
     @property
     def duration_seconds(self) -> float:
@@ -96,6 +106,7 @@ class Diagnosis:
             "sample_rate": self.sample_rate,
             "channels": self.channels,
             "samples": self.samples,
+            "loop": None if self.loop is None else [self.loop.start, self.loop.end],
             "findings": [asdict(finding) for finding in self.findings],
         }
 
@@ -112,6 +123,7 @@ class Diagnosis:
                 int(content["channels"]),
                 int(content["samples"]),
                 tuple(Finding.from_dict(entry) for entry in content["findings"]),
+                Loop(*map(int, content["loop"])) if content.get("loop") else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ConfigError):

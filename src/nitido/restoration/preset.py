@@ -138,8 +138,8 @@ def check_settings(stage: type[Remedy], settings: Mapping[str, Any]) -> dict[str
             )
         default = stage.defaults[key]
         wanted = f"{stage.name}.{key} is {shown(value)}"
-        if isinstance(default, bool):
-            if not isinstance(value, bool):
+        if isinstance(default, bool) or key in stage.switches:
+            if not isinstance(value, bool) and not (value is None and key in stage.nullable):
                 raise ConfigError(f"{wanted}; it is a switch, true or false.")
         elif isinstance(default, list):
             if not isinstance(value, list) or not all(_is_number_or_none(v) for v in value):

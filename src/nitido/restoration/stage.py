@@ -63,6 +63,7 @@ class Remedy(ABC):
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {}  # legal range of numeric settings
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # legal values of settings that are words
     nullable: ClassVar[frozenset[str]] = frozenset()  # settings that may be None
+    switches: ClassVar[frozenset[str]] = frozenset()  # those that are on, off or None
     budget: ClassVar[Budget]
     at_input_rate: ClassVar[bool] = False  # True: works before the resampler, at the file's rate
 
@@ -86,6 +87,17 @@ class Remedy(ABC):
         """
 
     @classmethod
+    def settle(cls, diagnosis: Diagnosis, settings: Settings) -> Settings:
+        """Return the settings as the plan records them also where the stage is off.
+
+        Args:
+            diagnosis: of the input.
+            settings: complete.
+        """
+        del diagnosis
+        return settings
+
+    @classmethod
     def check(cls, settings: Settings) -> None:
         """Check what `limits` cannot say, of complete settings.
 
@@ -98,6 +110,11 @@ class Remedy(ABC):
     def channels_out(self) -> int:
         """Number of channels that `apply` returns."""
         return self.channels
+
+    @property
+    @abstractmethod
+    def context_samples(self) -> int:
+        """How much of the signal on either side a sample of the result depends on."""
 
     @property
     def judged(self) -> tuple[int, int]:
@@ -132,11 +149,6 @@ class Remedy(ABC):
 
 class Stage(Remedy):
     """A remedy that is a pure function of a window of the signal."""
-
-    @property
-    @abstractmethod
-    def context_samples(self) -> int:
-        """How much of the signal `apply` needs to see on either side."""
 
     @abstractmethod
     def apply(self, window: Wav, *, start: int) -> Wav:

@@ -6,12 +6,14 @@ end; it takes the click away, and is kept short so that it takes little music.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.loop import Loop
 from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
@@ -27,12 +29,15 @@ class Ending(Stage):
     Settings:
         fade_in_ms: length of the fade at the start, ms; 0 lets the diagnosis decide.
         fade_out_seconds: length of the fade at the end, s; 0 lets the diagnosis decide.
-        loop: the piece is a loop, of which the end runs on into the start: nothing is faded.
+        loop: the piece is a loop: after its end comes its start again, for every stage. Where it
+            runs on, nothing is faded. null: as the file says, by loop points or as an ACID loop.
     """
 
     name: ClassVar[str] = "ending"
     summary: ClassVar[str] = "fades out an end that was cut, fades in a start that clicks"
-    defaults: ClassVar[Settings] = {"fade_in_ms": 0.0, "fade_out_seconds": 0.0, "loop": False}
+    defaults: ClassVar[Settings] = {"fade_in_ms": 0.0, "fade_out_seconds": 0.0, "loop": None}
+    nullable: ClassVar[frozenset[str]] = frozenset({"loop"})
+    switches: ClassVar[frozenset[str]] = frozenset({"loop"})
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         "fade_in_ms": (0.0, 10_000.0),
         "fade_out_seconds": (0.0, 60.0),
@@ -40,29 +45,43 @@ class Ending(Stage):
     budget: ClassVar[Budget] = Budget(si_sdr_db=20.0, turn_down=None)
 
     @classmethod
+    def settle(cls, diagnosis: Diagnosis, settings: Settings) -> Settings:
+        """Decide whether it is a loop: as asked, or as the file says unless a fade is asked for."""
+        if settings["loop"] is not None:
+            return settings
+        faded = settings["fade_in_ms"] > 0 or settings["fade_out_seconds"] > 0
+        return {**settings, "loop": diagnosis.loop is not None and not faded}
+
+    @classmethod
     def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:
         """Fade where there is a cut or a click, or where the settings ask for it."""
-        settings = dict(settings)
+        settings = dict(cls.settle(diagnosis, settings))
+        before, after, reasons = math.inf, math.inf, []
         if settings["loop"]:
-            return Step(cls.name, False, "a loop: the end runs on into the start", settings)
-        reasons = []
-        if settings["fade_in_ms"] > 0:
-            reasons.append(f"fade-in of {settings['fade_in_ms']:g} ms as asked")
-        elif diagnosis["start"].details["click"]:
+            before, after, reason = _around_loop(diagnosis)
+            reasons.append(reason)
+        fade_in, fade_out = settings["fade_in_ms"], settings["fade_out_seconds"]
+        settings |= {"fade_in_ms": 0.0, "fade_out_seconds": 0.0}
+        if fade_in > 0:
+            if fade_in <= 1000 * before:
+                settings["fade_in_ms"] = fade_in
+                reasons.append(f"fade-in of {fade_in:g} ms as asked")
+        elif diagnosis["start"].details["click"] and before * 1000 >= CLICK_FADE_MS:
             settings["fade_in_ms"] = CLICK_FADE_MS
             reasons.append(f"starts with a click: fade-in of {CLICK_FADE_MS:g} ms")
-        if settings["fade_out_seconds"] > 0:
-            reasons.append(f"fade-out of {settings['fade_out_seconds']:g} s as asked")
-        elif diagnosis["end"].details["cut"]:
-            share = min(FADE_SECONDS_MAX, FADE_SHARE * diagnosis.duration_seconds)
+        if fade_out > 0:
+            if fade_out <= after:
+                settings["fade_out_seconds"] = fade_out
+                reasons.append(f"fade-out of {fade_out:g} s as asked")
+        elif diagnosis["end"].details["cut"] and after >= FADE_SECONDS_MIN:
+            share = min(FADE_SECONDS_MAX, FADE_SHARE * diagnosis.duration_seconds, after)
             settings["fade_out_seconds"] = max(FADE_SECONDS_MIN, round(share, 4))
             reasons.append(
                 f"cut off at {diagnosis['end'].details['level_dbfs']:.0f} dBFS: "
                 f"fade-out of {settings['fade_out_seconds'] * 1000:.0f} ms"
             )
-        if not reasons:
-            return Step(cls.name, False, "starts and ends by itself", settings)
-        return Step(cls.name, True, "; ".join(reasons), settings)
+        on = settings["fade_in_ms"] > 0 or settings["fade_out_seconds"] > 0
+        return Step(cls.name, on, "; ".join(reasons) or "starts and ends by itself", settings)
 
     @property
     def judged(self) -> tuple[int, int]:
@@ -94,6 +113,20 @@ class Ending(Stage):
         seconds = (self.settings["fade_in_ms"] / 1000, self.settings["fade_out_seconds"])
         fade_in, fade_out = (min(round(long * self.sample_rate), self.samples) for long in seconds)
         return fade_in, fade_out
+
+
+def _around_loop(diagnosis: Diagnosis) -> tuple[float, float, str]:
+    """Return how many seconds lie before and after the loop in a piece, and what it is, told."""
+    rate, samples = diagnosis.sample_rate, diagnosis.samples
+    loop = diagnosis.loop or Loop(0, samples)
+    start, end = loop.start / rate, loop.end / rate
+    if loop == Loop(0, samples):
+        said = "a loop: the end runs on into the start"
+    elif loop.end == samples:
+        said = f"a loop from {start:.2f} s on, into which the end runs on"
+    else:
+        said = f"a loop from {start:.2f} to {end:.2f} s"
+    return start, diagnosis.duration_seconds - end, said
 
 
 def raised_cosine(progress: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Wav:
