@@ -6,7 +6,6 @@ end; it takes the click away, and is kept short so that it takes little music.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -29,8 +28,8 @@ class Ending(Stage):
     Settings:
         fade_in_ms: length of the fade at the start, ms; 0 lets the diagnosis decide.
         fade_out_seconds: length of the fade at the end, s; 0 lets the diagnosis decide.
-        loop: the piece is a loop: after its end comes its start again, for every stage. Where it
-            runs on, nothing is faded. null: as the file says, by loop points or as an ACID loop.
+        loop: the piece is a loop: after its end comes its start again, for every stage, and nothing
+            is faded. null: as the file says, by loop points or as an ACID loop.
     """
 
     name: ClassVar[str] = "ending"
@@ -56,32 +55,26 @@ class Ending(Stage):
     def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:
         """Fade where there is a cut or a click, or where the settings ask for it."""
         settings = dict(cls.settle(diagnosis, settings))
-        before, after, reasons = math.inf, math.inf, []
         if settings["loop"]:
-            before, after, reason = _around_loop(diagnosis)
-            reasons.append(reason)
-        fade_in, fade_out = settings["fade_in_ms"], settings["fade_out_seconds"]
-        settings |= {"fade_in_ms": 0.0, "fade_out_seconds": 0.0}
-        if fade_in > 0:
-            if fade_in <= 1000 * before:
-                settings["fade_in_ms"] = fade_in
-                reasons.append(f"fade-in of {fade_in:g} ms as asked")
-        elif diagnosis["start"].details["click"] and before * 1000 >= CLICK_FADE_MS:
+            return Step(cls.name, False, _told(diagnosis), settings)
+        reasons = []
+        if settings["fade_in_ms"] > 0:
+            reasons.append(f"fade-in of {settings['fade_in_ms']:g} ms as asked")
+        elif diagnosis["start"].details["click"]:
             settings["fade_in_ms"] = CLICK_FADE_MS
             reasons.append(f"starts with a click: fade-in of {CLICK_FADE_MS:g} ms")
-        if fade_out > 0:
-            if fade_out <= after:
-                settings["fade_out_seconds"] = fade_out
-                reasons.append(f"fade-out of {fade_out:g} s as asked")
-        elif diagnosis["end"].details["cut"] and after >= FADE_SECONDS_MIN:
-            share = min(FADE_SECONDS_MAX, FADE_SHARE * diagnosis.duration_seconds, after)
+        if settings["fade_out_seconds"] > 0:
+            reasons.append(f"fade-out of {settings['fade_out_seconds']:g} s as asked")
+        elif diagnosis["end"].details["cut"]:
+            share = min(FADE_SECONDS_MAX, FADE_SHARE * diagnosis.duration_seconds)
             settings["fade_out_seconds"] = max(FADE_SECONDS_MIN, round(share, 4))
             reasons.append(
                 f"cut off at {diagnosis['end'].details['level_dbfs']:.0f} dBFS: "
                 f"fade-out of {settings['fade_out_seconds'] * 1000:.0f} ms"
             )
-        on = settings["fade_in_ms"] > 0 or settings["fade_out_seconds"] > 0
-        return Step(cls.name, on, "; ".join(reasons) or "starts and ends by itself", settings)
+        if not reasons:
+            return Step(cls.name, False, "starts and ends by itself", settings)
+        return Step(cls.name, True, "; ".join(reasons), settings)
 
     @property
     def judged(self) -> tuple[int, int]:
@@ -115,18 +108,15 @@ class Ending(Stage):
         return fade_in, fade_out
 
 
-def _around_loop(diagnosis: Diagnosis) -> tuple[float, float, str]:
-    """Return how many seconds lie before and after the loop in a piece, and what it is, told."""
-    rate, samples = diagnosis.sample_rate, diagnosis.samples
-    loop = diagnosis.loop or Loop(0, samples)
-    start, end = loop.start / rate, loop.end / rate
-    if loop == Loop(0, samples):
-        said = "a loop: the end runs on into the start"
-    elif loop.end == samples:
-        said = f"a loop from {start:.2f} s on, into which the end runs on"
-    else:
-        said = f"a loop from {start:.2f} to {end:.2f} s"
-    return start, diagnosis.duration_seconds - end, said
+def _told(diagnosis: Diagnosis) -> str:
+    """Return where the loop is, in words."""
+    loop = diagnosis.loop or Loop(0, diagnosis.samples)
+    start, end = loop.start / diagnosis.sample_rate, loop.end / diagnosis.sample_rate
+    if loop.end < diagnosis.samples:
+        return f"a loop from {start:.2f} to {end:.2f} s"
+    if loop.start:
+        return f"a loop from {start:.2f} s on: the end runs on into that"
+    return "a loop: the end runs on into the start"
 
 
 def raised_cosine(progress: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Wav:
