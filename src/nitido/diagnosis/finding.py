@@ -85,6 +85,17 @@ class Diagnosis:
         return self.samples / self.sample_rate
 
     @property
+    def loop_told(self) -> str:
+        """Where the loop is, in words; all of the piece if it says nothing."""
+        loop = self.loop or Loop(0, self.samples)
+        start, end = loop.start / self.sample_rate, loop.end / self.sample_rate
+        if loop.end < self.samples:
+            return f"a loop from {start:.2f} to {end:.2f} s"
+        if loop.start:
+            return f"a loop from {start:.2f} s on: its end runs on into that"
+        return "a loop: its end runs on into its start"
+
+    @property
     def silent(self) -> bool:
         """Whether there is no music: nothing that loudness is measured of, −70 LUFS and up."""
         return any(finding.details.get("silent", False) for finding in self.findings)

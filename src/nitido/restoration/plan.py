@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def loop(self) -> bool:
-        """Whether the piece is taken for a loop: after its end comes its start again."""
+        """Whether the piece is treated as a loop: after its end comes its start again."""
         return bool(self["ending"].settings["loop"])
 
     def __repr__(self) -> str:

@@ -139,11 +139,20 @@ class Restoration:
         return self._after
 
     @property
+    def no_faults(self) -> frozenset[str]:
+        """Findings that are no faults here: loudness is asked for, and no loop has ends.
+
+        A file that says that it is a loop is diagnosed as one; here somebody else has said it.
+        """
+        ends = ("start", "end") if self.plan.loop and self.diagnosis.loop is None else ()
+        return frozenset({"loudness", *ends})
+
+    @property
     def new_faults(self) -> list[Finding]:
         """The findings of the result that its input had not; loudness is what was asked for."""
         had = {finding.kind for finding in self.diagnosis.findings if finding.found}
         return [
-            one for one in self.after.findings if one.found and one.kind not in {*had, "loudness"}
+            one for one in self.after.findings if one.found and one.kind not in had | self.no_faults
         ]
 
     def analyse_file(self, path: Path) -> None:

@@ -12,7 +12,6 @@ from typing import ClassVar
 import numpy as np
 
 from nitido.diagnosis.finding import Diagnosis
-from nitido.dsp.loop import Loop
 from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
@@ -56,7 +55,7 @@ class Ending(Stage):
         """Fade where there is a cut or a click, or where the settings ask for it."""
         settings = dict(cls.settle(diagnosis, settings))
         if settings["loop"]:
-            return Step(cls.name, False, _told(diagnosis), settings)
+            return Step(cls.name, False, diagnosis.loop_told, settings)
         reasons = []
         if settings["fade_in_ms"] > 0:
             reasons.append(f"fade-in of {settings['fade_in_ms']:g} ms as asked")
@@ -106,17 +105,6 @@ class Ending(Stage):
         seconds = (self.settings["fade_in_ms"] / 1000, self.settings["fade_out_seconds"])
         fade_in, fade_out = (min(round(long * self.sample_rate), self.samples) for long in seconds)
         return fade_in, fade_out
-
-
-def _told(diagnosis: Diagnosis) -> str:
-    """Return where the loop is, in words."""
-    loop = diagnosis.loop or Loop(0, diagnosis.samples)
-    start, end = loop.start / diagnosis.sample_rate, loop.end / diagnosis.sample_rate
-    if loop.end < diagnosis.samples:
-        return f"a loop from {start:.2f} to {end:.2f} s"
-    if loop.start:
-        return f"a loop from {start:.2f} s on: the end runs on into that"
-    return "a loop: the end runs on into the start"
 
 
 def raised_cosine(progress: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Wav:
