@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nitido.dsp.chunks import join, take
+from nitido.dsp.chunks import take
 from nitido.dsp.resample import resampled_length
 from nitido.dsp.wav import Wav
 
@@ -117,68 +117,82 @@ class Unrolled:
         """Yield the piece as it is laid out, `[C, n]`.
 
         Args:
-            read: gives the piece from its start; called twice where its end is laid before it.
+            read: gives the piece from its start, as often as it is called.
         """
-        if self.lead:
-            end = _last(read(), min(self.lead, self.samples))
-            yield np.tile(end, math.ceil(self.lead / end.shape[1]))[:, -self.lead :]
-        kept: list[Wav] = []  # of the loop's start, as much as is laid after the end
-        wanted, position = min(self.tail, self.samples - self.again), -self.again
-        for block in read():
-            if wanted and position + block.shape[1] > 0:
-                kept.append(block[:, max(0, -position) :][:, :wanted])
-                wanted -= kept[-1].shape[1]
-            position += block.shape[1]
-            yield block
-        if self.tail:
-            start = join(kept, channels=1)
-            yield np.tile(start, math.ceil(self.tail / start.shape[1]))[:, : self.tail]
+        loop = Loop(self.again, self.samples)
+        yield from _played(read, loop, before=self.lead)
+        yield from read()
+        yield from _played(read, loop, after=self.tail)
 
-    def piece(self, blocks: Iterable[Wav], *, sample_rate: int) -> Iterator[Wav]:
+    def approach(self, read: Callable[[], Iterable[Wav]]) -> Iterator[Wav]:
+        """Yield the start of a loop at its place in the piece, before it the end of the loop.
+
+        Args:
+            read: gives the piece from its start, as often as it is called.
+        """
+        loop = Loop(self.again, self.samples)
+        yield from _played(read, loop, before=self.again)
+        yield from _played(read, loop, after=self.tail)
+
+    def piece(
+        self, blocks: Iterable[Wav], *, sample_rate: int, before: Wav | None = None
+    ) -> Iterator[Wav]:
         """Yield the piece alone, `[C, n]`, out of what was worked on.
 
         Two passes over the same music are not quite the same: noise that was added, frames and
-        rates that do not divide the loop. So the last 10 ms go over into what came before the
-        start, and run into it to the bit.
+        rates that do not divide the loop. So the last 10 ms go over into what comes before the
+        loop's start where its end leads there, and run into it to the bit.
 
         Args:
             blocks: as `blocks` gave them, worked on.
             sample_rate: Hz.
+            before: what that is, 10 ms, where other music comes before the loop.
         """
-        fade = min(round(FADE_SECONDS * sample_rate), self.lead, self.samples)
-        before: list[Wav] = []  # the last samples before the start
+        leading = np.zeros((1, 0), np.float32) if before is None else before
+        most = round(FADE_SECONDS * sample_rate)
         position = -self.lead
         for block in take(blocks, self.total):
-            stop = position + block.shape[1]
-            if fade and position < 0:
-                before.append(block[:, : max(0, -position)][:, -fade:])
+            if position < 0:
+                near = [leading] if leading.size else []
+                leading = np.concatenate([*near, block[:, :-position]], axis=1)[:, -most:]
             inside = block[:, max(0, -position) : max(0, self.samples - position)]
             if inside.shape[1]:
-                first = max(0, position)
-                yield self._closed(inside, first, before, fade)
-            position = stop
+                yield self._closed(inside, max(0, position), leading[:, -self.samples :])
+            position += block.shape[1]
 
-    def _closed(self, wav: Wav, first: int, before: list[Wav], fade: int) -> Wav:
-        """Return samples of the piece from `first` on; its last go over into those before it."""
+    def _closed(self, wav: Wav, first: int, leading: Wav) -> Wav:
+        """Return samples of the piece from `first` on; its last go over into `leading`."""
+        fade = leading.shape[1]
         begin = self.samples - fade
         if not fade or first + wav.shape[1] <= begin:
             return wav
-        leading = np.concatenate(before, axis=1)[:, -fade:]
-        at = np.arange(max(first, begin), first + wav.shape[1])
-        share = (0.5 - 0.5 * np.cos(np.pi * (at - begin + 1) / (fade + 1))).astype(np.float32)
+        at = np.arange(max(first, begin), first + wav.shape[1]) - begin
+        share = (0.5 - 0.5 * np.cos(np.pi * (at + 1) / (fade + 1))).astype(np.float32)
         closed = wav.copy()
-        part = closed[:, at[0] - first :]
-        part += share * (leading[:, at - begin] - part)
+        part = closed[:, -len(at) :]
+        part += share * (leading[:, at] - part)
         return closed
 
 
-def _last(blocks: Iterable[Wav], count: int) -> Wav:
-    """Return the last samples of a stream, `[C, count]`."""
-    kept: list[Wav] = []
-    held = 0
+def span(blocks: Iterable[Wav], first: int, last: int) -> Iterator[Wav]:
+    """Yield the samples of a stream from `first` on up to `last`, which is not included."""
+    position = 0
     for block in blocks:
-        kept.append(block)
-        held += block.shape[1]
-        while held - kept[0].shape[1] >= count:
-            held -= kept.pop(0).shape[1]
-    return np.concatenate(kept, axis=1)[:, -count:]
+        if position >= last:
+            return
+        part = block[:, max(0, first - position) : last - position]
+        position += block.shape[1]
+        if part.shape[1]:
+            yield part
+
+
+def _played(
+    read: Callable[[], Iterable[Wav]], loop: Loop, *, before: int = 0, after: int = 0
+) -> Iterator[Wav]:
+    """Yield what is played so many samples before a loop begins again, and after that."""
+    length = loop.end - loop.start
+    left, start = before + after, loop.end - before % length if before % length else loop.start
+    while left > 0:
+        end = min(loop.end, start + left)
+        yield from span(read(), start, end)
+        left, start = left - (end - start), loop.start

@@ -58,8 +58,13 @@ class Chain:
                 channels = build(step, channels=channels, **piece).channels_out
         return channels
 
-    def run(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
-        """Yield the result of `blocks`: the input as it is laid out, cut anyhow, finite samples."""
+    def run(self, blocks: Iterable[Wav], *, before: Wav | None = None) -> Iterator[Wav]:
+        """Yield the result of `blocks`: the input as it is laid out, cut anyhow, finite samples.
+
+        Args:
+            blocks: waveforms `[C, n]`.
+            before: see `Unrolled.piece`.
+        """
         self.meters = {}
         stream: Iterator[Wav] = iter(blocks)
         rate, channels, layout = self.sample_rate, self.channels, self.layout
@@ -76,7 +81,7 @@ class Chain:
             channels = stage.channels_out
         if not resampled:
             stream, rate, layout = self._resample(stream, channels), *self._output()
-        return layout.piece(stream, sample_rate=rate)
+        return layout.piece(stream, sample_rate=rate, before=before)
 
     def changes(self) -> tuple[Change, ...]:
         """Return what each stage changed, after `run` is exhausted."""

@@ -10,8 +10,8 @@ import numpy as np
 from nitido.audio import SanitizedBlocks, Source
 from nitido.cores import one_blas_thread
 from nitido.diagnosis.finding import Diagnosis
-from nitido.dsp.chunks import OnProgress, ahead, block_length, reblock, tell_progress
-from nitido.dsp.loop import FADE_SECONDS, Unrolled
+from nitido.dsp.chunks import OnProgress, ahead, block_length, join, reblock, tell_progress
+from nitido.dsp.loop import FADE_SECONDS, Unrolled, span
 from nitido.dsp.wav import Wav
 from nitido.restoration.chain import BLOCK_SECONDS, Chain, lay_out, loop_of
 from nitido.restoration.plan import Plan, build
@@ -96,12 +96,41 @@ def _chain_pass(
     needs_profile = plan["loudness"].on and plan["loudness"].settings["gain_db"] is None
     if resources.stems is not None:
         resources.stems.layout = layout.resampled(source.sample_rate, plan.sample_rate)
-    stream = scratch.fill(chain.run(SanitizedBlocks(layout.blocks(source.blocks))))
+    blocks = SanitizedBlocks(layout.blocks(source.blocks))
+    stream = scratch.fill(
+        chain.run(blocks, before=_before_loop(source, plan, layout, block_seconds, resources))
+    )
     share = (DIAGNOSED, CHAINED)
     for block in tell_progress(stream, plan.sample_rate, chain.samples_out, on_progress, share):
         if needs_profile:
             profile.update(block)
     return _Attempt(plan, scratch, profile, chain.changes())
+
+
+def _before_loop(
+    source: Source, plan: Plan, layout: Unrolled, block_seconds: float, resources: Resources
+) -> Wav | None:
+    """Return the 10 ms that the end of a loop would have before its start, if others come there.
+
+    The chain runs over the loop's start at its own place once more, with the loop's end before it.
+    """
+    loop = loop_of(source, plan)
+    if loop is None or not layout.tail or layout.lead:
+        return None
+    rates = source.sample_rate, plan.sample_rate
+    alone = Unrolled(loop.start + layout.tail)
+    chain = Chain(
+        plan,
+        source.sample_rate,
+        source.channels,
+        alone,
+        block_seconds,
+        replace(resources, stems=None),
+    )
+    start = loop.resampled(source.samples, *rates).start
+    first = max(0, start - round(FADE_SECONDS * plan.sample_rate))
+    stream = chain.run(SanitizedBlocks(layout.approach(source.blocks)))
+    return join(span(stream, first, start), channels=chain.channels_out)
 
 
 def _loudness_pass(
