@@ -19,11 +19,12 @@ from nitido.generation.result import Generation
 from nitido.generation.settings import Options, Request, Settings
 from nitido.restoration.chain import BLOCK_SECONDS
 from nitido.restoration.plan import Plan, make_plan
-from nitido.restoration.preset import Preset, adjust, is_number, load_preset
+from nitido.restoration.preset import Preset, adjust, load_preset
 from nitido.restoration.registry import STAGES
 from nitido.restoration.resources import Resources
 from nitido.restoration.restore import DIAGNOSED, carry_out
 from nitido.restoration.result import Restoration
+from nitido.restoration.setting import is_number
 from nitido.restoration.stem_store import StemStore
 from nitido.separation.separator import open_separator
 from nitido.separation.stems import check_channels, separate_whole

@@ -162,9 +162,9 @@ def _drawn_plan(rng: np.random.Generator) -> str:
     for name, stage in STAGES.items():
         count = int(rng.choice([0, 1, 2, 3, 100]))  # of all lists
         settings = {
-            key: _drawn(rng, default, stage.limits.get(key), key in stage.nullable, count)
-            for key, default in stage.defaults.items()
-            if isinstance(default, list) or rng.random() < 0.6
+            key: _drawn(rng, setting.default, setting.range, setting.nullable, count)
+            for key, setting in stage.schema.items()
+            if isinstance(setting.default, list) or rng.random() < 0.6
         }
         on = bool(rng.random() < 0.5) and name not in NEEDS_WEIGHTS
         steps.append({"stage": name, "on": on, "settings": settings})

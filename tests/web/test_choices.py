@@ -39,7 +39,7 @@ def test_a_stage_that_the_preset_leaves_off_can_be_switched_on(diagnosis: Diagno
 
 def test_every_slider_moves_within_what_its_stage_takes() -> None:
     for stage, amount in AMOUNTS.items():
-        low, high = REGISTERED[stage].limits[amount.setting]
+        low, high = REGISTERED[stage].schema[amount.setting].range
         assert low <= amount.low < amount.high <= high, stage
     assert set(AMOUNTS) <= set(STAGES) <= set(REGISTERED)
 
