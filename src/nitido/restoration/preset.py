@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
@@ -80,8 +80,8 @@ def load_preset(name: str) -> Preset:
 def adjust(
     preset: Preset,
     *,
-    stages: list[str] | None = None,
-    without: list[str] | None = None,
+    stages: Sequence[str] | None = None,
+    without: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> Preset:
     """Return the preset with the user's own choice on top.
@@ -95,7 +95,7 @@ def adjust(
     Raises:
         ConfigError: an unknown stage or setting, or a value out of range.
     """
-    for name in [*(stages or []), *(without or [])]:
+    for name in [*(stages or []), *without]:
         if name not in STAGES:
             raise ConfigError(f"There is no stage {shown(name)}{suggest(name, STAGES)}")
     result = dict(preset.stages)
@@ -103,7 +103,7 @@ def adjust(
         mode: Mode = current.mode
         if stages is not None:
             mode = "off" if name not in stages else "on" if mode == "off" else mode
-        if without and name in without:
+        if name in without:
             mode = "off"
         result[name] = StagePreset(mode, current.budget_db, current.settings)
     for key, value in (settings or {}).items():
