@@ -26,6 +26,7 @@ Examples:
   nitido restore song.wav --dry-run                what would be done, and why
   nitido restore song.wav --preset gentle --without width
   nitido restore song.wav --set bandwidth.amount=0.5 --loudness -16
+  nitido restore battle.wav --loop                 the end runs on into the start: no click
   nitido restore song.wav --dry-run --json > plan.json   edit it, then
   nitido restore song.wav --plan plan.json
   cat song.mp3 | nitido restore - > song_restored.wav
@@ -51,7 +52,11 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     "--preset", default=RestoreOptions.preset, show_default=True, help="See 'nitido presets'."
 )
 @click.option("--stages", metavar="A,B", help="Only these stages may run.")
-@click.option("--without", metavar="C,D", help="These stages do not run.")
+@click.option(
+    "--without",
+    metavar="C,D",
+    help="These stages do not run; 'ending': both ends stay, as of album tracks and stems.",
+)
 @click.option(
     "--set",
     "changed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from functools import cached_property
 from math import inf, log10
@@ -35,6 +36,8 @@ from nitido.restoration.scratch import Scratch
 from nitido.restoration.stem_store import StemStore
 from nitido.restoration.verify import Change
 from nitido.version import __version__
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -317,6 +320,14 @@ class Restoration:
     def write_audio(self, path: Path, **form: Any) -> None:
         """Write the sound alone; `form` is format and bit depth, see `write`."""
         tags, chunks = self._about
+        name, kind = find_format(path, form.get("format"))
+        if self.plan.loop and None in kind.subtypes:
+            logger.warning(
+                "%s: the seam of a loop does not stay clean in %s, whose coder takes what is "
+                "outside the file for silence; write wav or flac.",
+                path.name,
+                name,
+            )
         write(path, self.blocks(), tags=tags, chunks=chunks, **self._shape, **form)
 
     def write_removed(self, path: Path, **form: Any) -> None:
