@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from nitido.demo.render import render
 from nitido.dsp.chunks import join
 from nitido.dsp.loop import Loop, Unrolled
 from nitido.dsp.wav import Wav
-from nitido.restoration.stem_store import StemStore
 
 RATE = 44_100
 MORE = {  # stages that are on beside what a spoiled piece needs
@@ -158,12 +158,14 @@ def test_a_budget_is_about_the_loop_and_not_what_is_laid_around_it() -> None:
         assert looped.si_sdr_db == pytest.approx(plain.si_sdr_db, abs=0.5)
 
 
-def test_the_stems_of_a_loop_are_as_long_as_it() -> None:
-    store = StemStore()
-    store.layout = Unrolled(1000, lead=300, tail=300)
-    store.open(("drums", "bass"), channels=1, sample_rate=48_000)
-    store.add(noise(seconds=1600 / 48_000, channels=2)[:, None])
-    assert join(store.blocks("bass"), channels=1).shape[1] == store.samples == 1000
+@pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
+def test_a_format_that_opens_the_seam_again_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        settings = {"ending.loop": True}
+        nitido.restore(tones(RATE), sample_rate=RATE, settings=settings).write(tmp_path / name)
+    assert "seam" in caplog.text
 
 
 def test_loop_points_and_marks_of_a_file_keep_their_moments(tmp_path: Path) -> None:
