@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -68,23 +68,19 @@ class Unrolled:
 
     Attributes:
         samples: of the piece.
-        lead: samples of its end that are laid before it; 0 where the start is a start.
-        tail: samples that are laid after it; 0 where the end is an end.
-        again: sample of the piece with which they begin.
+        loop: in the piece; None: it is none.
+        lead: samples of the loop's end that are laid before the piece.
+        tail: samples of the loop's start that are laid after it.
     """
 
     samples: int
+    loop: Loop | None = None
     lead: int = 0
     tail: int = 0
-    again: int = 0
 
     @classmethod
     def of(cls, loop: Loop | None, samples: int, *, reach: int, grid: int = 1) -> Unrolled:
-        """Return the layout of a piece.
-
-        A piece that is a loop as a whole runs on at both ends. One that has a loop at its end runs
-        on there; before its start is silence. A loop that ends before the piece does has what
-        follows it beside it already.
+        """Return the layout of a piece: where it begins, or ends, with the loop, it runs on.
 
         Args:
             loop: in the piece; None: it is none.
@@ -92,10 +88,10 @@ class Unrolled:
             reach: how many samples around a sample the work depends on.
             grid: that many samples before the piece, or a multiple, are whole at the other rate.
         """
-        if loop is None or loop.end < samples:
+        if loop is None:
             return cls(samples)
         reach = math.ceil(reach / grid) * grid
-        return cls(samples, 0 if loop.start else reach, reach, loop.start)
+        return cls(samples, loop, 0 if loop.start else reach, reach if loop.end == samples else 0)
 
     @property
     def total(self) -> int:
@@ -110,8 +106,9 @@ class Unrolled:
         """Return the layout at another sample rate."""
         lead = self.lead * to_hz // from_hz
         samples = resampled_length(self.samples, from_hz, to_hz)
-        total = resampled_length(self.total, from_hz, to_hz)
-        return replace(self, samples=samples, lead=lead, tail=max(0, total - lead - samples))
+        tail = max(0, resampled_length(self.total, from_hz, to_hz) - lead - samples)
+        loop = self.loop and self.loop.resampled(self.samples, from_hz, to_hz)
+        return Unrolled(samples, loop, lead, tail)
 
     def blocks(self, read: Callable[[], Iterable[Wav]]) -> Iterator[Wav]:
         """Yield the piece as it is laid out, `[C, n]`.
@@ -119,19 +116,9 @@ class Unrolled:
         Args:
             read: gives the piece from its start, as often as it is called.
         """
-        loop = Loop(self.again, self.samples)
+        loop = self.loop or Loop(0, self.samples)
         yield from _played(read, loop, before=self.lead)
         yield from read()
-        yield from _played(read, loop, after=self.tail)
-
-    def approach(self, read: Callable[[], Iterable[Wav]]) -> Iterator[Wav]:
-        """Yield the start of a loop at its place in the piece, before it the end of the loop.
-
-        Args:
-            read: gives the piece from its start, as often as it is called.
-        """
-        loop = Loop(self.again, self.samples)
-        yield from _played(read, loop, before=self.again)
         yield from _played(read, loop, after=self.tail)
 
     def piece(
@@ -140,13 +127,13 @@ class Unrolled:
         """Yield the piece alone, `[C, n]`, out of what was worked on.
 
         Two passes over the same music are not quite the same: noise that was added, frames and
-        rates that do not divide the loop. So the last 10 ms go over into what comes before the
-        loop's start where its end leads there, and run into it to the bit.
+        rates that do not divide the loop. So the last 10 ms of the loop go over into what comes
+        before its start where its end leads there, and run into it to the bit.
 
         Args:
             blocks: as `blocks` gave them, worked on.
             sample_rate: Hz.
-            before: what that is, 10 ms, where other music comes before the loop.
+            before: what that is, 10 ms, where other music comes before the loop; see `approach`.
         """
         leading = np.zeros((1, 0), np.float32) if before is None else before
         most = round(FADE_SECONDS * sample_rate)
@@ -157,21 +144,35 @@ class Unrolled:
                 leading = np.concatenate([*near, block[:, :-position]], axis=1)[:, -most:]
             inside = block[:, max(0, -position) : max(0, self.samples - position)]
             if inside.shape[1]:
-                yield self._closed(inside, max(0, position), leading[:, -self.samples :])
+                yield self._closed(inside, max(0, position), leading)
             position += block.shape[1]
 
     def _closed(self, wav: Wav, first: int, leading: Wav) -> Wav:
-        """Return samples of the piece from `first` on; its last go over into `leading`."""
-        fade = leading.shape[1]
-        begin = self.samples - fade
-        if not fade or first + wav.shape[1] <= begin:
+        """Return samples of the piece from `first` on; the loop's last go over into `leading`."""
+        if self.loop is None or not leading.shape[1]:
             return wav
-        at = np.arange(max(first, begin), first + wav.shape[1]) - begin
-        share = (0.5 - 0.5 * np.cos(np.pi * (at + 1) / (fade + 1))).astype(np.float32)
+        leading = leading[:, -(self.loop.end - self.loop.start) :]
+        fade = leading.shape[1]
+        begin = self.loop.end - fade
+        at = np.arange(max(first, begin), min(first + wav.shape[1], self.loop.end))
+        if not at.size:
+            return wav
+        share = (0.5 - 0.5 * np.cos(np.pi * (at - begin + 1) / (fade + 1))).astype(np.float32)
         closed = wav.copy()
-        part = closed[:, -len(at) :]
-        part += share * (leading[:, at] - part)
+        closed[:, at - first] += share * (leading[:, at - begin] - closed[:, at - first])
         return closed
+
+
+def approach(read: Callable[[], Iterable[Wav]], loop: Loop, *, after: int) -> Iterator[Wav]:
+    """Yield the start of a loop at its place in the piece, `[C, n]`, before it the loop's end.
+
+    Args:
+        read: gives the piece from its start, as often as it is called.
+        loop: in the piece.
+        after: how many samples of the loop to yield.
+    """
+    yield from _played(read, loop, before=loop.start)
+    yield from _played(read, loop, after=after)
 
 
 def span(blocks: Iterable[Wav], first: int, last: int) -> Iterator[Wav]:

@@ -121,21 +121,28 @@ def loop_of(source: Source, plan: Plan) -> Loop | None:
     return (source.loop or Loop(0, source.samples)) if plan.loop else None
 
 
-def lay_out(source: Source, plan: Plan) -> Unrolled:
-    """Return how a piece is laid out for the chain: as it is, or with more of itself around a loop.
-
-    Memory: what is laid around, some seconds where all stages are on.
-    """
+def reach_samples(source: Source, plan: Plan) -> int:
+    """Return how much of the input on either side a sample may depend on, once all is done."""
     seconds, channels = RESAMPLER_SECONDS + FADE_SECONDS, source.channels
-    for step in plan.steps if plan.loop else ():
+    for step in plan.steps:
         if step.on and step.stage != "loudness":
             piece = {"sample_rate": plan.sample_rate, "samples": source.samples}
             stage = build(step, channels=channels, **piece)
             seconds += stage.context_samples / plan.sample_rate
             channels = stage.channels_out
+    return math.ceil(seconds * source.sample_rate)
+
+
+def lay_out(source: Source, plan: Plan) -> Unrolled:
+    """Return how a piece is laid out for the chain: as it is, or with more of itself around a loop.
+
+    It takes no memory: what is laid around is read once more.
+    """
+    if not plan.loop:
+        return Unrolled(source.samples)
     return Unrolled.of(
         loop_of(source, plan),
         source.samples,
-        reach=math.ceil(seconds * source.sample_rate),
+        reach=reach_samples(source, plan),
         grid=source.sample_rate // math.gcd(source.sample_rate, plan.sample_rate),
     )

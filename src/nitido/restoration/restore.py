@@ -11,10 +11,10 @@ from nitido.audio import SanitizedBlocks, Source
 from nitido.cores import one_blas_thread
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.chunks import OnProgress, ahead, block_length, join, reblock, tell_progress
-from nitido.dsp.loop import FADE_SECONDS, Unrolled, span
+from nitido.dsp.loop import FADE_SECONDS, Unrolled, approach, span
 from nitido.dsp.wav import Wav
 from nitido.metrics.fidelity import SDR_LIMIT_DB
-from nitido.restoration.chain import BLOCK_SECONDS, Chain, lay_out, loop_of
+from nitido.restoration.chain import BLOCK_SECONDS, Chain, lay_out, loop_of, reach_samples
 from nitido.restoration.plan import Plan, build
 from nitido.restoration.registry import STAGES
 from nitido.restoration.resources import Resources
@@ -115,22 +115,15 @@ def _before_loop(
 
     The chain runs over the loop's start at its own place once more, with the loop's end before it.
     """
-    loop = loop_of(source, plan)
-    if loop is None or not layout.tail or layout.lead:
+    loop = layout.loop
+    if loop is None or not loop.start:
         return None
-    rates = source.sample_rate, plan.sample_rate
-    alone = Unrolled(loop.start + layout.tail)
-    chain = Chain(
-        plan,
-        source.sample_rate,
-        source.channels,
-        alone,
-        block_seconds,
-        replace(resources, stems=None),
-    )
-    start = loop.resampled(source.samples, *rates).start
-    first = max(0, start - round(FADE_SECONDS * plan.sample_rate))
-    stream = chain.run(SanitizedBlocks(layout.approach(source.blocks)))
+    reach, rate = reach_samples(source, plan), plan.sample_rate
+    alone, lent = Unrolled(loop.start + reach), replace(resources, stems=None)
+    chain = Chain(plan, source.sample_rate, source.channels, alone, block_seconds, lent)
+    start = loop.resampled(source.samples, source.sample_rate, rate).start
+    first = max(0, start - round(FADE_SECONDS * rate))
+    stream = chain.run(SanitizedBlocks(approach(source.blocks, loop, after=reach)))
     return join(span(stream, first, start), channels=chain.channels_out)
 
 
