@@ -19,7 +19,7 @@ import numpy as np
 
 from nitido.audio.limits import too_long
 from nitido.dsp.wav import CHANNELS_MAX, Wav
-from nitido.errors import AudioReadError
+from nitido.errors import AudioReadError, AudioWriteError
 from nitido.optional import available, load
 
 _MAGICS = {
@@ -144,3 +144,25 @@ def _wav_header(pipe: BinaryIO) -> tuple[int, int]:
         if name == b"fmt " and len(content) >= 8:
             channels, sample_rate = struct.unpack_from("<HI", content, 2)
     return 0, 0
+
+
+def encode_aac(source: Path, path: Path) -> None:
+    """Write a WAV file as AAC at 256 kbit/s into an M4A file, with its tags.
+
+    Raises:
+        AudioWriteError: there is no ffmpeg program, or it fails; nothing is left then.
+    """
+    ffmpeg = program()
+    if ffmpeg is None:
+        raise AudioWriteError("M4A needs the ffmpeg program; pip install 'nitido[m4a]' brings it.")
+    beside = path.with_suffix(".part")
+    command = [
+        ffmpeg, "-nostdin", "-v", "error", "-y", "-protocol_whitelist", "file",
+        "-format_whitelist", "wav", "-i", f"file:{source.resolve()}",
+        "-c:a", "aac", "-b:a", "256k", "-bitexact", "-f", "ipod", f"file:{beside.resolve()}",
+    ]  # fmt: skip
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        beside.unlink(missing_ok=True)
+        raise AudioWriteError(f"{path.name} cannot be written; ffmpeg says: {done.stderr[:400]}.")
+    beside.replace(path)

@@ -40,7 +40,7 @@ LEVELS = {  # of the finding "loudness"
     "plr_db": "true peak over loudness, dB",
 }
 
-__all__ = ["Track", "write_report", "write_restoration_report"]
+__all__ = ["Track", "restoration_tracks", "write_report", "write_restoration_report"]
 
 
 def write_report(
@@ -100,22 +100,27 @@ def write_restoration_report(
     Raises:
         AudioWriteError: the file exists, or cannot be written.
     """
-    rate = restoration.sample_rate
-    loudness = restoration.plan["loudness"]
-    gain_db = loudness.settings["gain_db"] if loudness.on else 0.0
     return write_report(
         path,
-        tracks=[
-            Track("Before", restoration.input_blocks, rate, "before", gain_db),
-            Track("After", restoration.blocks, rate, "after"),
-            Track("Removed", restoration.removed_blocks, rate, "removed"),
-        ],
+        tracks=restoration_tracks(restoration),
         title=restoration.name,
         sentences=restoration.sentences(),
         tables=_tables(restoration),
         restoration=restoration,
         overwrite=overwrite,
     )
+
+
+def restoration_tracks(restoration: Restoration) -> list[Track]:
+    """Return what is to be heard of a restoration: before, after, and what was removed."""
+    rate = restoration.sample_rate
+    loudness = restoration.plan["loudness"]
+    gain_db = loudness.settings["gain_db"] if loudness.on else 0.0
+    return [
+        Track("Before", restoration.input_blocks, rate, "before", gain_db),
+        Track("After", restoration.blocks, rate, "after"),
+        Track("Removed", restoration.removed_blocks, rate, "removed"),
+    ]
 
 
 def _facts(excerpts: Sequence[Excerpt], restoration: Restoration | None) -> str:
