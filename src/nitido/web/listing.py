@@ -76,7 +76,7 @@ class Row:
 def rows(piece: SessionPiece) -> list[Row]:
     """Return the list of a piece that was examined: the worst first, what was fine last."""
     diagnosis, plan = piece.diagnosis, piece.plan
-    if diagnosis is None or plan is None:
+    if diagnosis is None or plan is None or diagnosis.silent:
         return []
     result = {} if piece.stale else piece.result
     made = []
@@ -237,6 +237,8 @@ def verdict(piece: SessionPiece) -> str:
         return piece.said
     if piece.diagnosis is None:
         return ""
+    if piece.diagnosis.silent:
+        return "nothing to restore"
     faults = [f for f in piece.diagnosis.findings if f.found]
     if not piece.result:
         return f"{len(faults)} found" if faults else "nothing wrong"

@@ -70,6 +70,7 @@ DOWNLOADS = {
     "plan": Download("Plan", "to do it again", ".nitido.json"),
 }
 ZIPPED = ("wav", "report", "plan")
+STRANGERS = "These seem to be different pieces of music, of which the rest says little."
 _encoding = threading.Lock()
 
 
@@ -245,8 +246,10 @@ def compare_pieces(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    strangers = any(not matching.aligned for matching in comparison.matchings)
+    sentences = [*([STRANGERS] if strangers else []), *comparison.sentences()]
     piece.keep_set("result", told)
-    piece.keep(folder, {"sentences": comparison.sentences(), "peak_dbfs": None, "channels": 0})
+    piece.keep(folder, {"sentences": sentences, "peak_dbfs": None, "channels": 0})
 
 
 def generate(piece: SessionPiece, prompt: str, options: dict[str, Any], tell: Tell) -> None:

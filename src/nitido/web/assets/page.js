@@ -9,7 +9,8 @@
 
   let version = -1; // of the server's state, as it is shown
   let shownSet = "";
-  let drawing = null; // the refresh that runs
+  let drawing = Promise.resolve(); // the last refresh
+  let next = null; // the one that has not begun
   let dragging = false;
   let again = false; // whether something changed meanwhile
   let seen = new Set(); // tasks whose end was told
@@ -102,7 +103,7 @@
 
   function notice(text) {
     const place = byId("notices");
-    if (!text || !place || all("p", place).some((old) => old.firstChild.textContent === text)) return;
+    if (!text || !place || all("p", place).some((old) => old.lastChild.textContent === text)) return;
     const line = document.createElement("p");
     line.className = "notice";
     line.setAttribute("role", "alert");
@@ -113,7 +114,7 @@
     close.textContent = "×";
     close.setAttribute("aria-label", "Dismiss this message");
     close.addEventListener("click", () => line.remove());
-    line.append(" ", close);
+    line.prepend(close);
     place.append(line);
   }
 
@@ -123,18 +124,17 @@
 
   const raw = new WeakMap(); // a panel as the server last drew it
 
-  async function refresh(address = location.href) {
-    if (dragging || drawing) {
+  // Draw the page as it is now; who asks while it is drawn is answered by the next one.
+  function refresh() {
+    if (dragging) {
       again = true;
-      return;
+      return Promise.resolve();
     }
-    drawing = draw(address).catch(() => {});
-    await drawing;
-    drawing = null;
-    if (again) {
-      again = false;
-      await refresh();
-    }
+    next ??= drawing.then(() => {
+      next = null;
+      return draw(location.href).catch(() => {});
+    });
+    return (drawing = next);
   }
 
   async function draw(address) {
@@ -146,28 +146,28 @@
       if (!old || dragging || (raw.get(old) ?? old.outerHTML) === drawn) continue;
       const focus = old.contains(document.activeElement) ? document.activeElement.id : "";
       const open = all("details[open]", old).map((one) => one.id);
-      const values = new Map(all("select, progress, #doing", old).map((one) => [one.id, one]));
-      const next = document.importNode(panel, true);
-      raw.set(next, drawn);
-      for (const one of all("details", next)) if (open.includes(one.id)) one.open = true;
-      for (const one of all("select", next)) if (values.has(one.id)) one.value = values.get(one.id).value;
+      const values = new Map(all("select", old).map((one) => [one.id, one.value]));
+      const made = document.importNode(panel, true);
+      raw.set(made, drawn);
+      for (const one of all("details", made)) if (open.includes(one.id)) one.open = true;
+      for (const one of all("select", made)) if (values.has(one.id)) one.value = values.get(one.id);
       for (const id of ["doing", "share", "cancel"]) {
-        const [kept, made] = [old.querySelector(`#${id}`), next.querySelector(`#${id}`)];
-        if (kept && made) made.replaceWith(kept);
+        const [kept, other] = [old.querySelector(`#${id}`), made.querySelector(`#${id}`)];
+        if (kept && other) other.replaceWith(kept);
       }
-      old.replaceWith(next);
-      if (focus) (byId(focus) ?? next.querySelector("h2[tabindex], a, button") ?? byId("main")).focus({ preventScroll: true });
+      old.replaceWith(made);
+      if (focus) (byId(focus) ?? made.querySelector("h2[tabindex], a, button") ?? byId("main")).focus({ preventScroll: true });
     }
     document.title = fresh.title;
     marks();
-    await sounds();
+    sounds();
   }
 
   // ── Sound ────────────────────────────────────────────────────────────────────────────────────
 
   const NOTES = {
     preview: (set) => `Preview: the loudest ${Math.round(set.seconds)} seconds, from ${clock(set.offset)}.`,
-    original: () => "As it came; After follows as soon as it is restored.",
+    original: () => (byId("bottom").textContent.trim() ? "As it came; After follows as soon as it is restored." : "As it came."),
     result: (set) => (set.cut ? "The first five minutes are played here; the files have all of it." : ""),
   };
   const clock = (at) => `${Math.floor(at / 60)}:${String(Math.floor(at % 60)).padStart(2, "0")}`;
@@ -463,6 +463,7 @@
       if (!dragging) return;
       dragging = false;
       if (again) refresh();
+      again = false;
     });
   }
   document.addEventListener("theme", ({ detail }) => {
