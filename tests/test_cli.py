@@ -421,3 +421,16 @@ def test_presets_are_listed_with_what_they_let_run() -> None:
 
 def test_the_version_is_the_package_s() -> None:
     assert run("--version").stdout.split()[-1] == nitido.__version__
+
+
+@pytest.mark.parametrize("command", ["restore", "diagnose"])
+def test_a_cut_file_is_taken_as_its_error_says(song: Path, command: str) -> None:
+    song.write_bytes(song.read_bytes()[:-20_001])
+    result = run(command, "song.wav")
+    assert result.exit_code == 1
+    assert "with --damaged take." in one_line(result)
+    result = run(command, "song.wav", "--damaged", "take")
+    assert result.exit_code == 0, result.output
+    if command == "restore":
+        assert "song.wav is cut short or damaged" in result.stdout
+        assert sf.info("song_restored.wav").frames < 96_000

@@ -1,10 +1,13 @@
+import re
 from pathlib import Path
 
 import pytest
 
-from nitido.audio import FORMATS
 from nitido.errors import ConfigError
-from nitido.jobs import SUFFIXES, WRITABLE, Job, make_jobs
+from nitido.formats import READABLE
+from nitido.jobs import Job, make_jobs
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +113,12 @@ def test_names_that_make_no_sense_are_refused(
         make_jobs(inputs, output=output)
 
 
-def test_every_format_has_its_suffix() -> None:
-    assert {name: form.suffixes[0] for name, form in FORMATS.items()} == SUFFIXES
-    assert {suffix for form in FORMATS.values() for suffix in form.suffixes} == WRITABLE
+def test_every_format_that_can_be_read_is_found_in_a_folder_and_stands_in_the_docs() -> None:
+    lines = (DOCS / "formats.md").read_text("utf-8").splitlines()
+    rows = [line.split(" | ") for line in lines if line.endswith((" built in |", " ffmpeg |"))]
+    told = [(row[0].removeprefix("| "), tuple(re.findall(r"`(\S+)`", row[1]))) for row in rows]
+    assert told == [(form.name, form.suffixes) for form in READABLE]
+    names = {f"song{suffix}" for _, suffixes in told for suffix in suffixes}
+    touch(*(f"in/{name}" for name in names))
+    found = make_jobs(["in"], output="out/{stem}_{suffix}.wav")
+    assert {job.source.name for job in found} == names

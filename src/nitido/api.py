@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack, overload
 
 from nitido.audio import MAX_SECONDS, Source, open_source
-from nitido.audio.limits import check_max_seconds
+from nitido.audio.limits import Damaged, check_damaged, check_max_seconds
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.chunks import OnProgress
@@ -36,6 +36,7 @@ def diagnose(
     *,
     sample_rate: int | None = None,
     max_seconds: float = MAX_SECONDS,
+    damaged: Damaged = "refuse",
     on_progress: OnProgress | None = None,
 ) -> Diagnosis:
     """Return what is wrong with a piece; changes nothing.
@@ -46,6 +47,7 @@ def diagnose(
             or `Restoration`.
         sample_rate: of a waveform, Hz; all else knows its own.
         max_seconds: a longer file is refused: a small one can hold days of silence.
+        damaged: ``take`` takes what is there of a file that is cut short or damaged.
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
 
     Raises:
@@ -53,7 +55,8 @@ def diagnose(
         AudioShapeError: the array is no waveform.
     """
     check_max_seconds(max_seconds)
-    source = open_source(audio, sample_rate, max_seconds=max_seconds)
+    check_damaged(damaged)
+    source = open_source(audio, sample_rate, max_seconds=max_seconds, damaged=damaged)
     return analyse(source, on_progress=on_progress)
 
 
@@ -147,6 +150,7 @@ def restore(
     demucs_repo: str | Path | None = None,
     device: str = "auto",
     max_seconds: float = MAX_SECONDS,
+    damaged: Damaged = "refuse",
     block_seconds: float = BLOCK_SECONDS,
     on_progress: OnProgress | None = None,
 ) -> Restoration:
@@ -170,6 +174,7 @@ def restore(
         demucs_repo: folder of Demucs models in the hub's layout; None: official ones, fetched once.
         device: where networks compute: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         max_seconds: a longer file is refused: a small one can hold days of silence.
+        damaged: ``take`` takes what is there of a file that is cut short or damaged.
         block_seconds: length of the blocks at work; the result does not depend on it.
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
 
@@ -190,7 +195,8 @@ def restore(
         check_sample_rate(output_sample_rate)
         _chosen(preset, stages, without, settings)
     check_max_seconds(max_seconds)
-    source = open_source(audio, sample_rate, max_seconds=max_seconds)
+    check_damaged(damaged)
+    source = open_source(audio, sample_rate, max_seconds=max_seconds, damaged=damaged)
     source.name = name or source.name
     if diagnosis is not None:
         _check_same_piece(diagnosis, source)

@@ -15,24 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from nitido.errors import ConfigError
+from nitido.formats import FORMATS, READABLE
 from nitido.output import REMOVED, RESTORED, SIDECAR, STEMS
 
 logger = logging.getLogger(__name__)
 
 STDIN = "-"
 PASSED_OVER_SHOWN = 3
-SUFFIXES = {
-    "wav": ".wav",
-    "flac": ".flac",
-    "aiff": ".aiff",
-    "ogg": ".ogg",
-    "opus": ".opus",
-    "mp3": ".mp3",
-}
-WRITABLE = frozenset(SUFFIXES.values()) | {".aif", ".aifc", ".oga", ".wave"}
-AUDIO_SUFFIXES = WRITABLE | {
-    ".aac", ".caf", ".m4a", ".m4b", ".mp4", ".rf64", ".w64", ".wma"
-}  # fmt: skip
+SUFFIXES = {name: form.suffixes[0] for name, form in FORMATS.items()}
+WRITABLE = frozenset(suffix for form in FORMATS.values() for suffix in form.suffixes)
+AUDIO_SUFFIXES = WRITABLE.union(*(form.suffixes for form in READABLE))
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,12 @@ def wav_chunks(tags: Tags, carried: Sequence[RawChunk]) -> list[RawChunk]:
     return [*([RawChunk(b"LIST", info)] if info else []), *carried]
 
 
-def append_chunks(file: BinaryIO, new: Sequence[RawChunk]) -> None:
+def append_chunks(file: BinaryIO, new: Sequence[RawChunk], mask: int | None = None) -> None:
     """Append chunks to a WAV, RF64 or AIFF file, and set its size and PEAK time stamp right.
 
     libsndfile writes the time of day into a PEAK chunk; it is set to 0, so that the same sound
-    always gives the same bytes.
+    always gives the same bytes. It guesses at the speakers: those of `mask` are put in their place
+    where the format of a WAV file is extensible.
     """
     file.seek(0)
     magic = file.read(4)
@@ -49,6 +50,9 @@ def append_chunks(file: BinaryIO, new: Sequence[RawChunk]) -> None:
         if chunk.id == b"PEAK":
             file.seek(chunk.start + 4)
             file.write(bytes(4))
+        if chunk.id == b"fmt " and mask is not None and chunk.size >= 24:
+            file.seek(chunk.start + 20)
+            file.write(struct.pack("<I", mask))
     end = file.seek(0, 2)
     file.write(b"\0" * (end % 2))
     for raw in new:

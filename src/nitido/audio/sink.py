@@ -11,16 +11,18 @@ from typing import BinaryIO
 
 import soundfile as sf
 
+from nitido.audio.containers import apple_layout
 from nitido.audio.dither import TILE_SAMPLES, Quantiser
 from nitido.audio.embed import append_chunks, flac_placeholder, replace_flac_comment, wav_chunks
-from nitido.audio.formats import FORMATS, Format, check_format, find_format
 from nitido.audio.ogg import OggRewriter
 from nitido.audio.part import check_target, part_file
 from nitido.audio.tag_blocks import id3v2
-from nitido.audio.tags import RawChunk, Tags
+from nitido.audio.tags import FLAC_MASK, RawChunk, Tags
 from nitido.dsp.chunks import reblock
+from nitido.dsp.speakers import default_mask, is_default, speakers, to_vorbis
 from nitido.dsp.wav import Wav, check_sample_rate
 from nitido.errors import AudioWriteError
+from nitido.formats import FORMATS, Format, check_format, find_format
 
 __all__ = ["FORMATS", "write"]
 
@@ -36,6 +38,7 @@ def write(
     sample_rate: int,
     channels: int,
     samples: int,
+    mask: int | None = None,
     format: str | None = None,  # noqa: A002
     bit_depth: int | None = None,
     tags: Tags | None = None,
@@ -55,6 +58,8 @@ def write(
         sample_rate: Hz.
         channels: number of channels, C.
         samples: length of the stream; it is checked.
+        mask: for which speakers the channels are, see `nitido.dsp.speakers`; None: the default
+            layout. Where the format has no place for it, a warning is logged.
         format: one of `FORMATS`; by the suffix of `path` if None.
         bit_depth: 16, 24 or 32 (float); 24 if None. Not for lossy formats.
         tags: text to write into the file, see `nitido.audio.read_tags`.
@@ -75,8 +80,14 @@ def write(
         name, form, sample_rate=sample_rate, channels=channels, bit_depth=bit_depth
     )
     tags = {key: list(values) for key, values in (tags or {}).items() if values}
+    mask = default_mask(channels) if mask is None else mask
+    if channels > 2:
+        tags = _name_speakers(path.name, name, tags, channels, mask)
     extra = _extra_chunks(name, tags, chunks)
-    container = form.container
+    if name == "aiff" and channels > 2:
+        extra.append(RawChunk(b"CHAN", apple_layout(mask)))
+    container = "WAVEX" if name == "wav" and channels > 2 else form.container
+    order = to_vorbis(channels) if form.container == "OGG" else slice(None)
     if name in ("wav", "aiff"):
         size = samples * channels * ((depth or 32) // 8) + sum(len(c.content) + 9 for c in extra)
         if size > _RIFF_MAX_BYTES:
@@ -103,7 +114,7 @@ def write(
                         f"{block.shape[0]} came."
                     )
                 count += block.shape[1]
-                out.write(quantise(block))
+                out.write(quantise(block[order]))
                 device.raise_error()
         if count != samples:
             raise AudioWriteError(
@@ -111,7 +122,7 @@ def write(
                 "written."
             )
         if name in ("wav", "aiff"):
-            append_chunks(file, extra)
+            append_chunks(file, extra, mask if channels > 2 else None)
         elif name == "flac" and tags:
             replace_flac_comment(file, tags)
     if quantise.clipped:
@@ -119,6 +130,22 @@ def write(
             "%s: %d samples beyond full scale were clipped.", path.name, quantise.clipped
         )
     return path
+
+
+def _name_speakers(
+    file: str, name: str, tags: Tags, channels: int, mask: int
+) -> dict[str, list[str]]:
+    """Return the tags with the speakers, where the format keeps them there; warn if it cannot."""
+    if name == "flac" and mask != default_mask(channels):
+        return {**tags, FLAC_MASK: [f"0x{mask:04X}"]}
+    if name in ("ogg", "opus") and channels <= 8 and not is_default(channels, mask):
+        meant = ", ".join(speakers(channels, mask)) if mask else "no speakers"
+        logger.warning(
+            "%s: its channels are for %s, which %s cannot say; players take them for %s. Write wav "
+            "or flac to keep them.",
+            file, meant, name, ", ".join(speakers(channels, default_mask(channels))),
+        )  # fmt: skip
+    return tags
 
 
 def _extra_chunks(name: str, tags: Tags, carried: Sequence[RawChunk]) -> list[RawChunk]:

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 Tags: TypeAlias = dict[str, list[str]]
 
+FLAC_MASK = "waveformatextensible_channel_mask"  # the speakers of a FLAC file, in hexadecimal
 PROVENANCE_CHUNKS = frozenset({b"bext", b"iXML", b"axml", b"C2PA", b"c2pa", b"id3 ", b"_PMX"})
 _TEXT_CHUNKS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"_PMX"})
 _CHUNK_MAX_BYTES = 16 * 2**20

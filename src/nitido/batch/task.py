@@ -63,6 +63,11 @@ class Request:
     resume: bool = False
 
     @property
+    def reading(self) -> dict[str, Any]:
+        """What of it concerns how a file is read: keyword arguments of `open_source`."""
+        return {key: self.lent[key] for key in ("max_seconds", "damaged") if key in self.lent}
+
+    @property
     def fingerprint(self) -> dict[str, Any]:
         """Everything in the request that the bytes of a result depend on, as JSON values."""
         how = {"choice": DEFAULTS | dict(self.choice)}

@@ -44,11 +44,11 @@ def carry_out(
     """
     if is_remote(task.source) or is_remote(task.output):
         return _carry_out_elsewhere(task, on_progress=on_progress, wait=wait, again=again)
-    from nitido.audio import MAX_SECONDS, open_source
+    from nitido.audio import open_source
 
     began = perf_counter()
     check_outputs([(task.source, task.files)])
-    source = open_source(task.source, max_seconds=task.request.lent.get("max_seconds", MAX_SECONDS))
+    source = open_source(task.source, **task.request.reading)
     target = Path(task.files["audio"])
     _make_folder(target.parent)
     while (reserved := reserve(target)) is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nitido.cli.each import each
-from nitido.cli.options import as_json, verbose
+from nitido.cli.options import as_json, damaged, verbose
 from nitido.cli.output import STYLES, console, table
 from nitido.cli.progress import progress
 
@@ -33,9 +33,10 @@ Examples:
     metavar="S",
     help="Refuse longer pieces.",
 )
+@damaged
 @as_json
 @verbose
-def diagnose(files: tuple[str, ...], max_seconds: float, as_json: bool) -> None:
+def diagnose(files: tuple[str, ...], max_seconds: float, damaged: Any, as_json: bool) -> None:
     """Say what is wrong with each FILE; nothing is changed.
 
     One row per property of the sound: what was measured, how bad it is, and where. With --json
@@ -46,7 +47,9 @@ def diagnose(files: tuple[str, ...], max_seconds: float, as_json: bool) -> None:
         from nitido import api
 
         with progress(Path(file).name, quiet=as_json) as on_progress:
-            diagnosis = api.diagnose(file, max_seconds=max_seconds, on_progress=on_progress)
+            diagnosis = api.diagnose(
+                file, max_seconds=max_seconds, damaged=damaged, on_progress=on_progress
+            )
         if not as_json:
             show(file, diagnosis)
         return {"file": file, **diagnosis.to_dict()}

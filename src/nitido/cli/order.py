@@ -23,7 +23,7 @@ PLANNED = (
     *("loudness", "loop", "sample_rate"),
 )
 _WRITING = ("removed", "report", "stems", "overwrite", "resume")
-_LENT = ("demucs_repo", "max_seconds")
+_LENT = ("demucs_repo", "max_seconds", "damaged")
 _RUNNING = ("output", "dry_run", "as_json", "workers", "manifest", "fail_fast", "ray", "strict")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from nitido.cli.many import run_many
-from nitido.cli.options import as_json, verbose
+from nitido.cli.options import as_json, damaged, verbose
 from nitido.cli.order import read_order
 from nitido.cli.run import find_tasks, is_stream, run_dry, run_one, run_stream
 from nitido.jobs import SUFFIXES
@@ -81,6 +81,7 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     metavar="S",
     help="Refuse longer pieces.  [default: 21600: six hours]",
 )
+@damaged
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist already.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: 1]")

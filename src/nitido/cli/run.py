@@ -90,7 +90,7 @@ def _check_stream(job: Job, order: Order) -> None:
 @contextmanager
 def _set_down(job: Job, order: Order) -> Iterator[Task]:
     """Give the piece as files: streams are set down in temporary ones."""
-    from nitido.audio import no_room, set_down
+    from nitido.audio import MAX_SECONDS, no_room, set_down
 
     try:
         place = tempfile.TemporaryDirectory(prefix="nitido-")
@@ -100,7 +100,8 @@ def _set_down(job: Job, order: Order) -> Iterator[Task]:
         source, output = job.source, job.output
         if job.from_stdin:
             source = Path(folder, "stdin")
-            set_down(sys.stdin.buffer, source, **_limit(order))
+            longest = order.request.reading.get("max_seconds", MAX_SECONDS)
+            set_down(sys.stdin.buffer, source, max_seconds=longest)
         if output is None:
             output = Path(folder, "stdout").with_suffix(SUFFIXES[order.request.format or "wav"])
         yield Task(str(source), str(output), order.request, name=str(job.source))
@@ -117,18 +118,13 @@ def _dry_run(task: Task, order: Order) -> Any:
     if is_remote(task.source):
         raise ConfigError(f"{task.source} is not on this machine; --dry-run looks at files here.")
     with progress(task.shown, quiet=order.as_json) as on_progress:
-        diagnosis = api.diagnose(task.source, on_progress=on_progress, **_limit(order))
+        diagnosis = api.diagnose(task.source, on_progress=on_progress, **task.request.reading)
     plan = task.request.plan or api.plan(diagnosis, **task.request.choice)
     if not order.as_json:
         show_plan(task.shown, plan)
         where = "to standard output" if _goes_to_stdout(task, order) else task.output
         click.echo(f"Would write {where}.\n")
     return {"file": task.shown, "plan": plan.to_dict()}
-
-
-def _limit(order: Order) -> dict[str, Any]:
-    """Return the longest piece that is accepted, where the user said so, as keyword argument."""
-    return {name: value for name, value in order.request.lent.items() if name == "max_seconds"}
 
 
 def _goes_to_stdout(task: Task, order: Order) -> bool:

@@ -32,6 +32,7 @@ class Analysable(Protocol):
     sample_rate: int
     channels: int
     samples: int
+    mask: int
 
     def blocks(self) -> Iterator[Wav]:
         """Yield the waveform `[C, n]` from its start."""
@@ -40,7 +41,7 @@ class Analysable(Protocol):
 class Analysis:
     """A diagnosis under way: hands the signal on unchanged while its analysers listen."""
 
-    def __init__(self, *, sample_rate: int, channels: int) -> None:
+    def __init__(self, *, sample_rate: int, channels: int, mask: int | None = None) -> None:
         self.sample_rate = sample_rate
         self.channels = channels
         self.samples = 0
@@ -53,10 +54,10 @@ class Analysis:
             CombAnalyser(**piece),
             ToneAnalyser(**piece),
             BandwidthAnalyser(**piece),
-            WidthAnalyser(**piece),
+            WidthAnalyser(**piece, mask=mask),
             StartAnalyser(**piece),
             EndAnalyser(**piece),
-            LoudnessAnalyser(**piece),
+            LoudnessAnalyser(**piece, mask=mask),
         )
 
     def listen(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
@@ -93,7 +94,7 @@ def analyse(
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
         share: part of the whole work that this pass is.
     """
-    analysis = Analysis(sample_rate=source.sample_rate, channels=source.channels)
+    analysis = Analysis(sample_rate=source.sample_rate, channels=source.channels, mask=source.mask)
     sanitized = SanitizedBlocks(source.blocks())
     stream = analysis.listen(ahead(iter(sanitized)))
     with one_blas_thread:

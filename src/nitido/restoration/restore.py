@@ -16,7 +16,7 @@ from nitido.restoration.chain import BLOCK_SECONDS, Chain
 from nitido.restoration.plan import Plan, build
 from nitido.restoration.registry import STAGES
 from nitido.restoration.resources import Resources
-from nitido.restoration.result import Restoration, dry_blocks
+from nitido.restoration.result import Restoration, dry_blocks, mask_after
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stages.loudness import LevelProfile
 from nitido.restoration.verify import SI_SDR_MAX_DB, Change, ChangeMeter, correct
@@ -92,7 +92,8 @@ def _chain_pass(
         plan, source.sample_rate, source.channels, source.samples, block_seconds, resources
     )
     scratch = Scratch(channels=chain.channels_out)
-    profile = LevelProfile(sample_rate=plan.sample_rate, channels=chain.channels_out)
+    mask = mask_after(source, chain.channels_out)
+    profile = LevelProfile(plan.sample_rate, chain.channels_out, mask)
     needs_profile = plan["loudness"].on and plan["loudness"].settings["gain_db"] is None
     stream = scratch.fill(chain.run(SanitizedBlocks(source.blocks())))
     share = (DIAGNOSED, CHAINED)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nitido.audio import ArraySource, SanitizedBlocks, Source, check_target, open_source, write
-from nitido.audio.formats import check_format, find_format
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding
 from nitido.dsp.chunks import join, reblock, take
 from nitido.dsp.resample import resample
+from nitido.dsp.speakers import default_mask
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError, ConfigError, shown
+from nitido.formats import check_format, find_format
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stem_store import StemStore
@@ -42,6 +43,7 @@ class Restoration:
         sample_rate: of the result, Hz.
         channels: of the result.
         samples: of the result.
+        mask: the speakers of the result, see `nitido.dsp.speakers`.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Restoration:
         self.sample_rate = plan.sample_rate
         self.channels = scratch.channels
         self.samples = scratch.samples
+        self.mask = mask_after(source, scratch.channels)
 
     def __enter__(self) -> Restoration:
         return self
@@ -94,6 +97,7 @@ class Restoration:
             self.wav,
             self.sample_rate,
             f"{Path(self.name).stem}_restored",
+            mask=self.mask,
             tags=self._source.tags,
             chunks=self._source.chunks,
             files=self._source.files,
@@ -165,6 +169,7 @@ class Restoration:
                 "name": self._source.name,
                 "sha256": self._source.sha256,
                 "tags": dict(self._source.tags),
+                "warnings": list(self.warnings),
             },
             "plan": self.plan.to_dict(),
             "changes": [change.to_dict() for change in self.changes],
@@ -212,6 +217,11 @@ class Restoration:
             f"full scale, which {depth}-bit {name} does not hold; write wav or aiff with "
             "`bit_depth=32`, or set a loudness target."
         )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know about how the input was read, in sentences."""
+        return self._source.warnings
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -288,6 +298,7 @@ class Restoration:
             "sample_rate": self.sample_rate,
             "channels": self.channels,
             "samples": self.samples,
+            "mask": self.mask,
             "forbidden": self._source.files,
         }
 
@@ -353,6 +364,11 @@ class Restoration:
 
         check_target(Path(path), overwrite=overwrite, forbidden=self._source.files)
         return write_restoration_report(path, self, overwrite=overwrite)
+
+
+def mask_after(source: Source, channels: int) -> int:
+    """Return the speakers of a result with so many channels: those of its source, if it has too."""
+    return source.mask if channels == source.channels else default_mask(channels)
 
 
 def dry_blocks(source: Source, sample_rate: int, samples: int) -> Iterator[Wav]:

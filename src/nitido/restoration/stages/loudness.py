@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.optimize
 from numpy.typing import NDArray
-from scipy.signal import sosfilt
 
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.chunks import windows
@@ -29,7 +28,7 @@ from nitido.dsp.loudness import (
     ABSOLUTE_GATE_LUFS,
     RELATIVE_GATE_LU,
     SIDE_TAPS,
-    k_weighting,
+    WeightedPower,
 )
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
@@ -42,7 +41,6 @@ CHUNK_INTERVALS = 512  # profiled at once; fixed, so that the profile does not d
 STORED_INTERVALS = 2**16  # looked at together when the gain is solved, 87 s; bounds the memory
 GAIN_STEP_DB = 0.001  # gains are rounded down to it
 NO_LOUDNESS = "too short or quiet to have a loudness; its peaks stay under the ceiling"
-OFFSET = 1e-15  # far below hearing; keeps the filters out of slow denormal numbers in silence
 
 
 class Loudness(Stage):
@@ -151,13 +149,12 @@ class LevelProfile:
     of a long piece on disk.
     """
 
-    def __init__(self, sample_rate: int, channels: int) -> None:
-        """Make a profile for one piece of `channels` channels at `sample_rate` Hz."""
+    def __init__(self, sample_rate: int, channels: int, mask: int | None = None) -> None:
+        """Make a profile for one piece; the arguments are those of `WeightedPower`."""
         self._sample_rate = sample_rate
         self._interval = interval_samples(sample_rate)
         self._samples = 0
-        self._sections = k_weighting(sample_rate)
-        self._state: NDArray[np.float64] = np.zeros((2, channels, 2))
+        self._power = WeightedPower(sample_rate, channels, mask)
         self._held: list[Wav] = [np.zeros((channels, SIDE_TAPS), np.float32)]
         self._held_samples = SIDE_TAPS
         self._highest = 0.0
@@ -286,11 +283,7 @@ class LevelProfile:
         floor = self._highest * _amplitude(-LIMITING_MAX_DB)
         peaks = interval_peaks(window, interval=interval, floor=floor)
         self._highest = max(self._highest, float(peaks.max()))
-        weighted, self._state = sosfilt(
-            self._sections, np.add(body, OFFSET, dtype=np.float64), zi=self._state
-        )
-        weighted = weighted.reshape(len(body), -1, interval)
-        energies = np.einsum("cnd,cnd->n", weighted, weighted)
+        energies = self._power.update(body).reshape(-1, interval).sum(axis=1)
         self._intervals.append(np.stack([peaks, energies.astype(np.float32)]))
 
     def _finish(self) -> None:
