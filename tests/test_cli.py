@@ -448,6 +448,7 @@ def test_a_cut_file_is_taken_as_its_error_says(song: Path, command: str) -> None
     assert "with --damaged take." in one_line(result)
     result = run(command, "song.wav", "--damaged", "take")
     assert result.exit_code == 0, result.output
+    assert "song.wav is cut short or damaged" in result.stdout
+    assert result.stderr == ""
     if command == "restore":
-        assert "song.wav is cut short or damaged" in result.stdout
         assert sf.info("song_restored.wav").frames < 96_000

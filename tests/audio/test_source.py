@@ -226,7 +226,7 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path, name, kept):
     ],
 )
 def test_what_is_there_of_a_file_that_was_cut_short_is_taken_where_the_user_says_so(
-    tmp_path, name, least, caplog, capfd
+    tmp_path, name, least, capfd
 ):
     long = pink_noise(seconds=4, channels=2)
     if name == "a.caf":
@@ -246,7 +246,6 @@ def test_what_is_there_of_a_file_that_was_cut_short_is_taken_where_the_user_says
     end = source.samples - 2_000  # a coder fades at the cut
     assert np.array_equal(found[:, :end], everything(FileSource(whole))[:, :end])
     (warning,) = source.warnings
-    assert warning in caplog.text
     assert f"the {source.samples / 48_000:.2f} s that are there are taken" in warning
     assert capfd.readouterr().err == ""
 

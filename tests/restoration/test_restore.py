@@ -310,6 +310,6 @@ def test_what_is_missing_from_a_damaged_file_is_said_in_the_sidecar(tmp_path: Pa
     write(path, [wav], sample_rate=48_000, channels=2, samples=wav.shape[1])
     path.write_bytes(path.read_bytes()[:300_000])
     result = nitido.restore(path, damaged="take")
-    (warning,) = result.sidecar()["input"]["warnings"]
+    (warning,) = result.sidecar()["before"]["warnings"]
     assert "cut short" in warning
     assert warning == result.sentences()[0]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import logging
 import math
 import mmap
 import os
@@ -57,8 +56,6 @@ from nitido.dsp.wav import (
 )
 from nitido.errors import AudioReadError, AudioTooShortError, ConfigError, shown
 from nitido.formats import HEAD_BYTES, READS, is_known, needs_ffmpeg
-
-logger = logging.getLogger(__name__)
 
 BLOCK_VALUES = 2**19  # read at once, over all channels: 2 MiB
 _COUNT_SAMPLES = 2**16
@@ -159,7 +156,7 @@ class FileSource:
         name: its file name.
         sha256: of its bytes, in hexadecimal.
         mask: its speakers, see `nitido.dsp.speakers`; the default layout where it names none.
-        warnings: what to know about how it was read, in sentences; each is logged as well.
+        warnings: what to know about how it was read, in sentences.
         tags: see `nitido.audio.read_tags`.
         chunks: see `nitido.audio.read_chunks`.
         files: the files that are read, which must never be written to.
@@ -207,8 +204,6 @@ class FileSource:
             raise
         except OSError as error:
             raise AudioReadError(f"{self.path} cannot be read: {error.strerror}.") from error
-        for warning in self.warnings:
-            logger.warning("%s", warning)
 
     def _check_same(self) -> None:
         """Refuse a file that is no longer the one that was opened."""

@@ -77,5 +77,7 @@ def show(name: str, diagnosis: Diagnosis) -> None:
     click.secho(name, bold=True, nl=False)
     length, form = clock(diagnosis.duration_seconds), channels(diagnosis.channels)
     click.echo(f"  {length}, {diagnosis.sample_rate} Hz, {form}")
+    for warning in diagnosis.warnings:
+        click.echo(f"  {warning}")
     console().print(rows)
     click.echo(describe_diagnosis(diagnosis) + "\n")

@@ -33,6 +33,7 @@ class Analysable(Protocol):
     channels: int
     samples: int
     mask: int
+    warnings: tuple[str, ...]
 
     def blocks(self) -> Iterator[Wav]:
         """Yield the waveform `[C, n]` from its start."""
@@ -69,7 +70,7 @@ class Analysis:
             self.samples += block.shape[1]
             yield block
 
-    def finish(self, *extra: Finding) -> Diagnosis:
+    def finish(self, *extra: Finding, warnings: tuple[str, ...] = ()) -> Diagnosis:
         """Return the diagnosis, after the last block, with findings that were made elsewhere."""
         *findings, loudness = (analyser.finish() for analyser in self._analysers)
         if loudness.details["silent"]:  # what hiss and dither look like is nobody's fault
@@ -78,7 +79,7 @@ class Analysis:
                 for finding in findings
             ]
         found = (*extra, *findings, loudness)
-        return Diagnosis(self.sample_rate, self.channels, self.samples, found)
+        return Diagnosis(self.sample_rate, self.channels, self.samples, found, warnings)
 
 
 def analyse(
@@ -100,4 +101,5 @@ def analyse(
     with one_blas_thread:
         for _ in tell_progress(stream, source.sample_rate, source.samples, on_progress, share):
             pass
-    return analysis.finish(nonfinite_finding(sanitized, sample_rate=source.sample_rate))
+    nonfinite = nonfinite_finding(sanitized, sample_rate=source.sample_rate)
+    return analysis.finish(nonfinite, warnings=source.warnings)

@@ -62,12 +62,17 @@ class Finding:
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """All findings of one piece, in the order of the signal chain."""
+    """All findings of one piece, in the order of the signal chain.
+
+    `warnings` is what to know about how its file was read, in sentences: that it is cut short, that
+    another stream of sound was left out.
+    """
 
     sample_rate: int
     channels: int
     samples: int
     findings: tuple[Finding, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def duration_seconds(self) -> float:
@@ -97,6 +102,7 @@ class Diagnosis:
             "channels": self.channels,
             "samples": self.samples,
             "findings": [asdict(finding) for finding in self.findings],
+            "warnings": list(self.warnings),
         }
 
     @classmethod
@@ -112,6 +118,7 @@ class Diagnosis:
                 int(content["channels"]),
                 int(content["samples"]),
                 tuple(Finding.from_dict(entry) for entry in content["findings"]),
+                tuple(map(str, content.get("warnings", ()))),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ConfigError):
@@ -126,7 +133,8 @@ class Diagnosis:
         lines = [f"{finding.severity}: {finding.summary}" for finding in faults[:REPR_LINES]]
         if len(faults) > REPR_LINES:
             lines[-1] = f"and {len(faults) - REPR_LINES + 1} more"
-        return "\n  ".join([f"Diagnosis of {piece}", *(lines or ["Nothing wrong was found."])])
+        lines = lines or ["Nothing wrong was found."]
+        return "\n  ".join([f"Diagnosis of {piece}", *self.warnings, *lines])
 
 
 class Analyser(Protocol):

@@ -102,7 +102,7 @@ def describe_restoration(restoration: Restoration) -> list[str]:
     }
     ran = {step.stage for step in restoration.plan.steps if step.on}
     nothing = "There is no sound in it." if restoration.diagnosis.silent else NOTHING_FOUND
-    told = list(restoration.warnings)
+    told = list(restoration.diagnosis.warnings)
     told += [] if any(old.found for old, _ in pairs.values()) else [nothing]
     for kind, stage in REMEDIES.items():
         if stage in ran and kind in pairs and pairs[kind][0].found:

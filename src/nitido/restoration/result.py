@@ -44,6 +44,7 @@ class Restoration:
         channels: of the result.
         samples: of the result.
         mask: the speakers of the result, see `nitido.dsp.speakers`.
+        warnings: none; those about how the input was read are its diagnosis's.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Restoration:
         self.channels = scratch.channels
         self.samples = scratch.samples
         self.mask = mask_after(source, scratch.channels)
+        self.warnings: tuple[str, ...] = ()
 
     def __enter__(self) -> Restoration:
         return self
@@ -169,7 +171,6 @@ class Restoration:
                 "name": self._source.name,
                 "sha256": self._source.sha256,
                 "tags": dict(self._source.tags),
-                "warnings": list(self.warnings),
             },
             "plan": self.plan.to_dict(),
             "changes": [change.to_dict() for change in self.changes],
@@ -217,11 +218,6 @@ class Restoration:
             f"full scale, which {depth}-bit {name} does not hold; write wav or aiff with "
             "`bit_depth=32`, or set a loudness target."
         )
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What to know about how the input was read, in sentences."""
-        return self._source.warnings
 
     @property
     def files(self) -> tuple[Path, ...]:
