@@ -13,7 +13,7 @@ import pytest
 import soundfile as sf
 from tests.signals import noise, pink_noise, sine
 
-from nitido.audio import ArraySource, FileSource, open_source, write
+from nitido.audio import ArraySource, FileSource, open_source, validation, write
 from nitido.dsp.chunks import join
 from nitido.errors import (
     AudioReadError,
@@ -135,6 +135,15 @@ def test_a_number_of_frames_that_is_off_by_one_takes_nothing_from_the_start_of_a
     (tmp_path / "b.mp3").write_bytes(whole)
     found = everything(FileSource(tmp_path / "b.mp3"))
     assert np.array_equal(found, everything(FileSource(tmp_path / "a.mp3")))
+
+
+def test_of_a_stream_whose_beginning_is_looked_at_the_decoder_has_nothing_to_say(
+    tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setattr(validation, "_SNIFFED_BYTES", 8_000)
+    with written(tmp_path / "a.mp3").open("rb") as stream:
+        assert open_source(stream).samples == 48_000
+    assert capfd.readouterr().err == ""
 
 
 def wrapped(content, *, tag, channels=2, sample_rate=48_000):

@@ -15,6 +15,7 @@ from typing import BinaryIO
 import soundfile as sf
 
 from nitido.audio.limits import MAX_SECONDS, too_long
+from nitido.audio.mpeg import after_id3, is_mpeg
 from nitido.dsp.wav import CHANNELS_MAX, SAMPLE_RATE_MAX_HZ
 from nitido.errors import AudioReadError, AudioWriteError, NitidoError
 from nitido.formats import READS, is_known
@@ -22,6 +23,7 @@ from nitido.formats import READS, is_known
 TEXT_MAX_BYTES = 16 * 2**20  # plans, sidecars and lists are far smaller
 _SNIFFED_BYTES = 2**20
 _TAGS_MAX_BYTES = 2**28  # what an ID3 tag can take
+_MPEG_BYTES_PER_SECOND_MAX = 448_000 / 8  # of layer I
 _BYTES_PER_SECOND_MAX = SAMPLE_RATE_MAX_HZ * 2 * 8  # stereo in 64 bit, if a stream does not say
 
 
@@ -124,10 +126,13 @@ def no_room(error: OSError) -> AudioWriteError:
 
 def _bytes_per_second(path: Path, head: bytes) -> float:
     """Return the most bytes that a second of a sound takes, told from its beginning."""
+    if is_mpeg(path):  # whose decoder would print what it thinks of a file that goes on
+        return _MPEG_BYTES_PER_SECOND_MAX
     try:
         info = sf.info(os.fspath(path))
     except (sf.SoundFileError, TypeError, ValueError):
-        if not is_known(head) and not head.startswith((b"ID3", b"\xff")):
+        start = after_id3(head)
+        if start < len(head) and not is_known(head[start:]):
             raise AudioReadError(
                 f"The stream is not audio that nitido can read; {READS}."
             ) from None
