@@ -134,7 +134,8 @@ def test_a_number_of_frames_that_is_off_by_one_takes_nothing_from_the_start_of_a
     whole[at : at + 4] = (frames + off_by).to_bytes(4, "big")
     (tmp_path / "b.mp3").write_bytes(whole)
     found = everything(FileSource(tmp_path / "b.mp3"))
-    assert np.array_equal(found, everything(FileSource(tmp_path / "a.mp3")))
+    assert found.shape == SOUND.shape
+    assert np.corrcoef(found[0], SOUND[0])[0, 1] > 0.95  # a sample late: 0.76
 
 
 def test_of_a_stream_whose_beginning_is_looked_at_the_decoder_has_nothing_to_say(
