@@ -14,6 +14,7 @@ import soundfile as sf
 from nitido.audio.containers import apple_layout
 from nitido.audio.dither import TILE_SAMPLES, Quantiser
 from nitido.audio.embed import append_chunks, flac_placeholder, replace_flac_comment, wav_chunks
+from nitido.audio.marks import as_held
 from nitido.audio.ogg import OggRewriter
 from nitido.audio.part import check_target, part_file
 from nitido.audio.tag_blocks import id3v2
@@ -63,7 +64,8 @@ def write(
         format: one of `FORMATS`; by the suffix of `path` if None.
         bit_depth: 16, 24 or 32 (float); 24 if None. Not for lossy formats.
         tags: text to write into the file, see `nitido.audio.read_tags`.
-        chunks: to write into a WAV file as they are, see `nitido.audio.read_chunks`.
+        chunks: to write into a WAV file as they are, see `nitido.audio.read_chunks`. A loop that
+            either of them tells of is written in any format, see `nitido.audio.marks.as_held`.
         overwrite: replace an existing file.
         forbidden: files never to write to, also not through a link: the inputs.
 
@@ -81,6 +83,9 @@ def write(
     )
     tags = {key: list(values) for key, values in (tags or {}).items() if values}
     mask = default_mask(channels) if mask is None else mask
+    tags, chunks = as_held(
+        tags, chunks, wav=name == "wav", samples=samples, sample_rate=sample_rate
+    )
     if channels > 2:
         tags = _name_speakers(path.name, name, tags, channels, mask)
     extra = _extra_chunks(name, tags, chunks)

@@ -41,10 +41,12 @@ from nitido.audio.limits import (
     cut_short,
     too_long,
 )
+from nitido.audio.marks import find_loop
 from nitido.audio.mpeg import after_id3, check_mpeg, is_mpeg
 from nitido.audio.ogg import check_ogg, speakers_in
 from nitido.audio.tags import FLAC_MASK, RawChunk, Tags, read_chunks, read_tags
 from nitido.audio.validation import check_regular, set_down
+from nitido.dsp.loop import Loop
 from nitido.dsp.speakers import arrange, default_mask
 from nitido.dsp.wav import (
     CHANNELS_MAX,
@@ -86,6 +88,10 @@ class Source(Protocol):
     @property
     def sha256(self) -> str:
         """The SHA-256 of what was opened, in hexadecimal."""
+
+    @property
+    def loop(self) -> Loop | None:
+        """The loop that its tags and chunks tell of, see `nitido.audio.marks`; None if none."""
 
     def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
         """Yield the waveform `[C, n]` from its start; samples may be NaN or Inf."""
@@ -132,6 +138,12 @@ class ArraySource:
             raise AudioTooShortError(f"{name} holds no samples; there is nothing to work on.")
         self._wav = np.array(wav, order="C")
         self._wav.flags.writeable = False
+
+    @property
+    def loop(self) -> Loop | None:
+        """The loop that tags and chunks tell of; None if they tell of none."""
+        piece = {"samples": self.samples, "sample_rate": self.sample_rate}
+        return find_loop(self.tags, self.chunks, **piece)
 
     @cached_property
     def sha256(self) -> str:
@@ -204,6 +216,12 @@ class FileSource:
             raise
         except OSError as error:
             raise AudioReadError(f"{self.path} cannot be read: {error.strerror}.") from error
+
+    @property
+    def loop(self) -> Loop | None:
+        """The loop that tags and chunks tell of; None if they tell of none."""
+        piece = {"samples": self.samples, "sample_rate": self.sample_rate}
+        return find_loop(self.tags, self.chunks, **piece)
 
     def _check_same(self) -> None:
         """Refuse a file that is no longer the one that was opened."""

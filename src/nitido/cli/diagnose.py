@@ -76,7 +76,8 @@ def show(name: str, diagnosis: Diagnosis) -> None:
         )
     click.secho(name, bold=True, nl=False)
     length, form = clock(diagnosis.duration_seconds), channels(diagnosis.channels)
-    click.echo(f"  {length}, {diagnosis.sample_rate} Hz, {form}")
+    loop = f", {diagnosis.loop_told}" if diagnosis.loop else ""
+    click.echo(f"  {length}, {diagnosis.sample_rate} Hz, {form}{loop}")
     for warning in diagnosis.warnings:
         click.echo(f"  {warning}")
     console().print(rows)
