@@ -42,10 +42,18 @@ def dc_dbfs(*, estimate: Wav) -> float | None:
     return float(20 * np.log10(offset)) if offset > 1e-9 else None  # −180 dBFS is rounding
 
 
-def evaluate(*, estimate: Wav, sample_rate: int) -> dict[str, float | None]:
-    """Return every measure of this family by name; None where a piece is too short or silent."""
+def evaluate(
+    *, estimate: Wav, sample_rate: int, mask: int | None = None
+) -> dict[str, float | None]:
+    """Return every measure of this family by name; None where a piece is too short or silent.
+
+    Args:
+        estimate: waveform `[C, T]`.
+        sample_rate: Hz.
+        mask: its speakers, see `nitido.dsp.speakers`; None: the default layout.
+    """
     validate(estimate=estimate)
-    meter = LoudnessMeter(sample_rate, estimate.shape[0])
+    meter = LoudnessMeter(sample_rate, estimate.shape[0], mask)
     meter.update(estimate)
     lufs, peak = meter.integrated_lufs, true_peak_dbtp(estimate, sample_rate=sample_rate)
     return {
