@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,20 @@ def test_what_was_laid_around_a_piece_is_taken_off_again(loop: Loop | None, reac
     if loop is not None and layout.tail:
         tail = np.resize(np.arange(loop.start, loop.end), layout.tail)
         np.testing.assert_array_equal(laid[:, layout.lead + 5000 :], wav[:, tail])
+
+
+@pytest.mark.parametrize("tags", [{"looplength": ["1"]}, {"loopstart": ["399999"]}])
+def test_a_loop_of_one_sample_is_read_a_few_times_only(tags: Tags) -> None:
+    class Counted(ArraySource):
+        times = 0
+
+        def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
+            self.times += 1
+            return super().blocks(block_samples)
+
+    piece = Counted(noise(seconds=400_000 / RATE, sample_rate=RATE), RATE, tags=tags)
+    assert nitido.restore(piece, stages=["loudness"]).plan.loop
+    assert piece.times < 12
 
 
 def test_a_file_that_says_that_it_is_a_loop_is_treated_as_one(tmp_path: Path) -> None:
