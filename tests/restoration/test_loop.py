@@ -95,6 +95,20 @@ def test_no_stage_hears_where_a_loop_begins(
     assert 10 * np.log10((error[:, seam] ** 2).mean() / (whole**2).mean()) < error_db
 
 
+def test_the_limiter_turns_down_before_a_peak_that_comes_after_the_seam() -> None:
+    wav = noise(seconds=1, rms=0.1, channels=2)
+    wav[:, 30:40] = 0.9
+    settings = {"ending.loop": True, "loudness.gain_db": 3.0}
+    shift = 24_000  # whole control intervals
+    whole, turned = (
+        nitido.restore(piece, sample_rate=48_000, stages=["loudness"], settings=settings).wav
+        for piece in (wav, np.roll(wav, shift, axis=1))
+    )
+    assert np.abs(whole).max() < 10 ** (-1 / 20)
+    np.testing.assert_allclose(np.roll(turned, -shift, axis=1), whole, atol=1e-5)
+    assert (np.abs(whole[:, -100:]) < 0.9 * 10 ** (3 / 20) * np.abs(wav[:, -100:])).all()
+
+
 @pytest.mark.parametrize("tags", [{}, {"loopstart": ["9001"]}])
 def test_a_loop_in_chunks_is_the_loop_at_once(spoiled: Wav, tags: Tags) -> None:
     piece = ArraySource(spoiled, 32_000, tags=tags)
