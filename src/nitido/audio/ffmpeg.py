@@ -6,6 +6,7 @@ to it.
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import subprocess
@@ -37,6 +38,7 @@ _MAGICS = {
 # No other demuxer is let near the file: some follow names that stand in it.
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,ape,wv,tta,aac,amr,amrnb,amrwb"
 _CPU_SECONDS_MAX = 1800  # six hours of AAC take one minute
+_SAID_MAX_BYTES = 2**24  # of tags, or of a picture
 
 
 class Probe(NamedTuple):
@@ -94,6 +96,53 @@ def decode(path: Path, block_samples: int) -> Iterator[Wav]:
             yield np.ascontiguousarray(wav.T, dtype=np.float32)
 
 
+def read_metadata(path: Path) -> list[tuple[str, str]]:
+    """Return what a container and its sound say about themselves: names and values as they stand.
+
+    Empty where ffmpeg is not installed, or cannot say.
+
+    Source: ffmpeg-formats, Metadata: a backslash stands before ``=``, ``;``, ``#``, itself, and the
+    end of a line that is no end.
+    """
+    said = _output(path, "-map", "0:a:0", "-c", "copy", "-f", "ffmetadata")
+    lines = re.findall(
+        r"((?:[^\\\n=]|\\[\s\S])+)=((?:[^\\\n]|\\[\s\S])*)", said.decode("utf-8", "replace")
+    )
+    return [(_unescaped(name), _unescaped(value)) for name, value in lines]
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\([\s\S])", r"\1", text)
+
+
+def read_picture(path: Path) -> bytes:
+    """Return the first picture of a container, or the first frame of a film; empty without one."""
+    return _output(path, "-map", "0:v:0", "-c", "copy", "-frames:v", "1", "-f", "image2pipe")
+
+
+def _output(path: Path, *wanted: str) -> bytes:
+    """Return what ffmpeg writes of a file; empty without ffmpeg, or where that fails."""
+    ffmpeg = program()
+    if ffmpeg is None:
+        return b""
+    command = [*_reading(ffmpeg, path), *wanted, "-bitexact", "pipe:1"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as running:
+        said = cast(BinaryIO, running.stdout).read(_SAID_MAX_BYTES)
+        running.kill()  # does nothing to one that has finished
+    return said
+
+
+def _reading(ffmpeg: str, path: Path) -> list[str]:
+    """Return the command as far as the file: no other is opened, nor the network."""
+    return [
+        ffmpeg, "-nostdin", "-v", "error", "-xerror",
+        "-timelimit", str(_CPU_SECONDS_MAX), "-protocol_whitelist", "file,pipe",
+        "-format_whitelist", _DEMUXERS, "-i", f"file:{path.resolve()}",
+    ]  # fmt: skip
+
+
 @contextmanager
 def _decoding(path: Path) -> Iterator[tuple[BinaryIO, int, int]]:
     """Run ffmpeg; give its pipe from the first sample on, sample rate, channels; check its end."""
@@ -104,9 +153,7 @@ def _decoding(path: Path) -> Iterator[tuple[BinaryIO, int, int]]:
             "pip install 'nitido[m4a]' brings it, or convert the file to FLAC or WAV."
         )
     command = [
-        ffmpeg, "-nostdin", "-v", "error", "-xerror",
-        "-timelimit", str(_CPU_SECONDS_MAX), "-protocol_whitelist", "file,pipe",
-        "-format_whitelist", _DEMUXERS, "-i", f"file:{path.resolve()}",
+        *_reading(ffmpeg, path),
         "-map", "0:a:0", "-map_metadata", "-1", "-bitexact",
         "-c:a", "pcm_f32le", "-f", "wav", "pipe:1",
     ]  # fmt: skip

@@ -16,6 +16,7 @@ from nitido.audio.embed import append_chunks, flac_placeholder, replace_flac_com
 from nitido.audio.formats import FORMATS, Format, check_format, find_format
 from nitido.audio.ogg import OggRewriter
 from nitido.audio.part import check_target, part_file
+from nitido.audio.pictures import Picture
 from nitido.audio.tag_blocks import id3v2
 from nitido.audio.tags import RawChunk, Tags
 from nitido.dsp.chunks import reblock
@@ -40,6 +41,7 @@ def write(
     bit_depth: int | None = None,
     tags: Tags | None = None,
     chunks: Sequence[RawChunk] = (),
+    pictures: Sequence[Picture] = (),
     overwrite: bool = False,
     forbidden: Iterable[Path] = (),
 ) -> Path:
@@ -59,6 +61,7 @@ def write(
         bit_depth: 16, 24 or 32 (float); 24 if None. Not for lossy formats.
         tags: text to write into the file, see `nitido.audio.read_tags`.
         chunks: to write into a WAV file as they are, see `nitido.audio.read_chunks`.
+        pictures: to write into the file, see `nitido.audio.read_pictures`.
         overwrite: replace an existing file.
         forbidden: files never to write to, also not through a link: the inputs.
 
@@ -75,7 +78,7 @@ def write(
         name, form, sample_rate=sample_rate, channels=channels, bit_depth=bit_depth
     )
     tags = {key: list(values) for key, values in (tags or {}).items() if values}
-    extra = _extra_chunks(name, tags, chunks)
+    extra = _extra_chunks(name, tags, chunks, pictures)
     container = form.container
     if name in ("wav", "aiff"):
         size = samples * channels * ((depth or 32) // 8) + sum(len(c.content) + 9 for c in extra)
@@ -86,15 +89,15 @@ def write(
     with part_file(target, overwrite=overwrite) as file:
         device = _Device(
             file,
-            prefix=id3v2(tags) if name == "mp3" else b"",
-            rewriter=OggRewriter(tags) if form.container == "OGG" else None,
+            prefix=id3v2(tags, pictures) if name == "mp3" else b"",
+            rewriter=_ogg_rewriter(tags, pictures) if form.container == "OGG" else None,
         )
         with (
             device.errors(),
             _encoder(device, form, container, sample_rate, channels, depth) as out,
         ):
-            if name == "flac" and tags:
-                out.comment = flac_placeholder(tags)
+            if name == "flac" and (tags or pictures):
+                out.comment = flac_placeholder(tags, pictures)
             count = 0
             for block in reblock(blocks, TILE_SAMPLES):
                 if block.shape[0] != channels:
@@ -112,8 +115,8 @@ def write(
             )
         if name in ("wav", "aiff"):
             append_chunks(file, extra)
-        elif name == "flac" and tags:
-            replace_flac_comment(file, tags)
+        elif name == "flac" and (tags or pictures):
+            replace_flac_comment(file, tags, pictures)
     if quantise.clipped:
         logger.warning(
             "%s: %d samples beyond full scale were clipped.", path.name, quantise.clipped
@@ -121,14 +124,21 @@ def write(
     return path
 
 
-def _extra_chunks(name: str, tags: Tags, carried: Sequence[RawChunk]) -> list[RawChunk]:
+def _ogg_rewriter(tags: Tags, pictures: Sequence[Picture]) -> OggRewriter:
+    covers = [picture.vorbis_value() for picture in pictures]
+    return OggRewriter({**tags, "metadata_block_picture": covers} if covers else tags)
+
+
+def _extra_chunks(
+    name: str, tags: Tags, carried: Sequence[RawChunk], pictures: Sequence[Picture]
+) -> list[RawChunk]:
     if name == "wav":
-        return wav_chunks(tags, carried)
+        return wav_chunks(tags, carried, pictures)
     if carried:
         names = ", ".join(chunk.id.decode("ascii", "replace").strip() for chunk in carried)
         logger.warning("The chunks %s have no place in %s; write wav to keep them.", names, name)
-    if name == "aiff" and tags:
-        return [RawChunk(b"ID3 ", id3v2(tags))]
+    if name == "aiff" and (tags or pictures):
+        return [RawChunk(b"ID3 ", id3v2(tags, pictures))]
     return []
 
 

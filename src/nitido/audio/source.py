@@ -25,7 +25,8 @@ from nitido.audio.containers import Repair, Splice, check_chunked, is_chunked
 from nitido.audio.limits import MAX_SECONDS, check_max_seconds, too_long
 from nitido.audio.mpeg import check_mp3, is_mp3
 from nitido.audio.ogg import check_ogg
-from nitido.audio.tags import RawChunk, Tags, read_chunks, read_tags
+from nitido.audio.pictures import Picture
+from nitido.audio.tags import RawChunk, Tags, read_chunks, read_pictures, read_tags
 from nitido.audio.validation import check_regular, set_down
 from nitido.dsp.wav import (
     CHANNELS_MAX,
@@ -56,6 +57,7 @@ class Source(Protocol):
     samples: int
     tags: Tags
     chunks: tuple[RawChunk, ...]
+    pictures: tuple[Picture, ...]
     files: tuple[Path, ...]
 
     @property
@@ -77,6 +79,7 @@ class ArraySource:
         *,
         tags: Tags | None = None,
         chunks: tuple[RawChunk, ...] = (),
+        pictures: tuple[Picture, ...] = (),
         files: tuple[Path, ...] = (),
     ) -> None:
         """Take a copy of a waveform `[C, T]`: what its owner does with it later changes nothing.
@@ -87,6 +90,7 @@ class ArraySource:
             name: of the piece.
             tags: that travel along, see `nitido.audio.read_tags`.
             chunks: likewise, see `nitido.audio.read_chunks`.
+            pictures: likewise, see `nitido.audio.read_pictures`.
             files: that it was made of, which must never be written to.
 
         Raises:
@@ -98,6 +102,7 @@ class ArraySource:
         self.channels, self.samples = wav.shape
         self.tags: Tags = tags or {}
         self.chunks = chunks
+        self.pictures = pictures
         self.files = files
         if self.samples == 0:
             raise AudioTooShortError(f"{name} holds no samples; there is nothing to work on.")
@@ -128,6 +133,7 @@ class FileSource:
         sha256: of its bytes, in hexadecimal.
         tags: see `nitido.audio.read_tags`.
         chunks: see `nitido.audio.read_chunks`.
+        pictures: see `nitido.audio.read_pictures`.
         files: the files that are read, which must never be written to.
     """
 
@@ -154,6 +160,7 @@ class FileSource:
             self._open()
             self.tags = read_tags(self.path)
             self.chunks = read_chunks(self.path)
+            self.pictures = read_pictures(self.path)
             self.sha256 = _sha256(self.path)
             if _status(self.path.stat()) != self._status:
                 raise self._changed()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 
+from nitido.audio.pictures import Picture
+
 _VORBIS_NAMES = {
     "year": "DATE",
     "track": "TRACKNUMBER",
@@ -53,7 +55,13 @@ _INFO_NAMES = {
     "lyricist": b"IWRI",
     "encoded_by": b"IENC",
     "media": b"IMED",
-    "isft": b"ISFT",
+    **{
+        name.lower(): name.encode()
+        for name in (
+            *("IARL", "ICMS", "ICRP", "IDIM", "IDIT", "IDPI", "IENG", "IKEY", "ILGT", "IPAL"),
+            *("ISBJ", "ISFT", "ISHP", "ISMP", "ISRF", "ITCH"),
+        )
+    },
 }
 
 
@@ -77,12 +85,17 @@ def _vorbis_name(name: str) -> str:
     return "".join(c if " " <= c <= "}" and c != "=" else "_" for c in name) or "_"
 
 
-def id3v2(tags: Mapping[str, Sequence[str]]) -> bytes:
-    """Return an ID3v2.4 tag in UTF-8; empty without tags.
+def id3v2(tags: Mapping[str, Sequence[str]], pictures: Sequence[Picture] = ()) -> bytes:
+    """Return an ID3v2.4 tag in UTF-8; empty without tags and pictures.
 
     Source: id3.org, ID3 tag version 2.4.0, structure and native frames.
     """
-    frames = b"".join(_id3_frames(name, values, tags) for name, values in tags.items())
+    frames = b"".join(
+        [
+            *(_id3_frames(name, values, tags) for name, values in tags.items()),
+            *(_id3_frame("APIC", picture.id3_frame()) for picture in pictures),
+        ]
+    )
     return b"ID3\x04\x00\x00" + _synchsafe(len(frames)) + frames if frames else b""
 
 

@@ -1,22 +1,26 @@
-"""Read what a file says about itself: tags as text, and RIFF chunks that prove where it came from.
+"""Read what a file says about itself: tags as text, pictures, chunks that prove where it came from.
 
 Provenance ("AI-GENERATED", a broadcast chunk, a C2PA manifest) is carried over to the result.
 """
 
 from __future__ import annotations
 
+import codecs
 import importlib.util
 import io
 import logging
+import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import soundfile as sf
 
+from nitido.audio import ffmpeg
 from nitido.audio.containers import chunks
+from nitido.audio.pictures import Picture, usable
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +41,24 @@ _NOT_TAGS = frozenset(
     }
 )  # fmt: skip
 _SOUNDFILE_NAMES = {"date": "year", "tracknumber": "track"}
+_NUMBERS = frozenset({"track", "track_total", "disc", "disc_total"})
+_FFMPEG_NAMES = {
+    "date": "year",
+    "album_artist": "albumartist",
+    "album artist": "albumartist",
+    "part_number": "track",
+    "tracknumber": "track",
+    "total_parts": "track_total",
+    "discnumber": "disc",
+}
+# What containers note of the stream that they hold, not of the music.
+_OF_THE_STREAM = re.compile(
+    r"(bps|duration|number_of_frames|number_of_bytes|source_id|_statistics_.*)(-\w+)?"
+    r"|encoder|handler_name|vendor_id|language|(major|compatible)_brands?|minor_version"
+)
+# Double-byte characters as Japanese has them: kana, kanji, marks and wide letters.
+_WIDE = re.compile("[\u3000-\u30ff\u4e00-\u9fff\uff00-\uff60]{2,}")
+_TELLING_LEADS = frozenset({0x82, 0x83, *range(0x88, 0x98)})  # kana and wide letters; common kanji
 
 
 class RawChunk(NamedTuple):
@@ -49,8 +71,9 @@ class RawChunk(NamedTuple):
 def read_tags(path: str | Path) -> Tags:
     """Return the tags of an audio file, names in lower case; empty if there are none.
 
-    Fields of one's own, such as ``AI-GENERATED``, are included; pictures are not. Tags that cannot
-    be read are logged and left out: they are no reason not to restore the sound.
+    Fields of one's own, such as ``AI-GENERATED``, are included; pictures are not. Text in no stated
+    encoding is read as `local_text` does. Tags that cannot be read are logged and left out: they
+    are no reason not to restore the sound.
     """
     path = Path(path)
     try:
@@ -58,9 +81,11 @@ def read_tags(path: str | Path) -> Tags:
             riff = file.read(4) in (b"RIFF", b"RF64")
         if riff:
             return tags_in(_contents(path, _TEXT_CHUNKS))
-        return _of(_File(io.FileIO(path)))
+        tags = _of(_File(io.FileIO(path)))
+        numbered = not all(name.isprintable() for name in tags)  # keys of QuickTime, by number
+        return _from_ffmpeg(path) if numbered else tags
     except _tinytag().UnsupportedFormatError:
-        return _from_soundfile(path)
+        return _from_soundfile(path) or _from_ffmpeg(path)
     except Exception as error:  # a hostile tag may fail in any way
         logger.warning("The tags of %s cannot be read and are left out: %s", path.name, error)
         return {}
@@ -73,6 +98,96 @@ def read_chunks(path: str | Path) -> tuple[RawChunk, ...]:
         if file.read(4) not in (b"RIFF", b"RF64"):
             return ()
         return tuple(_contents(path, PROVENANCE_CHUNKS))
+
+
+def read_pictures(path: str | Path) -> tuple[Picture, ...]:
+    """Return the pictures of an audio file; what is none, or too large, is logged and left out."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            riff = file.read(4) in (b"RIFF", b"RF64")
+        found = _in_riff(_contents(path, _TEXT_CHUNKS)) if riff else _File(io.FileIO(path))
+        with found:
+            images = _tinytag().TinyTag.get(file_obj=found, duration=False, image=True).images
+        kinds = _tinytag()._ID3._IMAGE_TYPES
+        pictures = [
+            Picture(image.data, _kind(name, kinds), image.description or "")
+            for name, several in images.as_dict().items()
+            for image in several
+        ]
+        return usable(pictures, name=path.name)
+    except _tinytag().UnsupportedFormatError:
+        picture = Picture(ffmpeg.read_picture(path))
+        return usable([picture] if picture.mime_type else [], name=path.name)
+    except Exception as error:  # as with tags
+        logger.warning("The pictures of %s are left out: %s", path.name, error)
+        return ()
+
+
+def _kind(name: str, names: Sequence[str]) -> int:
+    """Return what a picture shows as ID3 and FLAC number it, by tinytag's name of it."""
+    kinds = [kind for kind, known in enumerate(names) if known.removeprefix("other.") == name]
+    return kinds[0] if kinds else 0
+
+
+def local_text(raw: bytes) -> str:
+    r"""Return text in the encoding of some computer: UTF-8, Shift-JIS, or else cp1252.
+
+    Shift-JIS is told by two wide characters in a row, one of them kana or a common kanji. Where it
+    cannot be told nothing is lost: each byte is a character of cp1252, or of Latin-1 where cp1252
+    has a gap, and can be turned back. Half a character at the end, where a field was cut, is left
+    out.
+
+    >>> local_text("夜の海".encode("cp932")), local_text(b"Caf\xe9 \x93live\x94, it\x92s")
+    ('夜の海', 'Café “live”, it’s')
+    """
+    if raw.isascii():
+        return raw.decode()
+    if text := _decoded(raw, "utf-8"):
+        return text
+    text = _decoded(raw, "cp932")
+    wide = "".join(_WIDE.findall(text))
+    if any(mark.encode("cp932", "replace")[0] in _TELLING_LEADS for mark in wide):
+        return text
+    try:
+        return raw.decode("cp1252")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _decoded(raw: bytes, encoding: str) -> str:
+    """Return the text, less half a character at its end; empty if it is nothing but ASCII, or not.
+
+    Characters for private use count as none: no text has them.
+    """
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(raw)
+    except UnicodeDecodeError:
+        return ""
+    return "" if text.isascii() or re.search("[\ue000-\uf8ff]", text) else text
+
+
+class _Text(bytes):
+    """Bytes that tinytag takes for UTF-8 and that may be in the encoding of some computer."""
+
+    def decode(self, *_: str) -> str:
+        return local_text(bytes(self))
+
+    def split(self, *by: Any) -> list[bytes]:
+        return [_Text(piece) for piece in super().split(*by)]
+
+
+class _TextFile:
+    """A file of which all that is read is `_Text`."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        return _Text(self._file.read(size))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 class _Rationed(io.BufferedIOBase):
@@ -124,7 +239,8 @@ def _tinytag() -> Any:
     """Return a tinytag of our own, for which time grows no faster than the file.
 
     As it is, it looks for each new value among all before, and for the end of each synchronised
-    text through all that follow. The module that others import is left as it is.
+    text through all that follow; and it takes text for Latin-1 or UTF-8 that often is in another
+    encoding. The module that others import is left as it is.
     """
     spec = importlib.util.find_spec("tinytag.tinytag")
     if spec is None or spec.loader is None:
@@ -147,6 +263,33 @@ def _tinytag() -> Any:
     def timed_lyrics(self: Any, content: bytes) -> str:
         return timed(self, content) if len(content) <= _TIMED_LYRICS_MAX_BYTES else ""
 
+    decode = module._ID3._decode_string
+
+    def decode_string(self: Any, content: bytes, encoding: int | None = None) -> str:
+        if encoding in (1, 2):  # UTF-16
+            return str(decode(self, content, encoding))
+        return local_text(content.rstrip(b"\0"))
+
+    first_version = module._ID3._parse_id3v1
+
+    def id3v1(self: Any, file: Any) -> bool:
+        names = ("title", "artist", "album", "comment")
+        before = {name: getattr(self, name) for name in names}
+        found = bool(first_version(self, file))
+        for name in names:
+            if before[name] is None and (text := getattr(self, name)):
+                setattr(self, name, local_text(text.encode("latin-1")))
+        return found
+
+    comments = module._Ogg._parse_vorbis_comment.__func__
+
+    def vorbis_comments(cls: Any, file: Any, *args: Any, **options: Any) -> Any:
+        return comments(cls, _TextFile(file), *args, **options)
+
+    module._ID3._decode_string = decode_string
+    module._ID3._parse_id3v1 = id3v1
+    module._Ogg._parse_vorbis_comment = classmethod(vorbis_comments)
+    module.TinyTag._unpad_bytes = staticmethod(lambda content: _Text(content.rstrip(b"\0")))
     module.OtherFields, module.BytesIO = Fields, _Bytes
     module._ID3._find_string_end_pos = staticmethod(find_end)
     module._ID3._parse_synced_lyrics = timed_lyrics
@@ -180,22 +323,43 @@ def tags_in(found: Iterable[RawChunk]) -> Tags:
 
     So the size of the sound plays no part: RF64, and files written to a pipe, are read as well.
     """
+    return _of(_in_riff(found))
+
+
+def _in_riff(found: Iterable[RawChunk]) -> io.BufferedIOBase:
     body = b"".join(pack_chunk(chunk) for chunk in found)
-    return _of(_Bytes(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WAVE" + body))
+    return _Bytes(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WAVE" + body)
 
 
 def _of(file: io.BufferedIOBase) -> Tags:
     with file:
-        fields = _tinytag().TinyTag.get(file_obj=file, duration=False).as_dict()
+        found = _tinytag().TinyTag.get(file_obj=file, duration=False)
     tags: Tags = {}
-    for name, values in fields.items():
+    for name, values in found.as_dict().items():
         if name in _NOT_TAGS or not isinstance(values, list):
             continue
         texts = [text for value in values if (text := str(value).replace("\0", "\n").strip())]
-        if texts:
-            tags[name] = texts
+        # A field of one's own with a name that tinytag has a place for: ffmpeg's comment in MP3.
+        plain = name.removeprefix("_")
+        name = plain if plain in vars(found) and plain not in _NUMBERS else name
+        known = tags.get(name, [])
+        if new := [text for text in texts if text not in known]:
+            tags[name] = known + new
     if sum(map(len, tags.values())) > _VALUES_MAX:
         raise ValueError(_TOO_MANY)
+    return tags
+
+
+def _from_ffmpeg(path: Path) -> Tags:
+    """Return the tags of containers that only ffmpeg reads, such as Matroska; empty without it."""
+    tags: Tags = {}
+    for key, value in ffmpeg.read_metadata(path):
+        name = _FFMPEG_NAMES.get(key.lower(), key.lower())
+        number, slash, total = value.partition("/")
+        if name in _NUMBERS and slash:
+            tags[f"{name}_total"], value = [total.strip()], number
+        if not _OF_THE_STREAM.fullmatch(name) and (text := value.strip()):
+            tags.setdefault(name, []).append(text)
     return tags
 
 

@@ -96,6 +96,7 @@ class Restoration:
             f"{Path(self.name).stem}_restored",
             tags=self._source.tags,
             chunks=self._source.chunks,
+            pictures=self._source.pictures,
             files=self._source.files,
         )
 
@@ -275,8 +276,9 @@ class Restoration:
 
     def write_audio(self, path: Path, **form: Any) -> None:
         """Write the sound alone; `form` is format and bit depth, see `write`."""
-        tags, chunks = self._source.tags, self._source.chunks
-        write(path, self.blocks(), tags=tags, chunks=chunks, **self._shape, **form)
+        tags, chunks, pictures = self._source.tags, self._source.chunks, self._source.pictures
+        carried: dict[str, Any] = {"tags": tags, "chunks": chunks, "pictures": pictures}
+        write(path, self.blocks(), **carried, **self._shape, **form)
 
     def write_removed(self, path: Path, **form: Any) -> None:
         """Write what was taken away alone; `form` is format and bit depth, see `write`."""

@@ -149,6 +149,7 @@ def encode(folder: Path, name: str) -> Path:
             channels=source.channels,
             samples=source.samples,
             tags=source.tags,
+            pictures=source.pictures,
             overwrite=True,
         )
     return path
