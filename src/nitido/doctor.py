@@ -42,6 +42,7 @@ EXTRAS = {
     "web": ("gradio",),
     "ray": ("ray",),
     "m4a": ("imageio_ffmpeg",),
+    "c2pa": ("c2pa",),
 }
 # Their wheels break importing beside CPU torch, and make transformers fail on MusicGen.
 HARMFUL = ("torchaudio", "torchcodec")

@@ -105,9 +105,8 @@ def read_metadata(path: Path) -> list[tuple[str, str]]:
     end of a line that is no end.
     """
     said = _output(path, "-map", "0:a:0", "-c", "copy", "-f", "ffmetadata")
-    lines = re.findall(
-        r"((?:[^\\\n=]|\\[\s\S])+)=((?:[^\\\n]|\\[\s\S])*)", said.decode("utf-8", "replace")
-    )
+    text = said.decode("utf-8", "replace").partition("\n[CHAPTER]\n")[0]
+    lines = re.findall(r"((?:[^\\\n=]|\\[\s\S])+)=((?:[^\\\n]|\\[\s\S])*)", text)
     return [(_unescaped(name), _unescaped(value)) for name, value in lines]
 
 
@@ -125,22 +124,18 @@ def _output(path: Path, *wanted: str) -> bytes:
     ffmpeg = program()
     if ffmpeg is None:
         return b""
-    command = [*_reading(ffmpeg, path), *wanted, "-bitexact", "pipe:1"]
+    command = [
+        ffmpeg, "-nostdin", "-v", "error",
+        "-timelimit", str(_CPU_SECONDS_MAX), "-protocol_whitelist", "file,pipe",
+        "-format_whitelist", _DEMUXERS, "-i", f"file:{path.resolve()}",
+        *wanted, "-bitexact", "pipe:1",
+    ]  # fmt: skip
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as running:
         said = cast(BinaryIO, running.stdout).read(_SAID_MAX_BYTES)
         running.kill()  # does nothing to one that has finished
     return said
-
-
-def _reading(ffmpeg: str, path: Path) -> list[str]:
-    """Return the command as far as the file: no other is opened, nor the network."""
-    return [
-        ffmpeg, "-nostdin", "-v", "error", "-xerror",
-        "-timelimit", str(_CPU_SECONDS_MAX), "-protocol_whitelist", "file,pipe",
-        "-format_whitelist", _DEMUXERS, "-i", f"file:{path.resolve()}",
-    ]  # fmt: skip
 
 
 @contextmanager
@@ -153,7 +148,9 @@ def _decoding(path: Path) -> Iterator[tuple[BinaryIO, int, int]]:
             "pip install 'nitido[m4a]' brings it, or convert the file to FLAC or WAV."
         )
     command = [
-        *_reading(ffmpeg, path),
+        ffmpeg, "-nostdin", "-v", "error", "-xerror",
+        "-timelimit", str(_CPU_SECONDS_MAX), "-protocol_whitelist", "file,pipe",
+        "-format_whitelist", _DEMUXERS, "-i", f"file:{path.resolve()}",
         "-map", "0:a:0", "-map_metadata", "-1", "-bitexact",
         "-c:a", "pcm_f32le", "-f", "wav", "pipe:1",
     ]  # fmt: skip

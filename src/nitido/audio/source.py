@@ -250,6 +250,12 @@ class FileSource:
             if head.startswith(b"FORM") and head[8:11] != b"AIF":  # there are older kinds
                 raise self._no_audio()
             return check_chunked(self.path)
+        if head.startswith(b"ID3"):  # also before FLAC, where libsndfile seeks to wrong places
+            start = 10 + sum((byte & 0x7F) << 7 * (9 - at) for at, byte in enumerate(head[6:10], 6))
+            with self.path.open("rb") as file:
+                file.seek(start)
+                if file.read(4) == b"fLaC":
+                    return Repair(b"", start)
         if head.startswith(b"OggS"):
             check_ogg(self.path)
         elif not head.startswith(b"fLaC") and ffmpeg.kind_of(head) is None:

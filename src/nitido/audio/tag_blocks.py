@@ -6,7 +6,8 @@ Each is written so that `read_tags` finds the same names and values again.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from nitido.audio.pictures import Picture
 
@@ -39,6 +40,7 @@ _ID3_FRAMES = {
 _ID3_NUMBERED = {"track": "TRCK", "disc": "TPOS"}
 _ID3_WITH_LANGUAGE = {"comment": "COMM", "lyrics": "USLT"}
 _UTF8 = b"\x03"
+_UNSYNCHRONISED, _EXTENDED = 0x80, 0x40  # flags of an ID3v2 tag
 _INFO_NAMES = {
     "title": b"INAM",
     "artist": b"IART",
@@ -123,6 +125,84 @@ def _id3_frame(name: str, content: bytes) -> bytes:
 def _synchsafe(number: int) -> bytes:
     """Return four bytes of seven bits each: none looks like the start of an MP3 frame."""
     return bytes((number >> shift) & 0x7F for shift in (21, 14, 7, 0))
+
+
+class Id3Frame(NamedTuple):
+    """A frame of an ID3v2 tag.
+
+    Attributes:
+        id: three or four letters.
+        packed: the frame with its header.
+        content: of the frame.
+    """
+
+    id: bytes
+    packed: bytes
+    content: bytes
+
+    @property
+    def label(self) -> str:
+        """Return what the field is called, where it has a name of its own; else nothing."""
+        start = {b"TXXX": 1, b"TXX": 1, b"COMM": 4, b"COM": 4}.get(self.id)
+        if start is None or len(self.content) <= start:
+            return ""
+        codec, end = ("utf-16", b"\0\0") if self.content[0] in (1, 2) else ("latin-1", b"\0")
+        text = self.content[start:]
+        stop = next(
+            (at for at in range(0, len(text), len(end)) if text[at : at + len(end)] == end), 0
+        )
+        return text[:stop].decode(codec, "replace")
+
+
+def id3_frames(tag: bytes) -> Iterator[Id3Frame]:
+    """Yield the frames of an ID3v2 tag, of version 2.2, 2.3 or 2.4.
+
+    Source: id3.org, ID3 tag version 2.2.0, 2.3.0 and 2.4.0, structure.
+    """
+    if len(tag) < 10 or not tag.startswith(b"ID3"):
+        return
+    major, flags = tag[3], tag[5]
+    body = tag[10 : 10 + _plain(tag[6:10])]
+    if flags & _UNSYNCHRONISED and major < 4:
+        body = body.replace(b"\xff\0", b"\xff")
+    position = 0
+    if flags & _EXTENDED and major > 2:
+        position = _plain(body[:4]) if major == 4 else 4 + int.from_bytes(body[:4], "big")
+    letters, header = (3, 6) if major == 2 else (4, 10)
+    while body[position : position + 1].strip(b"\0"):
+        size_bytes = body[position + letters : position + 2 * letters]
+        size = _plain(size_bytes) if major == 4 else int.from_bytes(size_bytes, "big")
+        start = position + header
+        if start + size > len(body):
+            return
+        content = body[start : start + size]
+        frame_flags = body[start - 1] if major == 4 else 0
+        if frame_flags & 1:  # an indicator of its length stands before it
+            content = content[4:]
+        if frame_flags & 2:
+            content = content.replace(b"\xff\0", b"\xff")
+        name = body[position : position + letters]
+        yield Id3Frame(name, body[position : start + size], content)
+        position = start + size
+
+
+def without_frames(tag: bytes, drop: Callable[[Id3Frame], bool]) -> bytes:
+    """Return an ID3v2 tag without some of its frames, else as it is; empty if none is left."""
+    frames = list(id3_frames(tag))
+    kept = [frame.packed for frame in frames if not drop(frame)]
+    if len(kept) == len(frames):
+        return tag
+    body = b"".join(kept)
+    flags = tag[5] & ~(_UNSYNCHRONISED | _EXTENDED)
+    return tag[:5] + bytes([flags]) + _synchsafe(len(body)) + body if body else b""
+
+
+def _plain(number: bytes) -> int:
+    """Return a number of seven bits in each byte."""
+    value = 0
+    for byte in number:
+        value = value << 7 | byte & 0x7F
+    return value
 
 
 def info_list(tags: Mapping[str, Sequence[str]]) -> tuple[bytes, dict[str, list[str]]]:

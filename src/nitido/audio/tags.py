@@ -11,23 +11,29 @@ import io
 import logging
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import soundfile as sf
 
 from nitido.audio import ffmpeg
 from nitido.audio.containers import chunks
 from nitido.audio.pictures import Picture, usable
+from nitido.audio.tag_blocks import id3_frames
 
 logger = logging.getLogger(__name__)
 
 Tags: TypeAlias = dict[str, list[str]]
 
-PROVENANCE_CHUNKS = frozenset({b"bext", b"iXML", b"axml", b"C2PA", b"c2pa", b"id3 ", b"_PMX"})
+CREDENTIALS = b"C2PA"  # Content Credentials: a chunk of WAV; what other containers hold is one, too
+PROVENANCE_CHUNKS = frozenset(
+    {b"bext", b"iXML", b"axml", b"chna", CREDENTIALS, b"c2pa", b"id3 ", b"_PMX"}
+)
 _TEXT_CHUNKS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"_PMX"})
+_C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_BOXES_MAX = 10_000  # of an MP4 file
 _CHUNK_MAX_BYTES = 16 * 2**20
 _TAGS_MAX_BYTES = 64 * 2**20  # of all tags, or chunks, of a file
 _READ_COSTS_BYTES = 256  # at least, of those: a million empty frames must not keep us busy
@@ -92,12 +98,53 @@ def read_tags(path: str | Path) -> Tags:
 
 
 def read_chunks(path: str | Path) -> tuple[RawChunk, ...]:
-    """Return the chunks of a WAV file that carry provenance: bext, iXML, axml, C2PA, id3, XMP."""
+    """Return the chunks of a WAV file that carry provenance: bext, iXML, axml, C2PA, id3, XMP.
+
+    The Content Credentials of a file of another kind (MP3, FLAC, MP4) are such a chunk as well.
+
+    Source: C2PA Technical Specification 2.1 sec. A.3, embedding manifests into files.
+    """
     path = Path(path)
     with path.open("rb") as file:
-        if file.read(4) not in (b"RIFF", b"RF64"):
-            return ()
+        head = file.read(12)
+    if head[:4] in (b"RIFF", b"RF64"):
         return tuple(_contents(path, PROVENANCE_CHUNKS))
+    store = b""
+    if head.startswith(b"ID3"):
+        with path.open("rb") as file:
+            frames = id3_frames(file.read(_TAGS_MAX_BYTES))
+            store = b"".join(_jumbf(frame.content) for frame in frames if frame.id == b"GEOB")
+    elif head[4:8] == b"ftyp":
+        with path.open("rb") as file:
+            store = b"".join(_jumbf(box) for box in _uuid_boxes(file))
+    return (RawChunk(CREDENTIALS, store),) if store else ()
+
+
+def _jumbf(content: bytes) -> bytes:
+    """Return the store of C2PA manifests in a frame or box, by its own header; empty without."""
+    start = content.find(b"jumb", 0, 2**10) - 4
+    if start < 0 or b"c2pa" not in content[start + 16 : start + 48]:
+        return b""
+    return content[start : start + int.from_bytes(content[start : start + 4], "big")]
+
+
+def _uuid_boxes(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the first C2PA box of an MP4 file, without its header."""
+    end = file.seek(0, io.SEEK_END)
+    position = 0
+    for _ in range(_BOXES_MAX):
+        file.seek(position)
+        head = file.read(32)
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:16], "big")
+        if size < 8 or position + size > end:
+            return
+        if head[4:8] == b"uuid" and _C2PA_UUID in head and size <= _CHUNK_MAX_BYTES:
+            file.seek(position)
+            yield file.read(size)
+            return
+        position += size
 
 
 def read_pictures(path: str | Path) -> tuple[Picture, ...]:
