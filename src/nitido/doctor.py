@@ -125,7 +125,7 @@ def _ffmpeg() -> Check:
     if path:
         return Check("ffmpeg", "ok", path)
     remedy = "pip install 'nitido[m4a]'"
-    return Check("ffmpeg", "absent", "needed only to read AAC, M4A and WMA", remedy)
+    return Check("ffmpeg", "absent", "needed only for AAC, M4A, WMA and films", remedy)
 
 
 def _temporary_folder() -> Check:

@@ -147,12 +147,16 @@ def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
         AudioWriteError: one exists already, is a result in its own right, a device, a pipe or a
             folder, has a name that no file can have, or their folder cannot be written to.
         ConfigError: it is to be signed, with a certificate that cannot be used.
-        MissingExtraError: it is to be signed, and the extra `c2pa` is not installed.
+        MissingExtraError: it is to be signed, and the extra `c2pa` is not installed; or to be M4A,
+            without the ffmpeg program.
     """
+    from nitido.audio.ffmpeg import required
     from nitido.restoration.credentials import signer, wanted
 
     if wanted():
         signer()
+    if files["audio"].lower().endswith(".m4a"):
+        required()
     for kind, name in files.items():
         path = Path(name)
         _check_kind(kind, path)

@@ -40,7 +40,10 @@ TAGS = {
     "ai-generated": ["true"],
     "my own field": ["a=b; c"],
 }
-ALL_FORMATS = ["a.wav", "a.flac", "a.aiff", "a.ogg", "a.opus", "a.mp3"]
+OWN_FORMATS = ["a.wav", "a.flac", "a.aiff", "a.ogg", "a.opus", "a.mp3"]
+no_ffmpeg = shutil.which("ffmpeg") is None
+needs_ffmpeg = pytest.mark.skipif(no_ffmpeg, reason="the ffmpeg program is not installed")
+ALL_FORMATS = [*OWN_FORMATS, pytest.param("a.m4a", marks=needs_ffmpeg)]
 BEXT = RawChunk(b"bext", b"Originator".ljust(601, b"\0"))
 COVER = Picture(b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40, description="Hülle")
 BACK = Picture(b"\x89PNG\r\n\x1a\n" + bytes(range(255)), kind=4)
@@ -76,10 +79,14 @@ def test_without_tags_none_are_made_up(tmp_path, name):
 
 @pytest.mark.parametrize("name", ALL_FORMATS)
 def test_the_cover_comes_back_from_every_format_and_the_tags_beside_it(tmp_path, name):
-    path = save(tmp_path / name, tags=TAGS, pictures=(COVER, BACK))
-    assert set(read_pictures(path)) == {COVER, BACK}
+    path = save(tmp_path / name, tags=TAGS, pictures=(BACK, COVER))
+    expected = {COVER, BACK}
+    if name == "a.m4a":  # has no place for what a picture shows; the first is the cover
+        expected = {Picture(COVER.content), Picture(BACK.content)}
+        assert read_pictures(path)[0].content == COVER.content
+    assert set(read_pictures(path)) == expected
     assert values(read_tags(path)) == values(TAGS)
-    assert FileSource(path).samples == SOUND.shape[1]
+    assert FileSource(path).samples - SOUND.shape[1] in range(1024 if name == "a.m4a" else 1)
 
 
 def test_a_cover_of_eight_mebibytes_fits_into_flac(tmp_path):
@@ -117,7 +124,7 @@ def test_tags_survive_from_wav_to_flac_to_wav(tmp_path):
 
 def test_a_round_through_all_formats_keeps_the_mark_of_the_machine(tmp_path):
     tags = {"ai-generated": ["MusicGen, 2025"], "c2pa.claim": ["x"]}
-    for name in [*ALL_FORMATS, "end.wav"]:
+    for name in [*OWN_FORMATS, *["a.m4a"] * (not no_ffmpeg), "end.wav"]:
         tags = read_tags(save(tmp_path / name, tags=tags))
     assert tags["ai-generated"] == ["MusicGen, 2025"]
     assert tags["c2pa.claim"] == ["x"]
@@ -128,7 +135,7 @@ def test_long_lyrics_fit(tmp_path, name):
     tags = {"title": ["t"], "lyrics": ["la " * 60_000 + "end"]}
     path = save(tmp_path / name, tags=tags)
     assert read_tags(path) == tags
-    assert FileSource(path).samples == SOUND.shape[1]
+    assert FileSource(path).samples - SOUND.shape[1] in range(1024 if name == "a.m4a" else 1)
 
 
 def test_what_other_programs_read_is_written_too(tmp_path):
@@ -363,7 +370,7 @@ def test_hundreds_of_values_come_back(tmp_path, name):
     assert values(read_tags(save(tmp_path / name, tags=tags))) == values(tags)
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed")
+@needs_ffmpeg
 @pytest.mark.parametrize("name", ["a.webm", "a.mka", "a.mkv", "a.wma", "a.m4a", "a.mp3"])
 def test_what_ffmpeg_writes_into_a_container_is_found_there(tmp_path, name):
     cover, path = tmp_path / "cover.jpg", tmp_path / name

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shutil
 import struct
 
 import numpy as np
@@ -139,8 +140,10 @@ def test_credentials_that_were_kept_aside_are_not_replaced_unasked(tmp_path):
     assert (tmp_path / "b.wav.ingredient.c2pa").read_bytes() == STORE
 
 
-@pytest.mark.parametrize("name", ["b.wav", "b.mp3", "b.flac"])
+@pytest.mark.parametrize("name", ["b.wav", "b.mp3", "b.flac", "b.m4a"])
 def test_a_signed_result_names_its_input_and_what_was_done(tmp_path, name, certificate):
+    if name == "b.m4a" and shutil.which("ffmpeg") is None:
+        pytest.skip("the ffmpeg program is not installed")
     result = nitido.restore(saved(tmp_path / "a.flac"), **PLAIN)
     path = result.write(tmp_path / name)
     state, manifest = credentials(certificate, path)

@@ -1,4 +1,4 @@
-"""Tags put into a file that libsndfile has written: chunks at the end, or a comment in place."""
+"""Tags put into a file that was written: chunks at the end, a comment in place, a box."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
-from nitido.audio.containers import chunks
+from nitido.audio.containers import boxes, chunks
 from nitido.audio.pictures import Picture
-from nitido.audio.tag_blocks import id3v2, info_list, vorbis_comment
+from nitido.audio.tag_blocks import id3v2, info_list, mp4_user_data, vorbis_comment
 from nitido.audio.tags import RawChunk, Tags, pack_chunk, tags_in
 from nitido.errors import AudioWriteError
 
@@ -112,3 +112,20 @@ def replace_flac_comment(
             file.write(padding.to_bytes(3, "big") + bytes(padding))
             return
         position += 4 + size
+
+
+def append_user_data(
+    file: BinaryIO, tags: Mapping[str, Sequence[str]], pictures: Sequence[Picture]
+) -> None:
+    """Put tags and pictures at the end of an M4A file as ffmpeg writes it: `moov` is the last box.
+
+    Nothing of the sound moves, so no position in the file changes.
+    """
+    movie = next(box for box in boxes(file) if box.id == b"moov")
+    old = next((box for box in boxes(file, movie) if box.id == b"udta"), None)
+    file.seek(old.start - 8 if old else movie.end)
+    file.write(mp4_user_data(tags, pictures))
+    file.truncate()
+    size = file.tell() - movie.start + 8
+    file.seek(movie.start - 8)
+    file.write(struct.pack(">I", size))

@@ -12,7 +12,14 @@ from typing import BinaryIO
 import soundfile as sf
 
 from nitido.audio.dither import TILE_SAMPLES, Quantiser
-from nitido.audio.embed import append_chunks, flac_placeholder, replace_flac_comment, wav_chunks
+from nitido.audio.embed import (
+    append_chunks,
+    append_user_data,
+    flac_placeholder,
+    replace_flac_comment,
+    wav_chunks,
+)
+from nitido.audio.ffmpeg import encode_aac
 from nitido.audio.formats import FORMATS, Format, check_format, find_format
 from nitido.audio.ogg import OggRewriter
 from nitido.audio.part import check_target, part_file
@@ -69,6 +76,7 @@ def write(
         AudioWriteError: the folder is missing or read-only, the disk is full, the file exists or is
             one of `forbidden`, or the stream is not what was announced.
         ConfigError: the format is not known, or does not hold such audio.
+        MissingExtraError: M4A without the ffmpeg program.
         SampleRateError: outside 8 kHz to 192 kHz.
     """
     path = Path(path)
@@ -86,7 +94,14 @@ def write(
             container = _container_beyond_4_gb(name)
     target = check_target(path, overwrite=overwrite, forbidden=forbidden)
     quantise = Quantiser(depth)
+    stream = _announced(path.name, reblock(blocks, TILE_SAMPLES), channels, samples)
     with part_file(target, overwrite=overwrite) as file:
+        if name == "m4a":
+            kbps = int(form.options["kbps"]) * channels
+            rate = sample_rate
+            encode_aac(Path(file.name), stream, sample_rate=rate, channels=channels, kbps=kbps)
+            append_user_data(file, tags, pictures)
+            return path
         device = _Device(
             file,
             prefix=id3v2(tags, pictures) if name == "mp3" else b"",
@@ -98,21 +113,9 @@ def write(
         ):
             if name == "flac" and (tags or pictures):
                 out.comment = flac_placeholder(tags, pictures)
-            count = 0
-            for block in reblock(blocks, TILE_SAMPLES):
-                if block.shape[0] != channels:
-                    raise AudioWriteError(
-                        f"{path.name} was announced with {channels} channels, "
-                        f"{block.shape[0]} came."
-                    )
-                count += block.shape[1]
+            for block in stream:
                 out.write(quantise(block))
                 device.raise_error()
-        if count != samples:
-            raise AudioWriteError(
-                f"{path.name} was announced with {samples} samples, {count} came; nothing was "
-                "written."
-            )
         if name in ("wav", "aiff"):
             append_chunks(file, extra)
         elif name == "flac" and (tags or pictures):
@@ -122,6 +125,22 @@ def write(
             "%s: %d samples beyond full scale were clipped.", path.name, quantise.clipped
         )
     return path
+
+
+def _announced(name: str, blocks: Iterable[Wav], channels: int, samples: int) -> Iterator[Wav]:
+    """Yield the blocks of a stream, and check that it is what was announced."""
+    count = 0
+    for block in blocks:
+        if block.shape[0] != channels:
+            raise AudioWriteError(
+                f"{name} was announced with {channels} channels, {block.shape[0]} came."
+            )
+        count += block.shape[1]
+        yield block
+    if count != samples:
+        raise AudioWriteError(
+            f"{name} was announced with {samples} samples, {count} came; nothing was written."
+        )
 
 
 def _ogg_rewriter(tags: Tags, pictures: Sequence[Picture]) -> OggRewriter:

@@ -11,15 +11,15 @@ import io
 import logging
 import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import soundfile as sf
 
 from nitido.audio import ffmpeg
-from nitido.audio.containers import chunks
+from nitido.audio.containers import boxes, chunks
 from nitido.audio.pictures import Picture, usable
 from nitido.audio.tag_blocks import id3_frames
 
@@ -33,7 +33,6 @@ PROVENANCE_CHUNKS = frozenset(
 )
 _TEXT_CHUNKS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"_PMX"})
 _C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
-_BOXES_MAX = 10_000  # of an MP4 file
 _CHUNK_MAX_BYTES = 16 * 2**20
 _TAGS_MAX_BYTES = 64 * 2**20  # of all tags, or chunks, of a file
 _READ_COSTS_BYTES = 256  # at least, of those: a million empty frames must not keep us busy
@@ -116,7 +115,11 @@ def read_chunks(path: str | Path) -> tuple[RawChunk, ...]:
             store = b"".join(_jumbf(frame.content) for frame in frames if frame.id == b"GEOB")
     elif head[4:8] == b"ftyp":
         with path.open("rb") as file:
-            store = b"".join(_jumbf(box) for box in _uuid_boxes(file))
+            for box in boxes(file):
+                if box.id == b"uuid" and box.size <= _CHUNK_MAX_BYTES:
+                    file.seek(box.start)
+                    content = file.read(box.size)
+                    store = store or (_jumbf(content) if content.startswith(_C2PA_UUID) else b"")
     return (RawChunk(CREDENTIALS, store),) if store else ()
 
 
@@ -126,25 +129,6 @@ def _jumbf(content: bytes) -> bytes:
     if start < 0 or b"c2pa" not in content[start + 16 : start + 48]:
         return b""
     return content[start : start + int.from_bytes(content[start : start + 4], "big")]
-
-
-def _uuid_boxes(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the first C2PA box of an MP4 file, without its header."""
-    end = file.seek(0, io.SEEK_END)
-    position = 0
-    for _ in range(_BOXES_MAX):
-        file.seek(position)
-        head = file.read(32)
-        size = int.from_bytes(head[:4], "big")
-        if size == 1:
-            size = int.from_bytes(head[8:16], "big")
-        if size < 8 or position + size > end:
-            return
-        if head[4:8] == b"uuid" and _C2PA_UUID in head and size <= _CHUNK_MAX_BYTES:
-            file.seek(position)
-            yield file.read(size)
-            return
-        position += size
 
 
 def read_pictures(path: str | Path) -> tuple[Picture, ...]:

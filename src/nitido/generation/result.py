@@ -98,7 +98,7 @@ class Generation:
 
         Args:
             path: where to; the suffix names the format unless `format` does.
-            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus`` or ``mp3``.
+            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus``, ``mp3`` or ``m4a``.
             bit_depth: 16, 24 or 32 (float); 32 if None where the format holds it.
             overwrite: replace an existing file.
 

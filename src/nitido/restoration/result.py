@@ -305,7 +305,7 @@ class Restoration:
 
         Args:
             path: where to; the suffix names the format unless `format` does.
-            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus`` or ``mp3``.
+            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus``, ``mp3`` or ``m4a``.
             bit_depth: 16 (TPDF dither), 24 or 32 (float); by default 24, or 32 where the result has
                 peaks beyond full scale, which a warning says.
             overwrite: replace existing files.
