@@ -172,6 +172,19 @@ def test_a_format_without_a_place_for_chunks_says_so(tmp_path, caplog):
     assert "bext" in caplog.text
 
 
+def test_chunks_that_say_what_the_tags_say_are_not_missed(tmp_path, caplog):
+    tags = {"title": ["Song"], "ai-generated": ["yes"]}
+    source = FileSource(save(tmp_path / "a.wav", tags=tags, pictures=[COVER]))
+    assert [chunk.id for chunk in source.chunks] == [b"id3 "]
+    path = tmp_path / "b.flac"
+    with caplog.at_level(logging.WARNING):
+        save(path, tags=source.tags, chunks=source.chunks, pictures=source.pictures)
+    assert (read_tags(path), read_pictures(path)) == (tags, (COVER,))
+    assert not caplog.records
+    save(tmp_path / "c.flac", chunks=[RawChunk(b"id3 ", id3v2_of([b"PRIV owner"]))])
+    assert "The chunks id3 have no place in flac" in caplog.text
+
+
 def test_a_file_with_odd_chunks_is_well_formed(tmp_path):
     mono = noise(seconds=0.001)[:, :47]  # 141 bytes of sound
     path = save(tmp_path / "a.wav", mono, chunks=[BEXT, C2PA], tags={"title": ["odd"]})

@@ -10,7 +10,7 @@ import pytest
 from tests.signals import noise
 
 import nitido
-from nitido.audio import FileSource, Picture, RawChunk, open_source, read_chunks, write
+from nitido.audio import ArraySource, FileSource, Picture, RawChunk, open_source, read_chunks, write
 from nitido.dsp.chunks import join
 from nitido.errors import AudioWriteError, ConfigError
 from nitido.generation.result import Generation
@@ -154,6 +154,12 @@ def test_a_signed_result_names_its_input_and_what_was_done(tmp_path, name, certi
     signed = open_source(path)
     assert signed.tags["title"] == ["Song"]
     assert signed.pictures == (COVER,)
+
+
+def test_an_array_that_comes_with_tags_keeps_its_mark(tmp_path):
+    source = ArraySource(noise(seconds=1), 48_000, tags={"ai-generated": ["true"]})
+    path = nitido.restore(source, **PLAIN).write(tmp_path / "b.mp3")
+    assert open_source(path).tags["ai-generated"] == ["true"]
 
 
 def test_signing_does_not_touch_the_sound(tmp_path, certificate, monkeypatch):

@@ -25,7 +25,7 @@ from nitido.audio.ogg import OggRewriter
 from nitido.audio.part import check_target, part_file
 from nitido.audio.pictures import Picture
 from nitido.audio.tag_blocks import id3v2
-from nitido.audio.tags import RawChunk, Tags
+from nitido.audio.tags import RawChunk, Tags, said_by_tags
 from nitido.dsp.chunks import reblock
 from nitido.dsp.wav import Wav, check_sample_rate
 from nitido.errors import AudioWriteError
@@ -153,8 +153,8 @@ def _extra_chunks(
 ) -> list[RawChunk]:
     if name == "wav":
         return wav_chunks(tags, carried, pictures)
-    if carried:
-        names = ", ".join(chunk.id.decode("ascii", "replace").strip() for chunk in carried)
+    if lost := [chunk for chunk in carried if not said_by_tags(chunk)]:
+        names = ", ".join(chunk.id.decode("ascii", "replace").strip() for chunk in lost)
         logger.warning("The chunks %s have no place in %s; write wav to keep them.", names, name)
     if name == "aiff" and (tags or pictures):
         return [RawChunk(b"ID3 ", id3v2(tags, pictures))]

@@ -33,6 +33,7 @@ PROVENANCE_CHUNKS = frozenset(
 )
 _TEXT_CHUNKS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"_PMX"})
 _C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_SAID_FRAMES = frozenset({b"COMM", b"COM", b"USLT", b"ULT", b"APIC", b"PIC"})
 _CHUNK_MAX_BYTES = 16 * 2**20
 _TAGS_MAX_BYTES = 64 * 2**20  # of all tags, or chunks, of a file
 _READ_COSTS_BYTES = 256  # at least, of those: a million empty frames must not keep us busy
@@ -90,7 +91,7 @@ def read_tags(path: str | Path) -> Tags:
         numbered = not all(name.isprintable() for name in tags)  # keys of QuickTime, by number
         return _from_ffmpeg(path) if numbered else tags
     except _tinytag().UnsupportedFormatError:
-        return _from_soundfile(path) or _from_ffmpeg(path)
+        return _from_ffmpeg(path) or _from_soundfile(path)
     except Exception as error:  # a hostile tag may fail in any way
         logger.warning("The tags of %s cannot be read and are left out: %s", path.name, error)
         return {}
@@ -355,6 +356,13 @@ def tags_in(found: Iterable[RawChunk]) -> Tags:
     So the size of the sound plays no part: RF64, and files written to a pipe, are read as well.
     """
     return _of(_in_riff(found))
+
+
+def said_by_tags(chunk: RawChunk) -> bool:
+    """Return whether all that a chunk says is among the tags and pictures of its file."""
+    if chunk.id == b"id3 ":
+        return all(f.id[:1] == b"T" or f.id in _SAID_FRAMES for f in id3_frames(chunk.content))
+    return chunk.id == b"_PMX"
 
 
 def _in_riff(found: Iterable[RawChunk]) -> io.BufferedIOBase:

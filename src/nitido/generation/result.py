@@ -20,7 +20,8 @@ class Generation:
     """What `nitido.generate` returns.
 
     Attributes:
-        wav: waveform `[C, T]`, float32, as the model made it; not limited to full scale.
+        wav: waveform `[C, T]`, float32, as the model made it; not limited to full scale. Alone it
+            carries no mark of the machine: give the verbs the `Generation` itself.
         sample_rate: Hz; 32000 for MusicGen.
         prompt: what it was to sound like.
         seed: of its random numbers.
