@@ -233,3 +233,24 @@ def test_the_mark_of_the_machine_becomes_a_tag(name):
 
 def test_a_manifest_of_the_sound_before_is_not_in_the_result():
     assert true_metadata({}, [RawChunk(b"C2PA", b"store")], work(changed=False)).chunks == ()
+
+
+HOSTILE = {  # what takes hours where each is looked for through all that follow
+    b"iXML": b"<SYNC_POINT>" * 200_000 + b"<LOUDNESS>" * 200_000 + b"<TRACK_LIST>" * 200_000,
+    b"axml": b"<audioTrackUID " * 200_000,
+    b"_PMX": b"xmpDM:audioSampleRate" * 100_000 + b" " * 10**6,
+    b"id3 ": b"ID3\4\0\0" + synchsafe(11 * 10**6) + b"TXXX\0\0\0\1\0\0\0" * 10**6,
+    b"bext": b"short",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_chunk_made_to_keep_us_busy_does_not(name):
+    put_right(name, HOSTILE[name], from_channels=1 if name == b"iXML" else 2)
+
+
+def test_numbers_of_any_length_in_ixml_do_no_harm():
+    digits = b"9" * 10_000
+    text = b"<FILE_SAMPLE_RATE>" + digits + b"</FILE_SAMPLE_RATE>"
+    text += text.replace(b"FILE_SAMPLE_RATE", b"BWF_TIME_REFERENCE_LOW")
+    assert b"<FILE_SAMPLE_RATE>48000</" in put_right(b"iXML", text)

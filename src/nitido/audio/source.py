@@ -26,6 +26,7 @@ from nitido.audio.limits import MAX_SECONDS, check_max_seconds, too_long
 from nitido.audio.mpeg import check_mp3, is_mp3
 from nitido.audio.ogg import check_ogg
 from nitido.audio.pictures import Picture
+from nitido.audio.tag_blocks import id3_size
 from nitido.audio.tags import RawChunk, Tags, read_chunks, read_pictures, read_tags
 from nitido.audio.validation import check_regular, set_down
 from nitido.dsp.wav import (
@@ -251,7 +252,7 @@ class FileSource:
                 raise self._no_audio()
             return check_chunked(self.path)
         if head.startswith(b"ID3"):  # also before FLAC, where libsndfile seeks to wrong places
-            start = 10 + sum((byte & 0x7F) << 7 * (9 - at) for at, byte in enumerate(head[6:10], 6))
+            start = id3_size(head)
             with self.path.open("rb") as file:
                 file.seek(start)
                 if file.read(4) == b"fLaC":

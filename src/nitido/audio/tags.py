@@ -21,7 +21,7 @@ import soundfile as sf
 from nitido.audio import ffmpeg
 from nitido.audio.containers import boxes, chunks
 from nitido.audio.pictures import Picture, usable
-from nitido.audio.tag_blocks import id3_frames
+from nitido.audio.tag_blocks import id3_frames, id3_size
 
 logger = logging.getLogger(__name__)
 
@@ -83,18 +83,23 @@ def read_tags(path: str | Path) -> Tags:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            riff = file.read(4) in (b"RIFF", b"RF64")
-        if riff:
-            return tags_in(_contents(path, _TEXT_CHUNKS))
-        tags = _of(_File(io.FileIO(path)))
-        numbered = not all(name.isprintable() for name in tags)  # keys of QuickTime, by number
-        return _from_ffmpeg(path) if numbered else tags
-    except _tinytag().UnsupportedFormatError:
-        return _from_ffmpeg(path) or _from_soundfile(path)
+        return _found_tags(path)
     except Exception as error:  # a hostile tag may fail in any way
         logger.warning("The tags of %s cannot be read and are left out: %s", path.name, error)
         return {}
+
+
+def _found_tags(path: Path) -> Tags:
+    with path.open("rb") as file:
+        riff = file.read(4) in (b"RIFF", b"RF64")
+    if riff:
+        return tags_in(_contents(path, _TEXT_CHUNKS))
+    try:
+        tags = _of(_File(io.FileIO(path)))
+    except _tinytag().UnsupportedFormatError:
+        return _from_ffmpeg(path) or _from_soundfile(path)
+    numbered = not all(name.isprintable() for name in tags)  # keys of QuickTime, by number
+    return _from_ffmpeg(path) if numbered else tags
 
 
 def read_chunks(path: str | Path) -> tuple[RawChunk, ...]:
@@ -112,7 +117,8 @@ def read_chunks(path: str | Path) -> tuple[RawChunk, ...]:
     store = b""
     if head.startswith(b"ID3"):
         with path.open("rb") as file:
-            frames = id3_frames(file.read(_TAGS_MAX_BYTES))
+            size = id3_size(head)
+            frames = id3_frames(file.read(size) if size <= _TAGS_MAX_BYTES else b"")
             store = b"".join(_jumbf(frame.content) for frame in frames if frame.id == b"GEOB")
     elif head[4:8] == b"ftyp":
         with path.open("rb") as file:
@@ -136,24 +142,27 @@ def read_pictures(path: str | Path) -> tuple[Picture, ...]:
     """Return the pictures of an audio file; what is none, or too large, is logged and left out."""
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            riff = file.read(4) in (b"RIFF", b"RF64")
-        found = _in_riff(_contents(path, _TEXT_CHUNKS)) if riff else _File(io.FileIO(path))
-        with found:
-            images = _tinytag().TinyTag.get(file_obj=found, duration=False, image=True).images
-        kinds = _tinytag()._ID3._IMAGE_TYPES
-        pictures = [
-            Picture(image.data, _kind(name, kinds), image.description or "")
-            for name, several in images.as_dict().items()
-            for image in several
-        ]
-        return usable(pictures, name=path.name)
-    except _tinytag().UnsupportedFormatError:
-        picture = Picture(ffmpeg.read_picture(path))
-        return usable([picture] if picture.mime_type else [], name=path.name)
+        return usable(_found_pictures(path), name=path.name)
     except Exception as error:  # as with tags
         logger.warning("The pictures of %s are left out: %s", path.name, error)
         return ()
+
+
+def _found_pictures(path: Path) -> list[Picture]:
+    with path.open("rb") as file:
+        riff = file.read(4) in (b"RIFF", b"RF64")
+    with _in_riff(_contents(path, _TEXT_CHUNKS)) if riff else _File(io.FileIO(path)) as file:
+        try:
+            images = _tinytag().TinyTag.get(file_obj=file, duration=False, image=True).images
+        except _tinytag().UnsupportedFormatError:
+            picture = Picture(ffmpeg.read_picture(path))
+            return [picture] if picture.mime_type else []
+    kinds = _tinytag()._ID3._IMAGE_TYPES
+    return [
+        Picture(image.data, _kind(name, kinds), image.description or "")
+        for name, several in images.as_dict().items()
+        for image in several
+    ]
 
 
 def _kind(name: str, names: Sequence[str]) -> int:
@@ -399,6 +408,8 @@ def _from_ffmpeg(path: Path) -> Tags:
             tags[f"{name}_total"], value = [total.strip()], number
         if not _OF_THE_STREAM.fullmatch(name) and (text := value.strip()):
             tags.setdefault(name, []).append(text)
+    if sum(map(len, tags.values())) > _VALUES_MAX:
+        raise ValueError(_TOO_MANY)
     return tags
 
 
