@@ -192,10 +192,19 @@ def test_what_a_generator_made_is_signed_as_created(tmp_path, certificate):
     assert TRAINED in json.dumps(manifest)
 
 
-def test_a_format_that_holds_no_credentials_has_those_of_the_input_aside(tmp_path, certificate):
+def test_a_format_that_holds_no_credentials_has_those_of_the_input_aside(
+    tmp_path, certificate, caplog
+):
     result = nitido.restore(with_credentials(tmp_path / "a.wav"), **PLAIN)
     result.write(tmp_path / "b.ogg")
     assert (tmp_path / "b.ogg.ingredient.c2pa").read_bytes() == STORE
+    assert "b.ogg is not signed: ogg holds no Content Credentials" in caplog.text
+
+
+def test_what_comes_from_nowhere_is_not_signed(tmp_path, certificate, caplog):
+    path = nitido.restore(noise(seconds=1), sample_rate=48_000, **PLAIN).write(tmp_path / "b.wav")
+    assert not read_chunks(path)
+    assert "nothing says what it was made from" in caplog.text
 
 
 @pytest.mark.parametrize(

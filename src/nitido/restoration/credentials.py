@@ -8,6 +8,7 @@ Source: C2PA Technical Specification 2.1; the variables are those of c2patool.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from nitido.version import __version__
 
 if TYPE_CHECKING:
     from nitido.restoration.result import Restoration
+
+logger = logging.getLogger(__name__)
 
 CERTIFICATE, KEY = "C2PA_SIGN_CERT", "C2PA_PRIVATE_KEY"
 _FORMATS = frozenset({"wav", "flac", "mp3", "m4a"})  # that can hold them
@@ -75,7 +78,13 @@ def sign(path: Path, restoration: Restoration, form: str) -> bool:
         MissingExtraError: see `signer`.
     """
     source_type = restoration.metadata().tags.get(SOURCE_TYPE_TAG, [])[:1]
-    if not wanted() or form not in _FORMATS or not (restoration.files or source_type):
+    if not wanted():
+        return False
+    if form not in _FORMATS:
+        logger.warning("%s is not signed: %s holds no Content Credentials.", path.name, form)
+        return False
+    if not restoration.files and not source_type:
+        logger.warning("%s is not signed: nothing says what it was made from.", path.name)
         return False
     c2pa, by = _c2pa(), signer()
     manifest = {
