@@ -22,9 +22,7 @@ def test_what_is_lost_is_named_and_whether_nitido_said_so() -> None:
     assert cells(passages("FLAC", MP3=True, Ogg=False))["FLAC"] == "not MP3 (said), Ogg"
 
 
-def test_a_format_from_which_all_comes_through_says_so_and_an_untried_one_has_a_dash() -> (
-    None
-):
+def test_a_format_from_which_all_comes_through_says_so_and_an_untried_one_has_a_dash() -> None:
     found = cells(passages("FLAC"))
     assert found["FLAC"] == "into all"
     assert found["MP3"] == "–"

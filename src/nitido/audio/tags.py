@@ -31,6 +31,7 @@ CREDENTIALS = b"C2PA"  # Content Credentials: a chunk of WAV; what other contain
 PROVENANCE_CHUNKS = frozenset(
     {b"bext", b"iXML", b"axml", b"chna", CREDENTIALS, b"c2pa", b"id3 ", b"_PMX"}
 )
+MARK_CHUNKS = frozenset({b"smpl", b"cue ", b"plst", b"LIST", b"inst", b"acid"})
 _TEXT_CHUNKS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"_PMX"})
 _C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _SAID_FRAMES = frozenset({b"COMM", b"COM", b"USLT", b"ULT", b"APIC", b"PIC"})
@@ -103,9 +104,11 @@ def _found_tags(path: Path) -> Tags:
 
 
 def read_chunks(path: str | Path) -> tuple[RawChunk, ...]:
-    """Return the chunks of a WAV file that carry provenance: bext, iXML, axml, C2PA, id3, XMP.
+    """Return the chunks of a WAV file that are carried over.
 
-    The Content Credentials of a file of another kind (MP3, FLAC, MP4) are such a chunk as well.
+    Those of provenance, bext, iXML, axml, chna, C2PA, id3, XMP; and loops and marks: smpl, cue,
+    plst, adtl, inst, acid. The Content Credentials of a file of another kind (MP3, FLAC, MP4) are
+    such a chunk as well.
 
     Source: C2PA Technical Specification 2.1 sec. A.3, embedding manifests into files.
     """
@@ -113,7 +116,8 @@ def read_chunks(path: str | Path) -> tuple[RawChunk, ...]:
     with path.open("rb") as file:
         head = file.read(12)
     if head[:4] in (b"RIFF", b"RF64"):
-        return tuple(_contents(path, PROVENANCE_CHUNKS))
+        found = _contents(path, PROVENANCE_CHUNKS | MARK_CHUNKS)
+        return tuple(c for c in found if c.id != b"LIST" or c.content.startswith(b"adtl"))
     store = b""
     if head.startswith(b"ID3"):
         with path.open("rb") as file:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterator
 from functools import cached_property
 from math import inf, log10
 from pathlib import Path
@@ -20,20 +21,25 @@ from nitido.audio import (
     write,
 )
 from nitido.audio.formats import check_format, find_format
+from nitido.audio.marks import resampled
 from nitido.audio.metadata import Metadata, Work, true_metadata
 from nitido.audio.tags import CREDENTIALS
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding
-from nitido.dsp.chunks import join, reblock, take
+from nitido.dsp.chunks import join, reblock
+from nitido.dsp.loop import Loop
 from nitido.dsp.resample import resample
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError, ConfigError, shown
+from nitido.restoration.chain import lay_out
 from nitido.restoration.credentials import sign
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stem_store import StemStore
 from nitido.restoration.verify import Change
 from nitido.version import __version__
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,15 +108,23 @@ class Restoration:
 
     def source(self) -> ArraySource:
         """Return the result as every verb takes it, with its tags."""
+        metadata = self.metadata()
         return ArraySource(
             self.wav,
             self.sample_rate,
             f"{Path(self.name).stem}_restored",
-            tags=self.metadata().tags,
-            chunks=(*self.metadata().chunks, *self._credentials),
+            tags=metadata.tags,
+            chunks=(*metadata.chunks, *self._credentials),
             pictures=self._source.pictures,
             files=self._source.files,
         )
+
+    @property
+    def loop(self) -> Loop | None:
+        """The loop that the input tells of, in samples of the result; None if it tells of none."""
+        source = self._source
+        piece = source.samples, source.sample_rate, self.sample_rate
+        return source.loop and source.loop.resampled(*piece)
 
     @property
     def after(self) -> Diagnosis:
@@ -120,11 +134,20 @@ class Restoration:
         return self._after
 
     @property
+    def no_faults(self) -> frozenset[str]:
+        """Findings that are no faults here: loudness is asked for, and no loop has ends.
+
+        A file that says that it is a loop is diagnosed as one; here somebody else has said it.
+        """
+        ends = ("start", "end") if self.plan.loop and self.diagnosis.loop is None else ()
+        return frozenset({"loudness", *ends})
+
+    @property
     def new_faults(self) -> list[Finding]:
         """The findings of the result that its input had not; loudness is what was asked for."""
         had = {finding.kind for finding in self.diagnosis.findings if finding.found}
         return [
-            one for one in self.after.findings if one.found and one.kind not in {*had, "loudness"}
+            one for one in self.after.findings if one.found and one.kind not in had | self.no_faults
         ]
 
     def analyse_file(self, path: Path) -> None:
@@ -167,7 +190,7 @@ class Restoration:
         """Yield the input at the result's rate, gain and channels: the fair comparison."""
         step = self.plan["loudness"]
         gain = 10 ** (step.settings["gain_db"] / 20) if step.on else 1.0
-        for block in dry_blocks(self._source, self.plan.sample_rate, self.samples):
+        for block in dry_blocks(self._source, self.plan):
             yield np.broadcast_to(block * np.float32(gain), (self.channels, block.shape[1]))
 
     def sidecar(self) -> dict[str, Any]:
@@ -211,7 +234,14 @@ class Restoration:
             bit_depth=bit_depth,
             loudness=self.after["loudness"].details if broadcast else None,
         )
-        return true_metadata(source.tags, source.chunks, work)
+        tags, chunks = resampled(
+            source.tags,
+            source.chunks,
+            samples=source.samples,
+            from_hz=source.sample_rate,
+            to_hz=self.sample_rate,
+        )
+        return true_metadata(tags, chunks, work)
 
     @property
     def credentials(self) -> bytes | None:
@@ -345,6 +375,14 @@ class Restoration:
     def write_audio(self, path: Path, **form: Any) -> None:
         """Write the sound alone; `form` is format and bit depth, see `write`."""
         metadata = self.metadata(self.bit_depth(path, **form))
+        name, kind = find_format(path, form.get("format"))
+        if self.plan.loop and None in kind.subtypes:
+            logger.warning(
+                "%s: the seam of a loop does not stay clean in %s, whose coder takes what is "
+                "outside the file for silence; write wav or flac.",
+                path.name,
+                name,
+            )
         carried: dict[str, Any] = {"tags": metadata.tags, "chunks": metadata.chunks}
         write(path, self.blocks(), pictures=self._source.pictures, **carried, **self._shape, **form)
 
@@ -425,17 +463,18 @@ class Restoration:
         return write_restoration_report(path, self, overwrite=overwrite)
 
 
-def dry_blocks(source: Source, sample_rate: int, samples: int) -> Iterator[Wav]:
-    """Yield the input of a restoration at the rate of its result, exactly `samples` long."""
-    stream: Iterable[Wav] = SanitizedBlocks(source.blocks())
-    resampled = resample(
-        stream,
+def dry_blocks(source: Source, plan: Plan) -> Iterator[Wav]:
+    """Yield the input of a restoration at the rate of its result, of the same length."""
+    layout = lay_out(source, plan)
+    stream = resample(
+        SanitizedBlocks(layout.blocks(source.blocks)),
         from_hz=source.sample_rate,
-        to_hz=sample_rate,
-        samples=source.samples,
+        to_hz=plan.sample_rate,
+        samples=layout.total,
         channels=source.channels,
     )
-    return take(resampled, samples)
+    there = layout.resampled(source.sample_rate, plan.sample_rate)
+    return there.piece(stream, sample_rate=plan.sample_rate)
 
 
 def _no_stems() -> ConfigError:
