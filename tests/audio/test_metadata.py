@@ -210,6 +210,12 @@ def test_untrue_frames_of_an_id3_chunk_are_left_out_and_the_others_stay(version)
     }
 
 
+def test_a_volume_frame_that_is_left_out_is_said():
+    found = true_metadata({}, [RawChunk(b"id3 ", id3(4))], work())
+    assert found.notes == ("Left out, as they speak of the level before: RVA2.",)
+    assert true_metadata({}, [RawChunk(b"id3 ", id3(4))], work(changed=False)).notes == ()
+
+
 def test_an_id3_chunk_in_which_all_is_true_stays_byte_for_byte():
     tag = b"ID3\4\0\0" + synchsafe(60) + b"TIT2\0\0\0\5\0\0\3Song" + bytes(45)
     assert put_right(b"id3 ", tag) == tag

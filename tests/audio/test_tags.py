@@ -266,6 +266,29 @@ def test_a_comment_that_ffmpeg_wrote_into_an_mp3_is_a_comment(tmp_path):
     assert read_tags(path) == {"comment": ["AI-GENERATED"], "title": ["Song"]}
 
 
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_an_id3_tag_with_zeros_between_its_bytes_is_read_as_it_was(tmp_path, version):
+    names = (b"TT2", b"PIC", b"JPG") if version == 2 else (b"TIT2", b"APIC", b"image/jpeg\0")
+    frames = {
+        names[0]: b"\1" + "Ÿ夜".encode("utf-16"),
+        names[1]: b"\0" + names[2] + b"\3\0" + COVER.content,
+    }
+    tag = b""
+    for name, content in frames.items():
+        stuffed = content.replace(b"\xff", b"\xff\0")
+        if version == 2:
+            tag += name + len(content).to_bytes(3, "big") + content
+        elif version == 3:
+            tag += name + struct.pack(">I", len(content)) + b"\0\0" + content
+        else:
+            tag += name + synchsafe(len(stuffed)) + b"\0\2" + stuffed
+    tag = tag if version == 4 else tag.replace(b"\xff", b"\xff\0")
+    head = b"ID3" + bytes([version, 0, 0x80]) + synchsafe(len(tag))
+    path = mp3_of(tmp_path, head=head + tag)
+    assert read_tags(path)["title"] == ["Ÿ夜"]
+    assert [picture.content for picture in read_pictures(path)] == [COVER.content]
+
+
 LOCAL = {  # bytes as old programs write them, and what they mean
     "Shift-JIS": ("夜の海".encode("cp932"), "夜の海"),
     "Shift-JIS in kanji alone": ("東京".encode("cp932"), "東京"),

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from nitido.audio.tag_blocks import Id3Frame, without_frames
+from nitido.audio.tag_blocks import Id3Frame, id3_frames, without_frames
 from nitido.audio.tags import CREDENTIALS, RawChunk, Tags
 
 SOURCE_TYPE_TAG = "digital source type"
@@ -89,8 +89,8 @@ def true_metadata(tags: Tags, chunks: Sequence[RawChunk], work: Work) -> Metadat
     notes = []
     other_channels = work.from_channels != work.to_channels
     gone = [name for name in tags if work.changed and _GAIN_TAG.fullmatch(name)]
-    if gone:
-        notes.append(f"Left out, as they speak of the level before: {', '.join(sorted(gone))}.")
+    if of_level := sorted([*gone, *(_gain_frames(chunks) if work.changed else [])]):
+        notes.append(f"Left out, as they speak of the level before: {', '.join(of_level)}.")
     gone += [n for n in tags if n in _CODED_TAGS or (other_channels and n == _MASK_TAG)]
     kept = {name: values for name, values in tags.items() if name not in gone}
     if "xmp" in kept:
@@ -107,6 +107,13 @@ def true_metadata(tags: Tags, chunks: Sequence[RawChunk], work: Work) -> Metadat
             content = put_right(chunk.content, work) if put_right else chunk.content
             carried += [RawChunk(chunk.id, content)] if content else []
     return Metadata(kept, tuple(carried), tuple(notes))
+
+
+def _gain_frames(chunks: Sequence[RawChunk]) -> Iterator[str]:
+    for chunk in chunks:
+        if chunk.id == b"id3 ":
+            frames = id3_frames(chunk.content)
+            yield from {frame.id.decode() for frame in frames if frame.id in _GAIN_FRAMES}
 
 
 def _source_types(chunks: Sequence[RawChunk], tags: Tags) -> list[str]:

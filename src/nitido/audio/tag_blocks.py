@@ -213,6 +213,28 @@ def id3_size(head: bytes) -> int:
     return 10 + _plain(head[6:10])
 
 
+def is_unsynchronised(head: bytes) -> bool:
+    """Return whether there are zeros between the bytes of an ID3v2 tag, from its first ten."""
+    return head.startswith(b"ID3") and bool(head[5] & _UNSYNCHRONISED)
+
+
+def synchronised(tag: bytes) -> bytes:
+    """Return an ID3v2 tag with its frames as they were before zeros were put between bytes.
+
+    Unsynchronisation kept old players from taking a picture for sound.
+    """
+    packed = []
+    for frame in id3_frames(tag):
+        size = len(frame.content)
+        if tag[3] == 2:
+            packed.append(frame.id + size.to_bytes(3, "big") + frame.content)
+        else:
+            of_size = _synchsafe(size) if tag[3] == 4 else struct.pack(">I", size)
+            packed.append(frame.id + of_size + b"\0\0" + frame.content)
+    body = b"".join(packed)
+    return tag[:5] + b"\0" + _synchsafe(len(body)) + body
+
+
 def without_frames(tag: bytes, drop: Callable[[Id3Frame], bool]) -> bytes:
     """Return an ID3v2 tag without some of its frames, else as it is; empty if none is left."""
     frames = list(id3_frames(tag))

@@ -21,7 +21,7 @@ import soundfile as sf
 from nitido.audio import ffmpeg
 from nitido.audio.containers import boxes, chunks
 from nitido.audio.pictures import Picture, usable
-from nitido.audio.tag_blocks import id3_frames, id3_size
+from nitido.audio.tag_blocks import id3_frames, id3_size, is_unsynchronised, synchronised
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ MARK_CHUNKS = frozenset({b"smpl", b"cue ", b"plst", b"LIST", b"inst", b"acid"})
 _TEXT_CHUNKS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"_PMX"})
 _C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _SAID_FRAMES = frozenset({b"COMM", b"COM", b"USLT", b"ULT", b"APIC", b"PIC"})
+_ID3V1_BYTES = 128
 _CHUNK_MAX_BYTES = 16 * 2**20
 _TAGS_MAX_BYTES = 64 * 2**20  # of all tags, or chunks, of a file
 _READ_COSTS_BYTES = 256  # at least, of those: a million empty frames must not keep us busy
@@ -96,7 +97,7 @@ def _found_tags(path: Path) -> Tags:
     if riff:
         return tags_in(_contents(path, _TEXT_CHUNKS))
     try:
-        tags = _of(_File(io.FileIO(path)))
+        tags = _of(_opened(path))
     except _tinytag().UnsupportedFormatError:
         return _from_ffmpeg(path) or _from_soundfile(path)
     numbered = not all(name.isprintable() for name in tags)  # keys of QuickTime, by number
@@ -155,7 +156,7 @@ def read_pictures(path: str | Path) -> tuple[Picture, ...]:
 def _found_pictures(path: Path) -> list[Picture]:
     with path.open("rb") as file:
         riff = file.read(4) in (b"RIFF", b"RF64")
-    with _in_riff(_contents(path, _TEXT_CHUNKS)) if riff else _File(io.FileIO(path)) as file:
+    with _in_riff(_contents(path, _TEXT_CHUNKS)) if riff else _opened(path) as file:
         try:
             images = _tinytag().TinyTag.get(file_obj=file, duration=False, image=True).images
         except _tinytag().UnsupportedFormatError:
@@ -277,6 +278,19 @@ class _Values(list[str]):
         self._known.add(value)
         if len(self) > _VALUES_MAX:
             raise ValueError(_TOO_MANY)
+
+
+def _opened(path: Path) -> io.BufferedIOBase:
+    """Return a file as tinytag can read it: it knows of no unsynchronised ID3 tags."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        if is_unsynchronised(head) and id3_size(head) <= _TAGS_MAX_BYTES:
+            tag = head + file.read(id3_size(head) - 10)
+            if file.read(4) != b"fLaC":
+                end = file.seek(0, io.SEEK_END)
+                file.seek(max(end - _ID3V1_BYTES, len(tag)))
+                return _Bytes(synchronised(tag) + file.read())
+    return _File(io.FileIO(path))
 
 
 @cache
