@@ -21,7 +21,8 @@ class Generation(ShownInNotebook):
     """What `nitido.generate` returns.
 
     Attributes:
-        wav: waveform `[C, T]`, float32, as the model made it; not limited to full scale.
+        wav: waveform `[C, T]`, float32, as the model made it; not limited to full scale. Alone it
+            carries no mark of the machine: give the verbs the `Generation` itself.
         sample_rate: Hz; 32000 for MusicGen.
         prompt: what it was to sound like.
         seed: of its random numbers.
@@ -99,7 +100,7 @@ class Generation(ShownInNotebook):
 
         Args:
             path: where to; the suffix names the format unless `format` does.
-            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus`` or ``mp3``.
+            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus``, ``mp3`` or ``m4a``.
             bit_depth: 16, 24 or 32 (float); 32 if None where the format holds it.
             overwrite: replace an existing file.
 
