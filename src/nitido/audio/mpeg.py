@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from nitido.audio.containers import Repair
 from nitido.audio.limits import cut_short, too_long
+from nitido.audio.tag_blocks import id3_size
 
 _KBPS = {  # by full rate (MPEG 1) or half (MPEG 2, 2.5), and layer
     (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -129,10 +130,7 @@ def after_id3(view: mmap.mmap | bytes, start: int = 0) -> int:
     for _ in range(_TAGS_MAX):
         if view[start : start + 3] != b"ID3" or len(view) < start + 10:
             break
-        size = 0
-        for byte in view[start + 6 : start + 10]:
-            size = size << 7 | byte & 0x7F
-        start += 10 + size
+        start += id3_size(view[start : start + 10])
     return start
 
 

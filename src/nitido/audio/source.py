@@ -44,7 +44,8 @@ from nitido.audio.limits import (
 from nitido.audio.marks import find_loop
 from nitido.audio.mpeg import after_id3, check_mpeg, is_mpeg
 from nitido.audio.ogg import check_ogg, speakers_in
-from nitido.audio.tags import FLAC_MASK, RawChunk, Tags, read_chunks, read_tags
+from nitido.audio.pictures import Picture
+from nitido.audio.tags import FLAC_MASK, RawChunk, Tags, read_chunks, read_pictures, read_tags
 from nitido.audio.validation import check_regular, set_down
 from nitido.dsp.loop import Loop
 from nitido.dsp.speakers import arrange, default_mask
@@ -83,6 +84,7 @@ class Source(Protocol):
     warnings: tuple[str, ...]
     tags: Tags
     chunks: tuple[RawChunk, ...]
+    pictures: tuple[Picture, ...]
     files: tuple[Path, ...]
 
     @property
@@ -109,6 +111,7 @@ class ArraySource:
         mask: int | None = None,
         tags: Tags | None = None,
         chunks: tuple[RawChunk, ...] = (),
+        pictures: tuple[Picture, ...] = (),
         files: tuple[Path, ...] = (),
     ) -> None:
         """Take a copy of a waveform `[C, T]`: what its owner does with it later changes nothing.
@@ -120,6 +123,7 @@ class ArraySource:
             mask: for which speakers its channels are; None: the default layout.
             tags: that travel along, see `nitido.audio.read_tags`.
             chunks: likewise, see `nitido.audio.read_chunks`.
+            pictures: likewise, see `nitido.audio.read_pictures`.
             files: that it was made of, which must never be written to.
 
         Raises:
@@ -133,6 +137,7 @@ class ArraySource:
         self.warnings: tuple[str, ...] = ()
         self.tags: Tags = tags or {}
         self.chunks = chunks
+        self.pictures = pictures
         self.files = files
         if self.samples == 0:
             raise AudioTooShortError(f"{name} holds no samples; there is nothing to work on.")
@@ -171,6 +176,7 @@ class FileSource:
         warnings: what to know about how it was read, in sentences.
         tags: see `nitido.audio.read_tags`.
         chunks: see `nitido.audio.read_chunks`.
+        pictures: see `nitido.audio.read_pictures`.
         files: the files that are read, which must never be written to.
     """
 
@@ -209,6 +215,7 @@ class FileSource:
             self.tags = read_tags(self.path)
             self._name_speakers(head)
             self.chunks = read_chunks(self.path)
+            self.pictures = read_pictures(self.path)
             self.sha256 = _sha256(self.path)
             if _status(self.path.stat()) != self._status:
                 raise self._changed()
