@@ -123,8 +123,8 @@ def check_outputs(
             if place in taken:
                 of = f"{taken[place]} and {source}" if taken[place] != source else source
                 raise ConfigError(
-                    f"Files of {of} would both be written to {name}; "
-                    "`output={stem}_{suffix}.wav` keeps results apart."
+                    f"Files of {of} would both be written to {name}; `output=` has to give each a "
+                    "name of its own."
                 )
             taken[place] = source
     folders = {_place(files["stems"]): files["stems"] for _, files in pieces if "stems" in files}

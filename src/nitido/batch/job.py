@@ -43,7 +43,14 @@ SUFFIXES = {
     "opus": ".opus",
     "mp3": ".mp3",
 }
-WRITABLE = frozenset(SUFFIXES.values()) | {".aif", ".aifc", ".oga", ".wave"}
+SUFFIX_FORMATS = {
+    **{suffix: name for name, suffix in SUFFIXES.items()},
+    ".aif": "aiff",
+    ".aifc": "aiff",
+    ".oga": "ogg",
+    ".wave": "wav",
+}
+WRITABLE = frozenset(SUFFIX_FORMATS)
 BIT_DEPTHS = (16, 24, 32)
 _PARTS = {  # of a sidecar
     **dict.fromkeys(("input", "plan", "before", "after", "request", "result"), dict),

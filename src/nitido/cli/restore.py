@@ -37,8 +37,8 @@ Many files:
   nitido restore --manifest list.jsonl -o done/    each with its own output, preset, settings, plan
   nitido restore s3://in/ -o s3://out/ --resume --ray ADDRESS       on a cluster
 \b
-A line of a list: {"input": "a.wav", "output": "x/a.flac", "preset": "gentle"}. "settings"
-({"bandwidth.amount": 0.5}) or "plan" (a file, or the plan itself) may stand there as well.
+A line of a list: a.wav, or {"input": "a.wav", "output": "x/a.flac", "preset": "gentle"}, with
+"settings" ({"bandwidth.amount": 0.5}) or "plan" (a file, or the plan itself) if need be.
 \b
 More: 'nitido presets' lists the presets, 'nitido stages' every stage and setting.
 """
@@ -103,7 +103,7 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first piece that fails.")
 @click.option("--shard", metavar="K/N", help="Only part K of N, told apart by their names.")
-@click.option("--manifest", metavar="FILE", help="Pieces listed in JSON Lines, instead of INPUT.")
+@click.option("--manifest", metavar="FILE", help="A list of pieces, instead of INPUT.")
 @click.option(
     "--ray",
     is_flag=False,
@@ -120,7 +120,8 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
     INPUT is a file, a folder (with everything below it), a quoted glob, or - for standard input.
     Results of earlier runs, told by their sidecar, are passed over unless one is named alone. The
     result is NAME_restored.wav, with a sidecar NAME_restored.wav.nitido.json that says what was
-    found and done. The input is never changed. With --json one piece gives an object, several give
+    found and done; song.wav and song.flac in one run become song_wav_restored.wav and
+    song_flac_restored.wav. The input is never changed. With --json one piece gives an object, several give
     a list with an object for each.
 
     A run of many goes on after a failure, lists at the end what failed and why, and exits with 1.
