@@ -112,7 +112,7 @@ def test_pieces_that_are_called_alike_get_names_of_their_own_and_that_is_said(
 ) -> None:
     touch("m/a.wav", "m/a.flac", "m/b.wav", "n/b.wav", "n/a.ogg")
     assert results(*inputs, **({} if output is None else {"output": output})) == expected
-    assert "are called alike; their results are" in caplog.text
+    assert "Called alike, and so named apart: " in caplog.text
 
 
 def test_a_format_that_the_name_of_the_result_contradicts_is_refused() -> None:

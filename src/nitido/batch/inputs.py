@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PASSED_OVER_SHOWN = 3
+LOGGED = 3
 AUDIO_SUFFIXES = WRITABLE | {
     ".aac", ".caf", ".m4a", ".m4b", ".mp4", ".rf64", ".w64", ".wma"
 }  # fmt: skip
@@ -123,12 +123,7 @@ def _found(inputs: Sequence[str]) -> list[tuple[Path, Path]]:
     if len(inputs) == len(pieces) == 1 and pieces[0][0] == Path(inputs[0]):
         return pieces
     results = [source for source, _ in pieces if is_result(source)]
-    if results:
-        logger.warning(
-            "Passed over, as results of earlier runs: %s%s.",
-            ", ".join(map(str, results[:PASSED_OVER_SHOWN])),
-            f" and {left} more" if (left := len(results) - PASSED_OVER_SHOWN) > 0 else "",
-        )
+    _warn("Passed over, as results of earlier runs", list(map(str, results)))
     return [piece for piece in pieces if piece[0] not in results]
 
 
@@ -250,6 +245,7 @@ def _apart(sources: Sequence[str], namers: Sequence[Callable[..., str]]) -> list
     alike: dict[str, list[int]] = {}
     for index, output in enumerate(outputs):
         alike.setdefault(unicodedata.normalize("NFC", output).casefold(), []).append(index)
+    named_apart: list[str] = []
     for group in alike.values():
         paths = [PurePath(_absolute(sources[index])) for index in group]
         levels = zip(*(path.parts[:-1] for path in paths), strict=False)
@@ -260,13 +256,17 @@ def _apart(sources: Sequence[str], namers: Sequence[Callable[..., str]]) -> list
                 more = f"_{path.suffix[1:]}" if len(suffixes) > 1 and path.suffix else ""
                 stem = "/".join((*path.parts[shared:-1], path.stem + more))
                 outputs[index] = namers[index](stem=stem)
-        if len({outputs[index] for index in group}) == len(group) > 1:
-            logger.warning(
-                "%s are called alike; their results are %s.",
-                ", ".join(sources[index] for index in group),
-                ", ".join(outputs[index] for index in group),
-            )
+        named_apart += [f"{sources[i]} → {outputs[i]}" for i in group if len(group) > 1]
+    _warn("Called alike, and so named apart", named_apart)
     return outputs
+
+
+def _warn(what: str, names: Sequence[str]) -> None:
+    """Log a list, the first of it by name."""
+    if names:
+        shown = ", ".join(names[:LOGGED])
+        more = f" and {len(names) - LOGGED} more" if len(names) > LOGGED else ""
+        logger.warning("%s: %s%s.", what, shown, more)
 
 
 def _absolute(name: str) -> str:
