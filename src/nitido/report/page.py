@@ -14,7 +14,7 @@ from nitido.audio import write_text
 from nitido.report.figures import page_figures
 from nitido.report.formatting import clock, minus, quantity, settings
 from nitido.report.templating import one_file_page
-from nitido.report.text import NOTHING_FOUND, describe_change, facts, faults
+from nitido.report.text import NOTHING_FOUND, REDUCED, describe_change, facts, faults
 from nitido.report.tracks import (
     PAGE_RATE_HZ,
     SECONDS_MAX,
@@ -85,6 +85,7 @@ def write_report(
         restoration=restoration,
         found=faults(restoration.diagnosis, restoration.after) if restoration else [],
         nothing_found=NOTHING_FOUND,
+        reduced=REDUCED,
         done=_done(restoration) if restoration else [],
         tables=[_table(title, rows) for title, rows in tables.items() if any(rows)],
         sound=_sound(excerpts, coding, files),
@@ -193,7 +194,7 @@ def _tables(restoration: Restoration) -> dict[str, Rows]:
             "stage": change.stage,
             "SI-SDR 60 Hz–7 kHz, dB": change.si_sdr_db,
             "at least, dB": change.budget_db,
-            "verdict": change.verdict,
+            "verdict": REDUCED.get(change.verdict, "kept"),
         }
         for change in restoration.changes
     ]
