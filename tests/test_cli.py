@@ -286,7 +286,10 @@ def test_the_input_is_never_the_output(link: str | None, song: Path, clip: bytes
         (["restore", "song.wav", "--stages", "decom"], "did you mean 'decomb'"),
         (["restore", "song.wav", "--set", "bandwidth.amuont=1"], "did you mean 'amount'"),
         (["restore", "song.wav", "--set", "bandwidth"], "STAGE.SETTING=VALUE"),
-        (["restore", "song.wav", "--loudness", "loud"], "is a number"),
+        (["restore", "song.wav", "--loudness", "loud"], "is a number between -60 and -5, or none."),
+        (["restore", "song.wav", "--set", "width.amount=wide"], "is a number between 0 and 2."),
+        (["restore", "song.wav", "-o", "k.wav", "--format", "flac"], "--format flac another"),
+        (["diagnose", "nothing/*.wav"], "Nothing matches"),
         (["restore", "nothing/*.wav"], "Nothing matches"),
         (["restore", "song.wav", "--bad"], "No such option"),
         (["restore"], "Missing argument"),
@@ -399,6 +402,20 @@ def test_diagnose_shows_every_finding_and_a_verdict() -> None:
     for kind in ("comb", "bandwidth", "width", "loudness"):
         assert kind in result.stdout
     assert "32000 Hz, mono" in result.stdout
+
+
+def test_diagnose_takes_folders_and_globs_a_line_for_each_piece(clip: bytes) -> None:
+    for name in ("in/a.wav", "in/below/b.wav", "c/[1].wav"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(clip)
+    result = run("diagnose", "in", "c/*.wav", "in/a.wav", "song.wav")
+    assert result.exit_code == 0, result.output
+    *lines, last = result.stdout.splitlines()
+    names = ["in/a.wav", "in/below/b.wav", "c/[1].wav", "song.wav"]
+    assert [line.split("  ")[0] for line in lines] == names
+    assert all("comb" in line for line in lines)
+    assert last.startswith("4 pieces; found: ")
+    assert "comb in 4" in last
 
 
 def test_a_comparison_replaces_none_of_the_files_it_compares(clip: bytes) -> None:

@@ -127,6 +127,19 @@ def _found(inputs: Sequence[str]) -> list[tuple[Path, Path]]:
     return [piece for piece in pieces if piece[0] not in results]
 
 
+def find_audio(names: Sequence[str]) -> list[str]:
+    """Return the files that are meant by files, folders and globs: each once, also results.
+
+    Raises:
+        ConfigError: a folder or a glob has no audio.
+    """
+    found: dict[Path, str] = {}
+    for name in names:
+        for path, _ in _expand(name):
+            found.setdefault(path.absolute(), name if path == Path(name) else str(path))
+    return list(found.values())
+
+
 def _expand(name: str) -> Iterator[tuple[Path, Path]]:
     path = Path(name)
     if path.is_dir():

@@ -21,6 +21,7 @@ def each(
     *,
     name: Callable[[Item], str] = str,
     as_json: bool = False,
+    end: Callable[[], None] | None = None,
 ) -> None:
     """Do `work` with every item, say what failed, and exit with status 1 if anything did.
 
@@ -32,6 +33,7 @@ def each(
         work: to be done with each; returns JSON values.
         name: of an item, for the messages.
         as_json: print what `work` returned: an object for one item, else a list.
+        end: says something about several, after the last; not called with `as_json`.
     """
     if len(items) == 1:
         content = work(items[0])
@@ -52,6 +54,8 @@ def each(
             click.echo(failure(name(item), explain(error)), err=True)
     if as_json:
         print_json(contents)
+    elif end is not None:
+        end()
     if failed:
         exit_failed(failed, of=len(items))
 

@@ -143,9 +143,10 @@ def run_dry(jobs: Sequence[Job], *, as_json: bool, to_stdout: bool = False) -> N
             click.echo(one_line(f"{job.shown} → {job.output}  {stages or 'nothing'}"))
         return {"file": job.shown, "plan": plan.to_dict()}
 
-    each(jobs, work, name=lambda job: job.shown, as_json=as_json)
-    if len(jobs) > 1 and not as_json:
+    def end() -> None:
         click.echo(f"{len(jobs)} pieces; --dry-run with one of them says why, and all settings.")
+
+    each(jobs, work, name=lambda job: job.shown, as_json=as_json, end=end)
 
 
 def _plan(job: Job, *, as_json: bool) -> Plan:
