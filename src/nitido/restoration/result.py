@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterator
 from functools import cached_property
 from math import inf, log10
 from pathlib import Path
@@ -10,19 +11,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nitido.audio import ArraySource, SanitizedBlocks, Source, check_target, open_source, write
+from nitido.audio import (
+    ArraySource,
+    RawChunk,
+    SanitizedBlocks,
+    Source,
+    Tags,
+    check_target,
+    open_source,
+    write,
+)
 from nitido.audio.formats import check_format, find_format
+from nitido.audio.marks import resampled
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding
-from nitido.dsp.chunks import join, reblock, take
+from nitido.dsp.chunks import join, reblock
+from nitido.dsp.loop import Loop
 from nitido.dsp.resample import resample
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError, ConfigError, shown
+from nitido.restoration.chain import lay_out
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stem_store import StemStore
 from nitido.restoration.verify import Change
 from nitido.version import __version__
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,14 +105,34 @@ class Restoration:
 
     def source(self) -> ArraySource:
         """Return the result as every verb takes it, with its tags."""
+        tags, chunks = self._about
         return ArraySource(
             self.wav,
             self.sample_rate,
             f"{Path(self.name).stem}_restored",
-            tags=self._source.tags,
-            chunks=self._source.chunks,
+            tags=tags,
+            chunks=chunks,
             files=self._source.files,
         )
+
+    @property
+    def _about(self) -> tuple[Tags, tuple[RawChunk, ...]]:
+        """What the input says of itself, its positions told for the rate of the result."""
+        source = self._source
+        return resampled(
+            source.tags,
+            source.chunks,
+            samples=source.samples,
+            from_hz=source.sample_rate,
+            to_hz=self.sample_rate,
+        )
+
+    @property
+    def loop(self) -> Loop | None:
+        """The loop that the input tells of, in samples of the result; None if it tells of none."""
+        source = self._source
+        piece = source.samples, source.sample_rate, self.sample_rate
+        return source.loop and source.loop.resampled(*piece)
 
     @property
     def after(self) -> Diagnosis:
@@ -107,11 +142,20 @@ class Restoration:
         return self._after
 
     @property
+    def no_faults(self) -> frozenset[str]:
+        """Findings that are no faults here: loudness is asked for, and no loop has ends.
+
+        A file that says that it is a loop is diagnosed as one; here somebody else has said it.
+        """
+        ends = ("start", "end") if self.plan.loop and self.diagnosis.loop is None else ()
+        return frozenset({"loudness", *ends})
+
+    @property
     def new_faults(self) -> list[Finding]:
         """The findings of the result that its input had not; loudness is what was asked for."""
         had = {finding.kind for finding in self.diagnosis.findings if finding.found}
         return [
-            one for one in self.after.findings if one.found and one.kind not in {*had, "loudness"}
+            one for one in self.after.findings if one.found and one.kind not in had | self.no_faults
         ]
 
     def analyse_file(self, path: Path) -> None:
@@ -154,7 +198,7 @@ class Restoration:
         """Yield the input at the result's rate, gain and channels: the fair comparison."""
         step = self.plan["loudness"]
         gain = 10 ** (step.settings["gain_db"] / 20) if step.on else 1.0
-        for block in dry_blocks(self._source, self.plan.sample_rate, self.samples):
+        for block in dry_blocks(self._source, self.plan):
             yield np.broadcast_to(block * np.float32(gain), (self.channels, block.shape[1]))
 
     def sidecar(self) -> dict[str, Any]:
@@ -275,7 +319,15 @@ class Restoration:
 
     def write_audio(self, path: Path, **form: Any) -> None:
         """Write the sound alone; `form` is format and bit depth, see `write`."""
-        tags, chunks = self._source.tags, self._source.chunks
+        tags, chunks = self._about
+        name, kind = find_format(path, form.get("format"))
+        if self.plan.loop and None in kind.subtypes:
+            logger.warning(
+                "%s: the seam of a loop does not stay clean in %s, whose coder takes what is "
+                "outside the file for silence; write wav or flac.",
+                path.name,
+                name,
+            )
         write(path, self.blocks(), tags=tags, chunks=chunks, **self._shape, **form)
 
     def write_removed(self, path: Path, **form: Any) -> None:
@@ -310,6 +362,7 @@ class Restoration:
             ) from None
         for path in paths.values():
             check_target(path, overwrite=overwrite, forbidden=self._source.files)
+        tags, _ = self._about
         for name, path in paths.items():
             write(
                 path,
@@ -318,7 +371,7 @@ class Restoration:
                 channels=store.channels,
                 samples=store.samples,
                 bit_depth=32,
-                tags=self._source.tags,
+                tags=tags,
                 overwrite=overwrite,
             )
 
@@ -355,17 +408,18 @@ class Restoration:
         return write_restoration_report(path, self, overwrite=overwrite)
 
 
-def dry_blocks(source: Source, sample_rate: int, samples: int) -> Iterator[Wav]:
-    """Yield the input of a restoration at the rate of its result, exactly `samples` long."""
-    stream: Iterable[Wav] = SanitizedBlocks(source.blocks())
-    resampled = resample(
-        stream,
+def dry_blocks(source: Source, plan: Plan) -> Iterator[Wav]:
+    """Yield the input of a restoration at the rate of its result, of the same length."""
+    layout = lay_out(source, plan)
+    stream = resample(
+        SanitizedBlocks(layout.blocks(source.blocks)),
         from_hz=source.sample_rate,
-        to_hz=sample_rate,
-        samples=source.samples,
+        to_hz=plan.sample_rate,
+        samples=layout.total,
         channels=source.channels,
     )
-    return take(resampled, samples)
+    there = layout.resampled(source.sample_rate, plan.sample_rate)
+    return there.piece(stream, sample_rate=plan.sample_rate)
 
 
 def _no_stems() -> ConfigError:
