@@ -104,7 +104,7 @@ def test_another_version_makes_results_again(
     assert states(run_all(songs / "below", out, resume=True)) == ["done"]
 
 
-@pytest.mark.parametrize("becomes", [None, "a word"])
+@pytest.mark.parametrize("becomes", [None, "a word", {}])
 def test_a_result_whose_sidecar_lacks_a_part_is_made_again(
     songs: Path, out: Path, becomes: object
 ) -> None:

@@ -55,6 +55,7 @@ BIT_DEPTHS = (16, 24, 32)
 _PARTS = {  # of a sidecar
     **dict.fromkeys(("input", "plan", "before", "after", "request", "result"), dict),
     **dict.fromkeys(("changes", "sentences", "new_faults"), list),
+    "nitido": str,
 }
 
 
@@ -138,10 +139,10 @@ class Job:
             sha256: of the input, in hexadecimal.
         """
         return (
-            all(isinstance(content.get(part), kind) for part, kind in _PARTS.items())
+            _is_whole(content)
             and content["input"].get("sha256") == sha256
-            and content.get("nitido") == __version__
-            and content.get("request") == self.fingerprint
+            and content["nitido"] == __version__
+            and content["request"] == self.fingerprint
         )
 
     def to_json(self) -> str:
@@ -343,6 +344,22 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AudioWriteError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    """Return whether a sidecar has all of its parts, and each can be read."""
+    from nitido.diagnosis.finding import Diagnosis
+    from nitido.restoration.plan import Plan
+
+    if not all(isinstance(content.get(part), kind) for part, kind in _PARTS.items()):
+        return False
+    try:
+        Plan.from_dict(content["plan"])
+        Diagnosis.from_dict(content["before"])
+        Diagnosis.from_dict(content["after"])
+    except ConfigError:
+        return False
+    return True
 
 
 def is_remote(name: str) -> bool:

@@ -354,7 +354,7 @@ def _write_csv(path: Path, jobs: Sequence[Job], ended: Mapping[str, Outcome]) ->
                 "found_before": _listed(before),
                 "left_after": _listed(after),
                 "new_faults": ", ".join(content["new_faults"]),
-                "si_sdr_db": content["changes"][-1]["si_sdr_db"],
+                "si_sdr_db": content["changes"][-1]["si_sdr_db"] if content["changes"] else "",
             }
             for when in ("before", "after"):
                 findings = {one["kind"]: one["value"] for one in content[when]["findings"]}
