@@ -132,8 +132,15 @@ def check_outputs(
         _check_folders(folders, read, taken)
 
 
-def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
+def check_writable(
+    files: Mapping[str, str], *, overwrite: bool, remedy: str = "`overwrite=True` replaces it"
+) -> None:
     """Say before any work if the files of a result could not be written.
+
+    Args:
+        files: as `output_files` gives them.
+        overwrite: files that exist already may be replaced.
+        remedy: what the caller can do about one that exists.
 
     Raises:
         AudioWriteError: one exists already, is a result in its own right, a device, a pipe or a
@@ -143,7 +150,7 @@ def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
         path = Path(name)
         _check_kind(kind, path)
         if not overwrite:
-            check_free(path)
+            check_free(path, remedy)
         _check_no_result(kind, path)
     audio = Path(files["audio"])
     folder = next(parent for parent in audio.absolute().parents if parent.exists())
@@ -161,14 +168,14 @@ def _check_kind(kind: str, path: Path) -> None:
         raise AudioWriteError(f"{path} is there already and no {what}; `output=` names another.")
 
 
-def check_free(path: Path) -> None:
+def check_free(path: Path, remedy: str = "`overwrite=True` replaces it") -> None:
     """Refuse a name that is taken.
 
     Raises:
         AudioWriteError: there is a file of that name.
     """
     if path.exists():
-        raise AudioWriteError(f"{path} exists already; `overwrite=True` replaces it.")
+        raise AudioWriteError(f"{path} exists already; {remedy}.")
 
 
 def read_sidecar(target: Path) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def test_without_resume_results_that_exist_are_left_alone_and_told_of(
     before = contents(out)
     outcomes = run_all(songs, out)
     assert states(outcomes) == ["failed"] * 3
-    assert "`overwrite=True` replaces it" in str(outcomes[0].error)
+    for remedy in ("`resume=True` keeps it", "`overwrite=True` replaces it"):
+        assert remedy in str(outcomes[0].error)
     assert contents(out) == before
 
 

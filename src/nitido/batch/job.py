@@ -52,6 +52,7 @@ SUFFIX_FORMATS = {
 }
 WRITABLE = frozenset(SUFFIX_FORMATS)
 BIT_DEPTHS = (16, 24, 32)
+_REPLACE = "`overwrite=True` replaces it"
 _PARTS = {  # of a sidecar
     **dict.fromkeys(("input", "plan", "before", "after", "request", "result"), dict),
     **dict.fromkeys(("changes", "sentences", "new_faults"), list),
@@ -245,7 +246,8 @@ def carry_out(
         if (job.resume or again) and is_done(job, content, source.sha256):
             return _outcome(job, "unchanged", content, began)
         overwrite = job.overwrite or (job.resume and bool(content))
-        check_writable(job.files, overwrite=overwrite)
+        remedy = _REPLACE if job.resume else f"`resume=True` keeps it if up to date, {_REPLACE}"
+        check_writable(job.files, overwrite=overwrite, remedy=remedy)
         content, account = _restore(job, source, reserved, on_progress)
         reserved.publish(overwrite=overwrite)
     return _outcome(job, "done", content, began, account)
