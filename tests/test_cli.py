@@ -289,6 +289,7 @@ def test_the_input_is_never_the_output(link: str | None, song: Path, clip: bytes
         (["restore", "song.wav", "--loudness", "loud"], "is a number between -60 and -5, or none."),
         (["restore", "song.wav", "--set", "width.amount=wide"], "is a number between 0 and 2."),
         (["restore", "song.wav", "-o", "k.wav", "--format", "flac"], "--format flac another"),
+        (["restore", "song.wav", "--csv", "t.csv", "--dry-run"], "leave it out"),
         (["diagnose", "nothing/*.wav"], "Nothing matches"),
         (["restore", "nothing/*.wav"], "Nothing matches"),
         (["restore", "song.wav", "--bad"], "No such option"),

@@ -142,7 +142,10 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
     """
     how = _how(options)
     output, as_json, strict = options["output"], options["as_json"], options["strict"]
-    if list(inputs) == [STREAM] or (len(inputs) == 1 and output == STREAM):
+    stream = list(inputs) == [STREAM] or (len(inputs) == 1 and output == STREAM)
+    if options["csv"] is not None and (stream or options["dry_run"]):
+        raise ConfigError("--csv is a table of results in files; leave it out here.")
+    if stream:
         run_stream(inputs[0], how, output, dry=options["dry_run"], as_json=as_json, strict=strict)
         return
     jobs = _jobs(ctx, inputs, how, options)
