@@ -42,6 +42,7 @@ SUFFIXES = {
     "ogg": ".ogg",
     "opus": ".opus",
     "mp3": ".mp3",
+    "m4a": ".m4a",
 }
 SUFFIX_FORMATS = {
     **{suffix: name for name, suffix in SUFFIXES.items()},
