@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 LOGGED = 3
 AUDIO_SUFFIXES = WRITABLE | {
-    ".aac", ".caf", ".m4a", ".m4b", ".mp4", ".rf64", ".w64", ".wma"
+    ".aac", ".caf", ".m4b", ".mp4", ".rf64", ".w64", ".wma"
 }  # fmt: skip
 KNOWN = ("input", "output", "preset", "settings", "plan")  # in a line of a list
 LINE_MAX = 2**20  # characters
