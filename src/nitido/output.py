@@ -132,8 +132,8 @@ def check_outputs(
             if place in taken:
                 of = f"{taken[place]} and {source}" if taken[place] != source else source
                 raise ConfigError(
-                    f"Files of {of} would both be written to {name}; "
-                    "`output={stem}_{suffix}.wav` keeps results apart."
+                    f"Files of {of} would both be written to {name}; `output=` has to give each a "
+                    "name of its own."
                 )
             taken[place] = source
     folders = {_place(files["stems"]): files["stems"] for _, files in pieces if "stems" in files}
@@ -141,8 +141,15 @@ def check_outputs(
         _check_folders(folders, read, taken)
 
 
-def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
+def check_writable(
+    files: Mapping[str, str], *, overwrite: bool, remedy: str = "`overwrite=True` replaces it"
+) -> None:
     """Say before any work if the files of a result could not be written.
+
+    Args:
+        files: as `output_files` gives them.
+        overwrite: files that exist already may be replaced.
+        remedy: what the caller can do about one that exists.
 
     Raises:
         AudioWriteError: one exists already, is a result in its own right, a device, a pipe or a
@@ -162,7 +169,7 @@ def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
         path = Path(name)
         _check_kind(kind, path)
         if not overwrite:
-            check_free(path)
+            check_free(path, remedy)
         _check_no_result(kind, path)
     audio = Path(files["audio"])
     folder = next(parent for parent in audio.absolute().parents if parent.exists())
@@ -180,14 +187,14 @@ def _check_kind(kind: str, path: Path) -> None:
         raise AudioWriteError(f"{path} is there already and no {what}; `output=` names another.")
 
 
-def check_free(path: Path) -> None:
+def check_free(path: Path, remedy: str = "`overwrite=True` replaces it") -> None:
     """Refuse a name that is taken.
 
     Raises:
         AudioWriteError: there is a file of that name.
     """
     if path.exists():
-        raise AudioWriteError(f"{path} exists already; `overwrite=True` replaces it.")
+        raise AudioWriteError(f"{path} exists already; {remedy}.")
 
 
 def read_sidecar(target: Path) -> dict[str, Any]:

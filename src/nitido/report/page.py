@@ -15,7 +15,14 @@ from nitido.audio import write_text
 from nitido.report.figures import page_figures, restoration_figure
 from nitido.report.formatting import clock, minus, quantity, settings
 from nitido.report.templating import environment, one_file_page
-from nitido.report.text import NOTHING_FOUND, describe_change, describe_restoration, facts, faults
+from nitido.report.text import (
+    NOTHING_FOUND,
+    REDUCED,
+    describe_change,
+    describe_restoration,
+    facts,
+    faults,
+)
 from nitido.report.tracks import (
     LOSSLESS,
     PAGE_RATE_HZ,
@@ -89,6 +96,7 @@ def write_report(
         restoration=restoration,
         found=faults(restoration.diagnosis, restoration.after) if restoration else [],
         nothing_found=NOTHING_FOUND,
+        reduced=REDUCED,
         done=_done(restoration) if restoration else [],
         tables=[_table(title, rows) for title, rows in tables.items() if any(rows)],
         sound=_sound(excerpts, coding, files),
@@ -230,7 +238,7 @@ def _tables(restoration: RestoredSound) -> dict[str, Rows]:
             "stage": change.stage,
             "SI-SDR 60 Hz–7 kHz, dB": change.si_sdr_db,
             "at least, dB": change.budget_db,
-            "verdict": change.verdict,
+            "verdict": REDUCED.get(change.verdict, "kept"),
         }
         for change in restoration.changes
     ]

@@ -64,6 +64,8 @@ NAMES = {
     "tone": "the tone",
     "width": "the width",
 }
+# Why a stage did not do all that was planned, in the words of whoever did not build nitido.
+REDUCED = {"turned down": "used at less strength", "bypassed": "left out"}
 _MEASURES: dict[str, Measure] = {m.name: m for family in CATALOGUE.values() for m in family}
 
 
@@ -119,10 +121,12 @@ def describe_restoration(restoration: RestoredSound) -> list[str]:
                 told += _kept(_most_level_change_db(change), change.si_sdr_db, up_to="8 kHz")
         old, new = (d["loudness"] for d in (restoration.diagnosis, restoration.after))
         told += _loudness(old.value, new.value, new.details.get("true_peak_dbtp"))
-    for verdict, said in (("turned down", "Turned down"), ("bypassed", "Left out")):
-        stages = [change.stage for change in restoration.changes if change.verdict == verdict]
-        if stages:
-            told.append(f"{said}, as it changed too much of the music: {', '.join(stages)}.")
+    for change in restoration.changes:
+        if change.verdict != "kept":
+            told.append(
+                f"{change.stage} was {REDUCED[change.verdict]}: more of it would have changed too "
+                "much of the music."
+            )
     return [*told, *restoration.notes()]
 
 
