@@ -103,7 +103,7 @@ def test_standard_input_goes_to_standard_output() -> None:
         (["a.wav", "b.wav"], "-", "cannot all be written"),
         (["a.wav"], "{name}.wav", "it can name"),
         (["a.wav"], "{stem", "cannot be read"),
-        (["a.wav"], "result.m4a", "names no format"),
+        (["a.wav"], "result.wma", "names no format"),
     ],
 )
 def test_names_that_make_no_sense_are_refused(
