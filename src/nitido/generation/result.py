@@ -8,6 +8,7 @@ from typing import Any
 
 from nitido.audio import FORMATS, ArraySource, Tags, write
 from nitido.dsp.wav import Wav
+from nitido.notebook import ShownInNotebook
 from nitido.version import __version__
 
 # IPTC's word for media made by a model alone.
@@ -16,7 +17,7 @@ SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmic
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Generation:
+class Generation(ShownInNotebook):
     """What `nitido.generate` returns.
 
     Attributes:

@@ -106,6 +106,12 @@ class Restoration:
             lines.append(f"{found}: {', '.join(faults) or 'nothing'}")
         return "\n  ".join(lines)
 
+    def _repr_html_(self) -> str:
+        """Return the result as a notebook shows it: sentences, sounds, picture."""
+        from nitido.report.page import notebook_view
+
+        return notebook_view(self)
+
     def source(self) -> ArraySource:
         """Return the result as every verb takes it, with its tags."""
         metadata = self.metadata()

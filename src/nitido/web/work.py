@@ -151,6 +151,7 @@ def encode(folder: Path, name: str) -> Path:
             channels=source.channels,
             samples=source.samples,
             tags=source.tags,
+            chunks=source.chunks,  # loop points become tags
             pictures=source.pictures,
             overwrite=True,
         )
