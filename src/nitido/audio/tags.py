@@ -66,6 +66,8 @@ _OF_THE_STREAM = re.compile(
 )
 # Double-byte characters as Japanese has them: kana, kanji, marks and wide letters.
 _WIDE = re.compile("[\u3000-\u30ff\u4e00-\u9fff\uff00-\uff60]{2,}")
+_KANA = re.compile("[\u3041-\u30fe]")
+_KANJI_BESIDE_LETTER = re.compile("[A-Za-z][\u4e00-\u9fff]|[\u4e00-\u9fff][A-Za-z]")
 _TELLING_LEADS = frozenset({0x82, 0x83, *range(0x88, 0x98)})  # kana and wide letters; common kanji
 
 
@@ -179,10 +181,10 @@ def _kind(name: str, names: Sequence[str]) -> int:
 def local_text(raw: bytes) -> str:
     r"""Return text in the encoding of some computer: UTF-8, Shift-JIS, or else cp1252.
 
-    Shift-JIS is told by two wide characters in a row, one of them kana or a common kanji. Where it
-    cannot be told nothing is lost: each byte is a character of cp1252, or of Latin-1 where cp1252
-    has a gap, and can be turned back. Half a character at the end, where a field was cut, is left
-    out.
+    Shift-JIS is told by two wide characters in a row, one of them kana or a common kanji; without
+    kana no letter may touch a kanji, as in words with accents. Where it cannot be told nothing is
+    lost: each byte is a character of cp1252, or all are of Latin-1 where cp1252 has a gap, and can
+    be turned back. Half a character at the end, where a field was cut, is left out.
 
     >>> local_text("夜の海".encode("cp932")), local_text(b"Caf\xe9 \x93live\x94, it\x92s")
     ('夜の海', 'Café “live”, it’s')
@@ -193,7 +195,8 @@ def local_text(raw: bytes) -> str:
         return text
     text = _decoded(raw, "cp932")
     wide = "".join(_WIDE.findall(text))
-    if any(mark.encode("cp932", "replace")[0] in _TELLING_LEADS for mark in wide):
+    accents = not _KANA.search(wide) and _KANJI_BESIDE_LETTER.search(text)
+    if not accents and any(mark.encode("cp932", "replace")[0] in _TELLING_LEADS for mark in wide):
         return text
     try:
         return raw.decode("cp1252")
