@@ -36,6 +36,9 @@ _TEXT_CHUNKS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"_PMX"})
 _C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _SAID_FRAMES = frozenset({b"COMM", b"COM", b"USLT", b"ULT", b"APIC", b"PIC"})
 _ID3V1_BYTES = 128
+_APE_FOOTER = struct.Struct("<8sIIII8x")
+_APE_NO_TEXT = 0b110  # flags of an item: binary, or a link
+_APE_MAX_BYTES = 2**20
 _CHUNK_MAX_BYTES = 16 * 2**20
 _TAGS_MAX_BYTES = 64 * 2**20  # of all tags, or chunks, of a file
 _READ_COSTS_BYTES = 256  # at least, of those: a million empty frames must not keep us busy
@@ -50,7 +53,7 @@ _NOT_TAGS = frozenset(
 )  # fmt: skip
 _SOUNDFILE_NAMES = {"date": "year", "tracknumber": "track"}
 _NUMBERS = frozenset({"track", "track_total", "disc", "disc_total"})
-_FFMPEG_NAMES = {
+_PLAIN_NAMES = {
     "date": "year",
     "album_artist": "albumartist",
     "album artist": "albumartist",
@@ -103,7 +106,7 @@ def _found_tags(path: Path) -> Tags:
     except _tinytag().UnsupportedFormatError:
         return _from_ffmpeg(path) or _from_soundfile(path)
     numbered = not all(name.isprintable() for name in tags)  # keys of QuickTime, by number
-    return _from_ffmpeg(path) if numbered else tags
+    return _from_ffmpeg(path) if numbered else {**_from_ape(path), **tags}
 
 
 def read_chunks(path: str | Path) -> tuple[RawChunk, ...]:
@@ -421,13 +424,47 @@ def _of(file: io.BufferedIOBase) -> Tags:
 
 def _from_ffmpeg(path: Path) -> Tags:
     """Return the tags of containers that only ffmpeg reads, such as Matroska; empty without it."""
+    return _named(ffmpeg.read_metadata(path))
+
+
+def _from_ape(path: Path) -> Tags:
+    """Return the tags at the end of an MP3 file that MP3Gain and others write; most often none.
+
+    Source: APEv2 specification, hydrogenaud.io wiki.
+    """
+    with path.open("rb") as file:
+        end = file.seek(0, io.SEEK_END)
+        file.seek(max(end - _ID3V1_BYTES - _APE_FOOTER.size, 0))
+        tail = file.read()
+        at = tail.rfind(b"APETAGEX")
+        if at not in (len(tail) - _APE_FOOTER.size, len(tail) - _ID3V1_BYTES - _APE_FOOTER.size):
+            return {}
+        _, _, size, count, _ = _APE_FOOTER.unpack_from(tail, at)
+        start = end - len(tail) + at + _APE_FOOTER.size - size
+        if size > _APE_MAX_BYTES or count > _VALUES_MAX or start < 0:
+            return {}
+        file.seek(start)
+        content = file.read(size - _APE_FOOTER.size)
+    pairs = []
+    for _ in range(count):
+        length, flags = struct.unpack("<II", content[:8].ljust(8, b"\0"))
+        name, _, content = content[8:].partition(b"\0")
+        if not flags & _APE_NO_TEXT:
+            values = content[:length].decode("utf-8", "replace").split("\0")
+            pairs += [(name.decode("latin-1"), value) for value in values]
+        content = content[length:]
+    return _named(pairs)
+
+
+def _named(pairs: Iterable[tuple[str, str]]) -> Tags:
+    """Return tags by the names that tinytag has for them, without what is of the stream alone."""
     tags: Tags = {}
-    for key, value in ffmpeg.read_metadata(path):
-        name = _FFMPEG_NAMES.get(key.lower(), key.lower())
+    for key, value in pairs:
+        name = _PLAIN_NAMES.get(key.lower(), key.lower())
         number, slash, total = value.partition("/")
         if name in _NUMBERS and slash:
             tags[f"{name}_total"], value = [total.strip()], number
-        if not _OF_THE_STREAM.fullmatch(name) and (text := value.strip()):
+        if name and not _OF_THE_STREAM.fullmatch(name) and (text := value.strip()):
             tags.setdefault(name, []).append(text)
     if sum(map(len, tags.values())) > _VALUES_MAX:
         raise ValueError(_TOO_MANY)
