@@ -337,7 +337,7 @@ def test_control_c_is_one_line_and_leaves_nothing(monkeypatch: pytest.MonkeyPatc
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nitido.restoration.result.Restoration.sidecar", interrupt)
+    monkeypatch.setattr("nitido.output.sidecar_of", interrupt)
     monkeypatch.setattr("nitido.restoration.restore.Chain.run", interrupt)
     result = run("restore", "song.wav")
     assert result.exit_code == 130

@@ -38,9 +38,10 @@ from typing import TYPE_CHECKING, Any
 
 from nitido.errors import AudioWriteError, ConfigError
 from nitido.lock import try_lock
+from nitido.version import __version__
 
 if TYPE_CHECKING:
-    from nitido.restoration.result import Restoration
+    from nitido.restoration.restored_sound import RestoredSound
 
 logger = logging.getLogger(__name__)
 
@@ -208,7 +209,7 @@ def read_content(text: str | bytes) -> dict[str, Any]:
 
 
 def write_result(
-    restoration: Restoration,
+    restoration: RestoredSound,
     path: Path,
     *,
     overwrite: bool,
@@ -251,6 +252,23 @@ def write_result(
         reserved.publish(overwrite=overwrite)
 
 
+def sidecar_of(restoration: RestoredSound) -> dict[str, Any]:
+    """Return version, plan, changes, findings before and after, sentences as JSON values."""
+    from nitido.report.text import describe_restoration
+
+    source = restoration.input
+    return {
+        "nitido": __version__,
+        "input": {"name": source.name, "sha256": source.sha256, "tags": dict(source.tags)},
+        "plan": restoration.plan.to_dict(),
+        "changes": [change.to_dict() for change in restoration.changes],
+        "before": restoration.diagnosis.to_dict(),
+        "after": restoration.after.to_dict(),
+        "new_faults": [finding.kind for finding in restoration.new_faults],
+        "sentences": describe_restoration(restoration),
+    }
+
+
 class Reservation:
     """The right to make one result, from `reserve`; a context, which gives it back.
 
@@ -275,7 +293,7 @@ class Reservation:
 
     def fill(
         self,
-        restoration: Restoration,
+        restoration: RestoredSound,
         *,
         sidecar: bool = True,
         removed: bool = False,
@@ -299,10 +317,9 @@ class Reservation:
             AudioWriteError: they cannot be written.
             ConfigError: the format is not known, or there are no stems.
         """
-        from nitido.audio import (  # the command line needs no numpy for its --help
-            part_file,
-            write_text,
-        )
+        # Here, since the command line needs no numpy for its --help.
+        from nitido.audio import part_file, write_text
+        from nitido.report.page import write_restoration_report
 
         audio = self.folder / self.target.name
         files = output_files(
@@ -321,12 +338,12 @@ class Reservation:
             if stems:
                 restoration.write_stems(Path(files["stems"]))
             if report:
-                restoration.report(files["report"])
+                write_restoration_report(files["report"], restoration)
             with audio.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size = audio.stat().st_size
             content: dict[str, Any] = {
-                **restoration.sidecar(),
+                **sidecar_of(restoration),
                 **({} if request is None else {"request": request}),
                 "result": {
                     "name": self.target.name,
@@ -520,7 +537,7 @@ def _sync(folder: Path) -> None:
             os.close(opened)
 
 
-def _bit_depth(restoration: Restoration, audio: Path, **form: Any) -> int | None:
+def _bit_depth(restoration: RestoredSound, audio: Path, **form: Any) -> int | None:
     """Return the bit depth to write with; say so where peaks beyond full scale decide it."""
     depth = restoration.bit_depth(audio, **form)
     peak_dbfs = restoration.peak_dbfs

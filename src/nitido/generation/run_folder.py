@@ -32,7 +32,7 @@ from nitido.generation.settings import SEED_MAX, GenerateOptions, Request, same_
 
 if TYPE_CHECKING:
     from nitido.diagnosis.finding import Diagnosis
-    from nitido.restoration.result import Restoration
+    from nitido.restored import Restoration
 
 PROCESSED_HZ = 48_000
 SLUG_BYTES_MAX = 48
