@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nitido.diagnosis.finding import Diagnosis, Finding
     from nitido.generation.result import Generation
     from nitido.restoration.plan import Plan
-    from nitido.restoration.result import Restoration
+    from nitido.restored import Restoration
 
 __all__ = [
     "AudioReadError",
@@ -69,7 +69,7 @@ _LAZY = {
     "Finding": "nitido.diagnosis.finding",
     "Generation": "nitido.generation.result",
     "Plan": "nitido.restoration.plan",
-    "Restoration": "nitido.restoration.result",
+    "Restoration": "nitido.restored",
     "compare": "nitido.comparison",
     "diagnose": "nitido.api",
     "generate": "nitido.api",

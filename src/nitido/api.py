@@ -21,9 +21,9 @@ from nitido.restoration.plan import Plan
 from nitido.restoration.resources import Resources
 from nitido.restoration.restore import DIAGNOSED, carry_out
 from nitido.restoration.restore_options import RestoreOptions
-from nitido.restoration.result import Restoration
 from nitido.restoration.setting import is_number
 from nitido.restoration.stem_store import StemStore
+from nitido.restored import Restoration
 from nitido.separation.separator import open_separator
 from nitido.separation.stems import check_channels, separate_whole
 
@@ -193,6 +193,7 @@ def restore_with(
         source,
         diagnosis,
         options.plan_for(diagnosis),
+        result=Restoration,
         block_seconds=block_seconds,
         resources=resources,
         on_progress=on_progress,

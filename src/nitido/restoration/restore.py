@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,12 +19,14 @@ from nitido.restoration.chain import BLOCK_SECONDS, Chain, lay_out, loop_of, rea
 from nitido.restoration.plan import Plan, build
 from nitido.restoration.registry import STAGES
 from nitido.restoration.resources import Resources
-from nitido.restoration.result import Restoration, dry_blocks, mask_after
+from nitido.restoration.restored_sound import RestoredSound, dry_blocks, mask_after
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stages.loudness import LevelProfile
 from nitido.restoration.verify import Change, ChangeMeter, correct
 
 # Shares of the work, for the progress callback; measured on 60 s of stereo.
+Result = TypeVar("Result", bound=RestoredSound)
+
 DIAGNOSED, CHAINED = 0.25, 0.75
 
 
@@ -32,16 +35,18 @@ def carry_out(
     diagnosis: Diagnosis,
     plan: Plan,
     *,
+    result: type[Result],
     block_seconds: float = BLOCK_SECONDS,
     resources: Resources | None = None,
     on_progress: OnProgress | None = None,
-) -> Restoration:
+) -> Result:
     """Return the source restored by the plan, every stage held to its budget.
 
     Args:
         source: of the samples.
         diagnosis: of the source.
         plan: to carry out.
+        result: what the restored sound is given as.
         block_seconds: length of the blocks at work; the result does not depend on it.
         resources: what the stages may use beside the plan.
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
@@ -62,7 +67,7 @@ def carry_out(
             plan = _still_separated(plan)
         tries.append(over)
         attempt.scratch.close()
-    return Restoration(
+    return result(
         source,
         attempt.scratch,
         diagnosis=diagnosis,
