@@ -118,11 +118,25 @@ def describe_restoration(restoration: Restoration) -> list[str]:
                 told += _kept(_most_level_change_db(change), change.si_sdr_db, up_to="8 kHz")
         old, new = (d["loudness"] for d in (restoration.diagnosis, restoration.after))
         told += _loudness(old.value, new.value, new.details.get("true_peak_dbtp"))
+        told += _headroom(restoration)
     for verdict, said in (("turned down", "Turned down"), ("bypassed", "Left out")):
         stages = [change.stage for change in restoration.changes if change.verdict == verdict]
         if stages:
             told.append(f"{said}, as it changed too much of the music: {', '.join(stages)}.")
     return told
+
+
+def _headroom(restoration: Restoration) -> Iterator[str]:
+    """Yield from which ceiling a lossy file was made, and whether the one asked for held."""
+    used, step = restoration.ceiling_dbtp, restoration.plan["loudness"]
+    peak_dbtp = restoration.after["loudness"].details["true_peak_dbtp"]
+    if used is None or peak_dbtp is None or used == (asked := step.settings["ceiling_dbtp"]):
+        return
+    held = "" if peak_dbtp <= asked else f", and still pass {quantity(asked, 'dBTP')}"
+    yield (
+        f"Its format lifts peaks: made under {quantity(used, 'dBTP')}, they reach "
+        f"{quantity(peak_dbtp, 'dBTP', digits=2)} when it is played{held}."
+    )
 
 
 def _tally(restoration: Restoration, pairs: Mapping[str, tuple[Finding, Finding]]) -> Iterator[str]:

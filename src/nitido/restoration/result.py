@@ -18,6 +18,7 @@ from nitido.dsp.chunks import join, reblock, take
 from nitido.dsp.resample import resample
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError, ConfigError, shown
+from nitido.restoration.headroom import write_under_ceiling
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stem_store import StemStore
@@ -42,6 +43,8 @@ class Restoration:
         sample_rate: of the result, Hz.
         channels: of the result.
         samples: of the result.
+        ceiling_dbtp: that the true peaks were held under, dBTP; once it was written to a lossy
+            file, lower by what the encoder adds. None where the level was kept.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Restoration:
         self.sample_rate = plan.sample_rate
         self.channels = scratch.channels
         self.samples = scratch.samples
+        self.ceiling_dbtp = _ceiling(plan)
 
     def __enter__(self) -> Restoration:
         return self
@@ -274,9 +278,21 @@ class Restoration:
         return Path(path)
 
     def write_audio(self, path: Path, **form: Any) -> None:
-        """Write the sound alone; `form` is format and bit depth, see `write`."""
-        tags, chunks = self._source.tags, self._source.chunks
-        write(path, self.blocks(), tags=tags, chunks=chunks, **self._shape, **form)
+        """Write the sound alone; `form` is format and bit depth, see `write`.
+
+        A lossy file is held to the ceiling as it decodes, see `ceiling_dbtp`.
+        """
+
+        def put(blocks: Iterable[Wav], *, overwrite: bool = False) -> Path:
+            tags, chunks = self._source.tags, self._source.chunks
+            form_of_it = {**self._shape, **form, "overwrite": overwrite}
+            return write(path, blocks, tags=tags, chunks=chunks, **form_of_it)
+
+        if self.bit_depth(path, **form) is None:
+            self.ceiling_dbtp = write_under_ceiling(put, self, self.plan["loudness"])
+        else:
+            put(self.blocks())
+            self.ceiling_dbtp = _ceiling(self.plan)
 
     def write_removed(self, path: Path, **form: Any) -> None:
         """Write what was taken away alone; `form` is format and bit depth, see `write`."""
@@ -366,6 +382,12 @@ def dry_blocks(source: Source, sample_rate: int, samples: int) -> Iterator[Wav]:
         channels=source.channels,
     )
     return take(resampled, samples)
+
+
+def _ceiling(plan: Plan) -> float | None:
+    """Return the ceiling that a plan asks for, dBTP; None where it keeps the level."""
+    step = plan["loudness"]
+    return float(step.settings["ceiling_dbtp"]) if step.on else None
 
 
 def _no_stems() -> ConfigError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -13,9 +13,12 @@ from nitido import api
 from nitido.audio import FORMATS as CONTAINERS
 from nitido.audio import open_source, write
 from nitido.comparison import Comparison, compare
+from nitido.dsp.wav import Wav
 from nitido.errors import CancelledError, ConfigError
 from nitido.report.page import write_report
 from nitido.report.thumbnails import thumbnails
+from nitido.restoration.headroom import write_under_ceiling
+from nitido.restoration.plan import Plan
 from nitido.restoration.restore import DIAGNOSED
 from nitido.web.sessions import SessionPiece
 
@@ -142,15 +145,22 @@ def encode(folder: Path, name: str) -> Path:
     path = folder / f"result.{name}"
     if not path.is_file():
         source = open_source(folder / "result.wav")
-        write(
-            path,
-            source.blocks(),
-            sample_rate=source.sample_rate,
-            channels=source.channels,
-            samples=source.samples,
-            tags=source.tags,
-            overwrite=True,
-        )
+        plan = Plan.from_json((folder / "plan.json").read_text("utf-8"))
+        begun = folder / f"begun.{name}"  # others see the file when its peaks are right
+
+        def put(blocks: Iterable[Wav], *, overwrite: bool = True) -> Path:
+            return write(
+                begun,
+                blocks,
+                sample_rate=source.sample_rate,
+                channels=source.channels,
+                samples=source.samples,
+                tags=source.tags,
+                overwrite=overwrite,
+            )
+
+        write_under_ceiling(put, source, plan["loudness"])
+        begun.replace(path)
     return path
 
 

@@ -178,20 +178,31 @@ class LevelProfile:
             held = held[:, chunk:]
         self._held, self._held_samples = [held.copy()], held.shape[1]
 
+    @property
+    def lufs(self) -> float | None:
+        """Gated loudness of the piece as it came, LUFS; None if all of it is below the gate."""
+        self._finish()
+        return self._lufs(0.0, math.inf)
+
+    @property
+    def peak_dbtp(self) -> float:
+        """Highest true peak of the piece as it came, dBTP; −∞ in silence."""
+        self._finish()
+        return 20 * math.log10(self._highest) if self._highest else -math.inf
+
     def resolve(self, settings: Settings) -> tuple[dict[str, Any], str]:
         """Return the settings with `gain_db` filled in, and what was done, in words.
 
         To be called after the last block; as often as wanted, with other settings.
         """
-        self._finish()
-        lufs = self._lufs(0.0, math.inf)
+        lufs = self.lufs
         target, ceiling_db = settings["target_lufs"], settings["ceiling_dbtp"]
         if target is None or not self._highest:
             why = "silence stays silent" if target is not None else "the level is kept"
             return {**settings, "gain_db": 0.0, "limit": False}, why
         aim_db = _ceiling_db(settings)
         allowed = _allowed_db(settings)
-        peak_db = 20 * math.log10(self._highest)
+        peak_db = self.peak_dbtp
         if lufs is None:
             gain_db = round(math.floor(min(0.0, aim_db - peak_db) / GAIN_STEP_DB) * GAIN_STEP_DB, 3)
             lowered = f": lowered by {-gain_db:.1f} dB" if gain_db else ""
