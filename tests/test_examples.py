@@ -27,7 +27,7 @@ def test_the_notebook_tells_its_story_to_the_end(
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbclient.NotebookClient(notebook, timeout=110, kernel_name="python3").execute()
     written = {path.name for path in (tmp_path / "run").iterdir()}
-    assert {"raw.wav", "restored.wav", "seed.wav", "report.html", "pictures"} <= written
+    assert {"raw.wav", "restored.wav", "founding.wav", "report.html", "pictures"} <= written
     said = "".join(
         output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
     )

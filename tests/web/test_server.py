@@ -82,7 +82,7 @@ def test_restorations_side_by_side_all_finish_and_a_wrong_one_says_why(
     assert gentle[2]["preset"] == "gentle"
     assert Path(standard[0]).read_bytes() != Path(gentle[0]).read_bytes()
     assert nitido.diagnose(standard[0])["bandwidth"].value > 18_000
-    assert refused == "There is no preset 'seed' here; there are musicgen, gentle, master."
+    assert refused == "There is no preset 'demucs' here; there are musicgen, gentle, master."
 
 
 def test_no_file_on_the_disk_has_a_visitor_s_name(

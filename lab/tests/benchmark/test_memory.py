@@ -34,7 +34,7 @@ def test_growth_and_losses_are_said(tmp_path: Path) -> None:
     )
     assert result.sentences() == [
         "nitido takes 20 MiB more for 11 min than for 1.",
-        "Left out: seed (no demucs).",
+        "Left out: demucs (no demucs).",
     ]
     assert result.table().rows == (("nitido", "200", "220"), ("resample", "100", "900"))
     short = Memory((1.0,), {"nitido": (200.0,), "resample": (100.0,)}, {})

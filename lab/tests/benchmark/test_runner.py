@@ -12,7 +12,7 @@ from nitido.errors import ConfigError
 from nitido_lab.benchmark import runner
 from nitido_lab.benchmark.clips import Case
 from nitido_lab.benchmark.runner import TaskResults, run_task
-from nitido_lab.benchmark.systems import Folder, Resample, Restored, Seed
+from nitido_lab.benchmark.systems import DemucsPreset, Folder, Resample, Restored
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def test_a_clip_that_cannot_be_read_is_a_failure_of_all(folder: Path, tmp_path: 
 
 
 def test_who_cannot_run_is_left_out_with_the_reason(folder: Path, tmp_path: Path) -> None:
-    outcome = go(folder, tmp_path, Resample(), Seed(), Folder("gone", tmp_path / "gone"))
+    outcome = go(folder, tmp_path, Resample(), DemucsPreset(), Folder("gone", tmp_path / "gone"))
     assert {r.system for r in outcome.results} == {"resample"}
     assert "no folder" in outcome.left_out["gone"]
     assert "demucs" in outcome.left_out["demucs"] or "preset" in outcome.left_out["demucs"]

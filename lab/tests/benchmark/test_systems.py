@@ -12,13 +12,13 @@ from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido_lab.benchmark.clips import SAMPLE_RATE, Case, mono
 from nitido_lab.benchmark.systems import (
+    DemucsPreset,
     Folder,
     MasteringEq,
     Nitido,
     NoiseReduce,
     RandomDemucs,
     Resample,
-    Seed,
     default_systems,
     fingerprint,
     read_system,
@@ -126,7 +126,7 @@ def test_the_founding_pipeline_without_its_weights_is_not_measured_and_says_so(
     hub = pytest.importorskip("huggingface_hub")
     pytest.importorskip("demucs")
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda repository, filename: None)
-    missing = str(Seed().missing())
+    missing = str(DemucsPreset().missing())
     assert missing.startswith("not measured: the weights of htdemucs")
     assert "hf download adefossez/HTDemucs" in missing
 

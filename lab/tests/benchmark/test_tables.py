@@ -120,7 +120,7 @@ def test_doing_nothing_does_not_win_where_nothing_was_to_be_done() -> None:
     said = Summary(TaskResults("comb", tuple(results), {"demucs": "no demucs"}, 0)).sentences()
     assert any("loses to eq in SI-SDR" in sentence for sentence in said)
     assert not any("resample" in sentence for sentence in said)
-    assert said[-1] == "Left out: seed (no demucs)."
+    assert said[-1] == "Left out: demucs (no demucs)."
 
 
 def test_everything_can_be_had_as_json() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from nitido.batch import BenchmarkTask
+from nitido.batch import Task
 from nitido_lab.benchmark import throughput
 from nitido_lab.benchmark.throughput import Throughput, measure
 
@@ -20,7 +20,7 @@ def test_every_worker_gets_its_pieces_and_one_worker_one_core(
 ) -> None:
     runs: list[tuple[int, int, int]] = []
 
-    def run_pool(tasks: list[BenchmarkTask], *, workers: int, on_progress: object) -> list[object]:
+    def run_pool(tasks: list[Task], *, workers: int, on_progress: object) -> list[object]:
         assert all(Path(task.source).exists() for task in tasks)
         runs.append((len(tasks), workers, len(os.sched_getaffinity(0))))
         return []
