@@ -22,7 +22,7 @@ LAYERS = (
     ("audio", "weights"),
     ("diagnosis", "metrics", "separation"),
     ("restoration", "generation", "report", "presets", "output"),
-    ("api", "comparison"),
+    ("api", "comparison", "conformance"),
     ("jobs", "batch", "demo", "doctor"),
     ("cli", "web"),
 )

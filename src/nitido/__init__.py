@@ -31,6 +31,7 @@ from nitido.version import __version__
 if TYPE_CHECKING:
     from nitido.api import diagnose, generate, plan, restore, separate
     from nitido.comparison import Comparison, compare
+    from nitido.conformance import Verdict, check
     from nitido.diagnosis.finding import Diagnosis, Finding
     from nitido.generation.result import Generation
     from nitido.restoration.plan import Plan
@@ -53,8 +54,10 @@ __all__ = [
     "Plan",
     "Restoration",
     "SampleRateError",
+    "Verdict",
     "WeightsError",
     "__version__",
+    "check",
     "compare",
     "diagnose",
     "generate",
@@ -70,6 +73,8 @@ _LAZY = {
     "Generation": "nitido.generation.result",
     "Plan": "nitido.restoration.plan",
     "Restoration": "nitido.restoration.result",
+    "Verdict": "nitido.conformance",
+    "check": "nitido.conformance",
     "compare": "nitido.comparison",
     "diagnose": "nitido.api",
     "generate": "nitido.api",

@@ -10,8 +10,8 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from nitido.audio.limits import too_long
 from nitido.dsp.wav import CHANNELS_MAX, Wav
-from nitido.errors import AudioReadError
+from nitido.errors import AudioReadError, AudioWriteError, MissingExtraError
 from nitido.optional import available, load
 
 _MAGICS = {
@@ -92,6 +92,43 @@ def decode(path: Path, block_samples: int) -> Iterator[Wav]:
             whole = len(piece) // (4 * channels) * channels
             wav = np.frombuffer(piece, "<f4", count=whole).reshape(-1, channels)
             yield np.ascontiguousarray(wav.T, dtype=np.float32)
+
+
+def encode_aac(
+    path: Path, blocks: Iterable[Wav], *, sample_rate: int, channels: int, kbps: int
+) -> None:
+    """Write waveforms `[C, n]` as AAC-LC in an M4A file.
+
+    Raises:
+        AudioWriteError: ffmpeg cannot do it.
+        MissingExtraError: ffmpeg is not installed.
+    """
+    ffmpeg = program()
+    if ffmpeg is None:
+        raise MissingExtraError(
+            "AAC needs the ffmpeg program, which is not installed; pip install 'nitido[m4a]' "
+            "brings it."
+        )
+    command = [
+        ffmpeg, "-nostdin", "-v", "error", "-y",
+        "-f", "f32le", "-ar", str(sample_rate), "-ac", str(channels), "-i", "pipe:0",
+        "-c:a", "aac", "-b:a", f"{kbps}k", str(path.resolve()),
+    ]  # fmt: skip
+    with tempfile.TemporaryFile() as said:
+        running = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
+        try:
+            with cast(BinaryIO, running.stdin) as pipe, suppress(BrokenPipeError):
+                for block in blocks:
+                    pipe.write(block.T.astype("<f4").tobytes())
+            failed = running.wait() != 0
+        finally:
+            running.kill()
+            running.wait()
+        said.seek(0)
+        words = said.read(4096).decode("utf-8", "replace").strip().splitlines()
+    if failed:
+        reason = f"; ffmpeg says: {words[0]}" if words else ""
+        raise AudioWriteError(f"AAC takes no {channels} channels at {sample_rate} Hz{reason}.")
 
 
 @contextmanager

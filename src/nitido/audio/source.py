@@ -129,6 +129,7 @@ class FileSource:
         tags: see `nitido.audio.read_tags`.
         chunks: see `nitido.audio.read_chunks`.
         files: the files that are read, which must never be written to.
+        subtype: how the samples are stored, as libsndfile calls it; empty where ffmpeg reads them.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, max_seconds: float = MAX_SECONDS) -> None:
@@ -147,6 +148,7 @@ class FileSource:
         self._max_seconds = check_max_seconds(max_seconds)
         self.name = self.path.name
         self.files: tuple[Path, ...] = (self.path,)
+        self.subtype = ""
         self._by_ffmpeg = False
         self._repair: Repair | None = None
         try:
@@ -214,6 +216,7 @@ class FileSource:
             with self._sound() as file:
                 self.sample_rate, self.channels = file.samplerate, file.channels
                 self.samples, container = file.frames, file.format
+                self.subtype = file.subtype
                 self._check_range()
                 if self.samples >= _NO_NUMBER:
                     self.samples, self._repair = self._counted(file)
