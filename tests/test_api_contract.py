@@ -346,3 +346,36 @@ def test_the_loudness_that_is_planned_is_the_one_that_happens(clip: np.ndarray) 
     needed = float(re.search(r"needs ([+-][0-9.]+) dB", planned)[1])
     assert result.channels == 2
     assert result.plan["loudness"].settings["gain_db"] == pytest.approx(needed, abs=0.8)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("preset", "gentle"),
+        ("preset", "nonsense"),
+        ("stages", ["dc"]),
+        ("without", ["dc"]),
+        ("settings", {"bandwidth.amount": 0.5}),
+        ("output_sample_rate", 44_100),
+    ],
+)
+def test_a_choice_beside_a_plan_is_refused_because_the_plan_answers_it(
+    clip: np.ndarray, result: nitido.Restoration, name: str, value: object
+) -> None:
+    with pytest.raises(nitido.ConfigError, match=f"`plan=` and `{name}=` exclude each other"):
+        nitido.restore(clip, sample_rate=DECODER_HZ, plan=result.plan, **{name: value})
+
+
+def test_every_way_to_restore_has_the_same_defaults() -> None:
+    from nitido.generation.settings import GenerateOptions, Request
+    from nitido.restoration.restore_options import RestoreOptions
+
+    for verb, stated in (
+        (nitido.restore, RestoreOptions()),
+        (nitido.plan, RestoreOptions()),
+        (nitido.generate, GenerateOptions()),
+        (nitido.generate, Request("any")),
+    ):
+        for name, parameter in inspect.signature(verb).parameters.items():
+            if hasattr(stated, name) and name not in ("settings", "max_seconds", "prompt"):
+                assert parameter.default == getattr(stated, name), (verb.__name__, name)

@@ -23,7 +23,7 @@ LAYERS = (
     ("diagnosis", "metrics", "separation"),
     ("restoration", "generation", "report", "presets", "output"),
     ("api", "comparison", "conformance"),
-    ("jobs", "batch", "demo", "doctor"),
+    ("batch", "demo", "doctor"),
     ("cli", "web"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

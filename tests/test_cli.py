@@ -243,7 +243,6 @@ def test_the_input_is_never_the_output(link: str | None, song: Path, clip: bytes
         (["restore", "song.wav", "--set", "bandwidth.amuont=1"], "did you mean 'amount'"),
         (["restore", "song.wav", "--set", "bandwidth"], "STAGE.SETTING=VALUE"),
         (["restore", "song.wav", "--loudness", "loud"], "is a number"),
-        (["restore", "song.wav", "--plan", "p.json", "--stages", "dc"], "exclude each other"),
         (["restore", "nothing/*.wav"], "Nothing matches"),
         (["restore", "song.wav", "--bad"], "No such option"),
         (["restore"], "Missing argument"),
@@ -276,6 +275,19 @@ def test_a_bad_file_is_one_line_and_status_1(content: bytes) -> None:
         assert result.exit_code == 1
         assert one_line(result).startswith("Error: ")
     assert files() == {"song.wav", "bad.wav"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--stages", "dc"), ("--preset", "gentle"), ("--set", "dc.mode=off"), ("--loudness", "-16")],
+)
+def test_a_choice_beside_a_plan_is_refused_by_its_name(option: str, value: str) -> None:
+    Path("plan.json").write_text('{"steps": []}')
+    result = run("restore", "song.wav", "--plan", "plan.json", option, value)
+    assert result.exit_code == 2
+    assert "--plan and --" in one_line(result)
+    assert option in one_line(result)
+    assert "exclude each other" in one_line(result)
 
 
 def test_a_plan_that_is_none_is_refused() -> None:
@@ -405,7 +417,12 @@ def test_every_setting_is_listed_with_its_meaning() -> None:
     listed = json.loads(run("stages", "--json").stdout)
     assert [stage["stage"] for stage in listed] == list(STAGES)
     entries = {entry["name"]: entry for stage in listed for entry in stage["settings"]}
-    assert set(entries) == {f"{n}.{key}" for n, stage in STAGES.items() for key in stage.defaults}
+    assert set(entries) == {
+        f"{name}.{key}"
+        for name, stage in STAGES.items()
+        for key, setting in stage.schema.items()
+        if not setting.measured
+    }
     assert not [name for name, entry in entries.items() if not entry["meaning"]]
     assert "bandwidth.amount" in run("stages", "bandwidth").stdout
 

@@ -1,18 +1,19 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
-from tests.batch.cases import contents
+from tests.batch.cases import contents, how
 from tests.signals import pink_noise
 
 import nitido
 from nitido import output
-from nitido.batch import Request, Task, make_tasks, restore_many
+from nitido.batch import Job, make_jobs, restore_many
 from nitido.errors import AudioReadError, AudioWriteError, ConfigError
 from nitido.lock import try_lock
 from nitido.output import SIDECAR, Reservation, check_outputs, output_files, reserve
@@ -197,9 +198,12 @@ def songs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def refused(*pieces: tuple[str, str], **options: Any) -> str:
     """What a run says that must not begin; nothing is written, nothing changed."""
     before = contents(Path())
-    tasks = [Task(source, output, Request(overwrite=True, **options)) for source, output in pieces]
+    jobs = [
+        replace(how(overwrite=True, **options), source=source, output=output)
+        for source, output in pieces
+    ]
     with pytest.raises((AudioWriteError, ConfigError)) as caught:
-        list(restore_many(tasks))
+        list(restore_many(jobs))
     assert contents(Path()) == before
     return str(caught.value)
 
@@ -233,8 +237,8 @@ def test_no_two_results_share_a_file(songs: Path) -> None:
 def test_objects_elsewhere_are_held_against_each_other_like_files(songs: Path) -> None:
     assert "would replace" in refused(("s3://b/x.wav", "S3://b//x.wav"))
     assert "would replace" in refused(("gs://b/x.removed.wav", "gcs://b/x.wav"), removed=True)
-    (task,) = make_tasks([f"local://{songs}/y.wav"], Request(), output=f"local://{songs}/")
-    assert (task.source, task.output) == (str(songs / "y.wav"), str(songs / "y_restored.wav"))
+    (job,) = make_jobs([f"local://{songs}/y.wav"], Job(), output=f"local://{songs}/")
+    assert (job.source, job.output) == (str(songs / "y.wav"), str(songs / "y_restored.wav"))
 
 
 def test_names_that_differ_in_letter_case_alone_are_one_where_the_folder_says_so(

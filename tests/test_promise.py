@@ -18,7 +18,7 @@ from scipy.signal import firwin, oaconvolve, resample_poly
 
 import nitido
 from nitido.dsp.wav import Wav
-from nitido.metrics.fidelity import band_si_sdr_db, log_spectral_distance_db, si_sdr_db
+from nitido.metrics.fidelity import log_spectral_distance_db, protected_si_sdr_db, si_sdr_db
 
 RATE = 48_000
 SECONDS = 15  # of each clip: enough for every measure, and the suite stays short
@@ -70,7 +70,7 @@ def protected_db(case: Case) -> float:
     fade_seconds = case.after.plan["ending"].settings["fade_out_seconds"]
     end = case.after.samples - round(fade_seconds * RATE)
     before, after = downmix(case.before)[:, :end], downmix(case.after.wav)[:, :end]
-    return band_si_sdr_db(estimate=after, reference=before, sample_rate=RATE)
+    return protected_si_sdr_db(estimate=after, reference=before, sample_rate=RATE)
 
 
 def test_the_protected_band_keeps_its_waveform(shared_audio: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack, overload
 
@@ -12,23 +11,21 @@ from nitido.audio.limits import check_max_seconds
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.chunks import OnProgress
-from nitido.dsp.wav import Wav, check_sample_rate
-from nitido.errors import ConfigError, shown
+from nitido.dsp.wav import Wav
+from nitido.errors import ConfigError, check_kind, shown
 from nitido.generation.generate import generate_all
 from nitido.generation.result import Generation
-from nitido.generation.settings import Options, Request, Settings
+from nitido.generation.settings import GenerateArguments, GenerateOptions, Request
 from nitido.restoration.chain import BLOCK_SECONDS
-from nitido.restoration.plan import Plan, make_plan
-from nitido.restoration.preset import Preset, adjust, is_number, load_preset
-from nitido.restoration.registry import STAGES
+from nitido.restoration.plan import Plan
 from nitido.restoration.resources import Resources
 from nitido.restoration.restore import DIAGNOSED, carry_out
+from nitido.restoration.restore_options import RestoreOptions
 from nitido.restoration.result import Restoration
+from nitido.restoration.setting import is_number
 from nitido.restoration.stem_store import StemStore
 from nitido.separation.separator import open_separator
 from nitido.separation.stems import check_channels, separate_whole
-
-OUTPUT_SAMPLE_RATE = 48_000
 
 
 def diagnose(
@@ -60,11 +57,11 @@ def diagnose(
 def plan(
     diagnosis: Diagnosis,
     *,
-    preset: str = "musicgen",
-    stages: Sequence[str] | None = None,
-    without: Sequence[str] = (),
-    settings: Mapping[str, Any] | None = None,
-    output_sample_rate: int = OUTPUT_SAMPLE_RATE,
+    preset: str = RestoreOptions.preset,
+    stages: Sequence[str] | None = RestoreOptions.stages,
+    without: Sequence[str] = RestoreOptions.without,
+    settings: Mapping[str, Any] | None = RestoreOptions.settings,
+    output_sample_rate: int = RestoreOptions.output_sample_rate,
 ) -> Plan:
     """Return what `restore` would do to a piece of that diagnosis, and why.
 
@@ -79,73 +76,26 @@ def plan(
     Raises:
         ConfigError: an unknown preset, stage or setting, or a value out of range.
     """
-    _check_kind("diagnosis", diagnosis, Diagnosis, "a Diagnosis, from nitido.diagnose")
-    chosen = _chosen(preset, stages, without, settings)
-    return make_plan(diagnosis, chosen, sample_rate=check_sample_rate(output_sample_rate))
-
-
-def _chosen(
-    preset: str,
-    stages: Sequence[str] | None,
-    without: Sequence[str],
-    settings: Mapping[str, Any] | None,
-) -> Preset:
-    """Return the preset with the user's own choice on top; what is of the wrong kind is refused."""
-    _check_kind("preset", preset, str, "a name, such as 'gentle'")
-    for name, value in (("stages", stages), ("without", without)):
-        if value is not None:
-            _check_kind(name, value, list | tuple | set | frozenset, "a list, such as ['width']")
-            for stage in value:
-                _check_kind(f"one of {name}", stage, str, "a name, such as 'width'")
-    if settings is not None:
-        _check_kind("settings", settings, Mapping, "a table, such as {'bandwidth.amount': 0.5}")
-        for key in settings:
-            if not isinstance(key, str) or "." not in key:
-                raise ConfigError(
-                    f"settings has {shown(key)}; a setting is called 'stage.setting', such as "
-                    "'bandwidth.amount'."
-                )
-    return adjust(
-        load_preset(preset),
-        stages=None if stages is None else list(stages),
-        without=list(without or ()),
-        settings=settings,
-    )
-
-
-def _check_kind(name: str, value: Any, kind: Any, what: str) -> None:
-    """Check the kind of an argument.
-
-    Raises:
-        ConfigError: it is another.
-    """
-    if not isinstance(value, kind):
-        raise ConfigError(f"{name} is {shown(value)}; it is {what}.")
-
-
-def _check_computing(demucs_repo: Any, device: Any) -> None:
-    _check_kind("device", device, str, "a name, such as 'cpu'")
-    _check_kind("demucs_repo", demucs_repo, str | Path | None, "the path of a folder")
-
-
-_plan = plan  # `restore` has an argument of the same name
+    check_kind("diagnosis", diagnosis, Diagnosis, "a Diagnosis, from nitido.diagnose")
+    options = RestoreOptions(preset, stages, without, settings, output_sample_rate)
+    return options.plan_for(diagnosis)
 
 
 def restore(
     audio: Any,
     *,
     sample_rate: int | None = None,
-    preset: str = "musicgen",
-    stages: Sequence[str] | None = None,
-    without: Sequence[str] = (),
-    settings: Mapping[str, Any] | None = None,
+    preset: str = RestoreOptions.preset,
+    stages: Sequence[str] | None = RestoreOptions.stages,
+    without: Sequence[str] = RestoreOptions.without,
+    settings: Mapping[str, Any] | None = RestoreOptions.settings,
     plan: Plan | None = None,
     diagnosis: Diagnosis | None = None,
     name: str | None = None,
-    output_sample_rate: int = OUTPUT_SAMPLE_RATE,
-    stems: bool = False,
-    demucs_repo: str | Path | None = None,
-    device: str = "auto",
+    output_sample_rate: int = RestoreOptions.output_sample_rate,
+    stems: bool = RestoreOptions.stems,
+    demucs_repo: str | Path | None = RestoreOptions.demucs_repo,
+    device: str = RestoreOptions.device,
     max_seconds: float = MAX_SECONDS,
     block_seconds: float = BLOCK_SECONDS,
     on_progress: OnProgress | None = None,
@@ -160,8 +110,8 @@ def restore(
         stages: only these may run; one that the preset leaves off is switched on.
         without: these do not run.
         settings: single settings, ``{"bandwidth.amount": 0.5, "loudness.target_lufs": -16}``.
-        plan: carry out this plan; preset, stages, without, settings and output_sample_rate are
-            then not looked at.
+        plan: carry out this plan; it answers preset, stages, without, settings and
+            output_sample_rate, which are refused beside it.
         diagnosis: of this piece, from `diagnose`; saves the pass that makes it.
         name: what the piece is called in sidecar and report; None: as its file.
         output_sample_rate: of the result, Hz.
@@ -176,47 +126,66 @@ def restore(
     Raises:
         AudioReadError: the file cannot be read as audio.
         AudioShapeError: the array is no waveform.
-        ConfigError: an unknown preset, stage or setting, or a value out of range.
+        ConfigError: an unknown preset, stage or setting, a value out of range, or a choice beside
+            a plan.
         MissingExtraError: the plan needs a library that is not installed.
         WeightsError: the plan needs a network whose weights cannot be had.
     """
+    options = RestoreOptions(
+        preset,
+        stages,
+        without,
+        settings,
+        output_sample_rate,
+        plan=plan,
+        stems=stems,
+        demucs_repo=demucs_repo,
+        device=device,
+        max_seconds=max_seconds,
+    )
+    return restore_with(
+        options,
+        audio,
+        sample_rate=sample_rate,
+        diagnosis=diagnosis,
+        name=name,
+        block_seconds=block_seconds,
+        on_progress=on_progress,
+    )
+
+
+def restore_with(
+    options: RestoreOptions,
+    audio: Any,
+    *,
+    sample_rate: int | None = None,
+    diagnosis: Diagnosis | None = None,
+    name: str | None = None,
+    block_seconds: float = BLOCK_SECONDS,
+    on_progress: OnProgress | None = None,
+) -> Restoration:
+    """Return what `restore` does, with its choices as one object."""
     if not is_number(block_seconds) or block_seconds <= 0:
         raise ConfigError(f"block_seconds is {shown(block_seconds)}; it is a positive number.")
-    _check_computing(demucs_repo, device)
-    _check_kind("plan", plan, Plan | None, "a Plan, from nitido.plan or Plan.from_json")
-    _check_kind("name", name, str | None, "a text")
-    _check_kind("diagnosis", diagnosis, Diagnosis | None, "a Diagnosis, from nitido.diagnose")
-    if plan is None:
-        check_sample_rate(output_sample_rate)
-        _chosen(preset, stages, without, settings)
-    check_max_seconds(max_seconds)
-    source = open_source(audio, sample_rate, max_seconds=max_seconds)
+    check_kind("name", name, str | None, "a text")
+    check_kind("diagnosis", diagnosis, Diagnosis | None, "a Diagnosis, from nitido.diagnose")
+    source = open_source(audio, sample_rate, max_seconds=options.max_seconds or MAX_SECONDS)
     source.name = name or source.name
     if diagnosis is not None:
         _check_same_piece(diagnosis, source)
-    resources = Resources(
-        None if demucs_repo is None else Path(demucs_repo), device, StemStore() if stems else None
-    )
-    if stems:
+    if options.stems:
         check_channels(source.channels)
-        settings = {"stems.mode": "on", **(settings or {})}
-        plan = plan and plan.with_step(replace(plan["stems"], on=True))
-    _prepare(plan, preset, stages, without, settings, resources)  # before the file is read
+    repo = options.demucs_repo
+    resources = Resources(
+        None if repo is None else Path(repo), options.device, StemStore() if options.stems else None
+    )
+    options.prepare(resources)  # before the file is read
     if diagnosis is None:
         diagnosis = analyse(source, on_progress=on_progress, share=(0.0, DIAGNOSED))
-    if plan is None:
-        plan = _plan(
-            diagnosis,
-            preset=preset,
-            stages=stages,
-            without=without,
-            settings=settings,
-            output_sample_rate=output_sample_rate,
-        )
     return carry_out(
         source,
         diagnosis,
-        plan,
+        options.plan_for(diagnosis),
         block_seconds=block_seconds,
         resources=resources,
         on_progress=on_progress,
@@ -229,31 +198,13 @@ def _check_same_piece(diagnosis: Diagnosis, source: Source) -> None:
         raise ConfigError(f"The diagnosis is not of {source.name}: rate, channels, length differ.")
 
 
-def _prepare(
-    plan: Plan | None,
-    preset: str,
-    stages: Sequence[str] | None,
-    without: Sequence[str],
-    settings: Mapping[str, Any] | None,
-    resources: Resources,
-) -> None:
-    """Check the choices, and that what the stages need beside the sound is there."""
-    if plan is not None:
-        may_run = {step.stage: step.settings for step in plan.steps if step.on}
-    else:
-        chosen = _chosen(preset, stages, without, settings)
-        may_run = {n: stage.settings for n, stage in chosen.stages.items() if stage.mode != "off"}
-    for name, stage_settings in may_run.items():
-        STAGES[name].prepare(stage_settings, resources)
-
-
 def separate(
     audio: Any,
     *,
     sample_rate: int | None = None,
     model: str = "htdemucs",
     demucs_repo: str | Path | None = None,
-    device: str = "auto",
+    device: str = RestoreOptions.device,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Wav]:
     """Return the stems of a piece by name, each `[C, T]` at its own rate; they add up to the piece.
@@ -276,34 +227,35 @@ def separate(
         MissingExtraError: Demucs is not installed.
         WeightsError: the weights cannot be had or must not be used.
     """
-    _check_computing(demucs_repo, device)
-    _check_kind("model", model, str, "the name of a Demucs model, such as 'htdemucs'")
+    check_kind("device", device, str, "a name, such as 'cpu'")
+    check_kind("demucs_repo", demucs_repo, str | Path | None, "the path of a folder")
+    check_kind("model", model, str, "the name of a Demucs model, such as 'htdemucs'")
     source = open_source(audio, sample_rate)
     folder = None if demucs_repo is None else Path(demucs_repo)
     return separate_whole(source, open_separator(model, folder, device), on_progress=on_progress)
 
 
 @overload
-def generate(prompt: str, **options: Unpack[Options]) -> Generation: ...
+def generate(prompt: str, **options: Unpack[GenerateArguments]) -> Generation: ...
 @overload
 def generate(
-    prompt: list[str] | tuple[str, ...], **options: Unpack[Options]
+    prompt: list[str] | tuple[str, ...], **options: Unpack[GenerateArguments]
 ) -> list[Generation]: ...
 def generate(
     prompt: str | list[str] | tuple[str, ...],
     *,
-    model: str = "facebook/musicgen-small",
-    revision: str | None = None,
-    seconds: float = 10.0,
-    seed: int = 0,
-    guidance: float = 3.0,
-    temperature: float = 1.0,
-    top_k: int = 250,
-    device: str = "auto",
-    dtype: str = "auto",
-    melody: Any = None,
-    continue_from: str | Path | None = None,
-    batch_size: int = 8,
+    model: str = GenerateOptions.model,
+    revision: str | None = GenerateOptions.revision,
+    seconds: float = Request.seconds,
+    seed: int = Request.seed,
+    guidance: float = GenerateOptions.guidance,
+    temperature: float = GenerateOptions.temperature,
+    top_k: int = GenerateOptions.top_k,
+    device: str = GenerateOptions.device,
+    dtype: str = GenerateOptions.dtype,
+    melody: Any = GenerateOptions.melody,
+    continue_from: str | Path | None = GenerateOptions.continue_from,
+    batch_size: int = GenerateOptions.batch_size,
     on_progress: OnProgress | None = None,
 ) -> Generation | list[Generation]:
     """Return music made from words by MusicGen: a piece for a prompt, a list for several.
@@ -336,9 +288,9 @@ def generate(
         MissingExtraError: torch or transformers is not installed.
         WeightsError: the weights cannot be had, or are refused.
     """
-    _check_kind("prompt", prompt, str | list | tuple, "a text, or a list of texts")
+    check_kind("prompt", prompt, str | list | tuple, "a text, or a list of texts")
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    settings = Settings(
+    options = GenerateOptions(
         model=model,
         revision=revision,
         guidance=guidance,
@@ -351,6 +303,6 @@ def generate(
         batch_size=batch_size,
     )
     requests = [Request(words, seed, seconds) for words in prompts]
-    made = dict(generate_all(requests, settings, on_progress=on_progress))
+    made = dict(generate_all(requests, options, on_progress=on_progress))
     pieces = [made[index] for index in range(len(prompts))]
     return pieces[0] if isinstance(prompt, str) else pieces

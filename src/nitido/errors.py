@@ -18,6 +18,8 @@ Each class is also a standard exception, so ``except ValueError`` works as well 
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class NitidoError(Exception):
     """Base of all errors raised by nitido; catch it to catch them all."""
@@ -81,3 +83,32 @@ def shown(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:39]}…"
+
+
+def check_kind(name: str, value: object, kind: Any, what: str) -> None:
+    """Check the kind of an argument.
+
+    Raises:
+        ConfigError: it is another.
+    """
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} is {shown(value)}; it is {what}.")
+
+
+def explain(error: BaseException) -> str:
+    """Return an error in one line; one that nitido did not foresee says what it is."""
+    message = one_line(" ".join(str(error).split()))
+    if isinstance(error, NitidoError):
+        return message
+    return f"unexpected {type(error).__name__}: {message}"
+
+
+def one_line(text: str) -> str:
+    r"""Return a text without line breaks and without commands to the terminal.
+
+    >>> one_line("a\nb")
+    'a\\nb'
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text
+    )

@@ -14,7 +14,7 @@ from typing import Any
 import soundfile as sf
 from tests.signals import pink_noise
 
-from nitido.batch import Outcome, Request, Task, make_tasks, restore_many
+from nitido.batch import Job, Outcome, RestoreOptions, make_jobs, restore_many
 
 PROGRAM = "import sys; from nitido.cli import main; main(sys.argv[1:])"
 COMMAND = [sys.executable, "-c", PROGRAM, "restore"]
@@ -33,13 +33,19 @@ def make_pieces(folder: Path, count: int, *, seconds: float = 1.0) -> list[Path]
     return paths
 
 
-def tasks_of(folder: Path, output: Path, **options: Any) -> list[Task]:
-    return make_tasks([str(folder)], Request(**options), output=f"{output}/")
+def how(**given: Any) -> Job:
+    """Return a job without names; choices of the restoration may stand among its fields."""
+    chosen = {name: given.pop(name) for name in vars(RestoreOptions()).keys() & given.keys()}
+    return Job(options=RestoreOptions(**chosen), **given)
+
+
+def jobs_of(folder: Path, output: Path, **given: Any) -> list[Job]:
+    return make_jobs([str(folder)], how(**given), output=f"{output}/")
 
 
 def run_all(folder: Path, output: Path, **options: Any) -> list[Outcome]:
     """Restore a folder in this process."""
-    return list(restore_many(tasks_of(folder, output, **options)))
+    return list(restore_many(jobs_of(folder, output, **options)))
 
 
 def start(*arguments: str, cwd: Path, before: str = "", **options: Any) -> subprocess.Popen[str]:

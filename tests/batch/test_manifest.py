@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.batch.cases import how
 
-from nitido.batch import Request, Task, read_manifest
+from nitido.batch import Job, read_manifest
 from nitido.errors import AudioReadError, AudioWriteError, ConfigError, NitidoError
 
 GOOD = {"input": "a.wav", "output": "x/a.wav"}
@@ -18,24 +19,24 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def listed(folder: Path, *lines: Any, **options: Any) -> list[Task]:
+def listed(folder: Path, *lines: Any, **options: Any) -> list[Job]:
     path = folder / "list.jsonl"
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     path.write_text("\n".join(texts) + "\n", "utf-8")
-    return read_manifest(path, options.pop("request", Request()), **options)
+    return read_manifest(path, options.pop("how", Job()), **options)
 
 
 def test_names_are_relative_to_the_list(folder: Path) -> None:
-    (task,) = listed(folder, GOOD)
-    assert task.source == str(folder / "a.wav")
-    assert task.output == str(folder / "x" / "a.wav")
+    (job,) = listed(folder, GOOD)
+    assert job.source == str(folder / "a.wav")
+    assert job.output == str(folder / "x" / "a.wav")
 
 
 def test_outputs_lie_below_the_output_folder(folder: Path) -> None:
-    (task,) = listed(folder, GOOD, output=str(folder / "done"))
-    assert task.output == str(folder / "done" / "x" / "a.wav")
-    (task,) = listed(folder, GOOD, output="s3://bucket/done/")
-    assert task.output == "s3://bucket/done/x/a.wav"
+    (job,) = listed(folder, GOOD, output=str(folder / "done"))
+    assert job.output == str(folder / "done" / "x" / "a.wav")
+    (job,) = listed(folder, GOOD, output="s3://bucket/done/")
+    assert job.output == "s3://bucket/done/x/a.wav"
 
 
 def test_empty_lines_and_a_byte_order_mark_are_passed_over(folder: Path) -> None:
@@ -44,21 +45,20 @@ def test_empty_lines_and_a_byte_order_mark_are_passed_over(folder: Path) -> None
 
 def test_a_line_goes_over_what_holds_for_all(folder: Path) -> None:
     line = {**GOOD, "preset": "gentle", "settings": {"bandwidth.amount": 0.5}}
-    common = Request({"preset": "master", "settings": {"loudness.target_lufs": -16}})
-    (task,) = listed(folder, line, request=common)
-    assert task.request.choice == {
-        "preset": "gentle",
-        "settings": {"loudness.target_lufs": -16, "bandwidth.amount": 0.5},
-    }
+    common = how(preset="master", settings={"loudness.target_lufs": -16}, format="flac")
+    (job,) = listed(folder, line, how=common)
+    assert job.options.preset == "gentle"
+    assert job.options.settings == {"loudness.target_lufs": -16, "bandwidth.amount": 0.5}
+    assert job.format == "flac"
 
 
 def test_a_plan_stands_in_the_line_or_in_a_file(folder: Path) -> None:
     plan = {"steps": [{"stage": "dc"}]}
     (folder / "p.json").write_text(json.dumps({"plan": plan}))
-    tasks = listed(folder, {**GOOD, "plan": plan}, {**GOOD, "output": "b.wav", "plan": "p.json"})
-    for task in tasks:
-        assert task.request.plan
-        assert task.request.plan["dc"].on
+    jobs = listed(folder, {**GOOD, "plan": plan}, {**GOOD, "output": "b.wav", "plan": "p.json"})
+    for job in jobs:
+        assert job.options.plan
+        assert job.options.plan["dc"].on
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_a_list_that_is_none_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="lists no piece"):
         listed(folder, "")
     with pytest.raises(AudioReadError, match="cannot be read"):
-        read_manifest(folder / "gone.jsonl", Request())
+        read_manifest(folder / "gone.jsonl", Job())
     (folder / "latin.jsonl").write_bytes(b'{"input": "\xe9.wav"}')
     with pytest.raises(ConfigError, match="UTF-8"):
-        read_manifest(folder / "latin.jsonl", Request())
+        read_manifest(folder / "latin.jsonl", Job())
     with pytest.raises(ConfigError, match="longer than"):
         listed(folder, GOOD, " " * 2**21)
 
@@ -145,8 +145,8 @@ def test_whatever_stands_in_a_list_it_is_read_or_refused_in_one_line(
     folder.mkdir(exist_ok=True)
     said, outputs = "", []
     try:
-        tasks = listed(folder, *({**GOOD, **line} for line in lines))
-        outputs = [Path(task.output).resolve() for task in tasks]
+        jobs = listed(folder, *({**GOOD, **line} for line in lines))
+        outputs = [Path(job.output).resolve() for job in jobs]
     except NitidoError as error:
         said = str(error)
     assert len(said.splitlines()) <= 1

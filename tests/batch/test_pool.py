@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.batch.cases import contents, is_running, make_pieces, run_all, tasks_of, wait_for_work
+from tests.batch.cases import contents, is_running, jobs_of, make_pieces, run_all, wait_for_work
 
 from nitido.batch import restore_many
 
@@ -43,7 +43,7 @@ def test_the_piece_of_a_killed_worker_is_made_by_another_and_no_other_is_lost(
 ) -> None:
     (songs / "bad.wav").write_bytes(b"words")
     killed = killing(out, 1)
-    outcomes = list(restore_many(tasks_of(songs, out), workers=2))
+    outcomes = list(restore_many(jobs_of(songs, out), workers=2))
     assert len(killed) == 1
     assert [outcome.source for outcome in outcomes if outcome.error] == [str(songs / "bad.wav")]
     assert len({outcome.source for outcome in outcomes}) == 5
@@ -56,7 +56,7 @@ def test_a_piece_that_kills_every_worker_is_given_up_and_the_others_are_made(
 ) -> None:
     (songs / "below" / "piece3.wav").unlink()
     killed = killing(out / "below", 2)
-    outcomes = list(restore_many(tasks_of(songs, out), workers=2))
+    outcomes = list(restore_many(jobs_of(songs, out), workers=2))
     assert len(killed) == 2
     failures = [outcome.error for outcome in outcomes if outcome.error]
     assert len(failures) == 1, failures
@@ -68,7 +68,7 @@ def test_a_piece_that_kills_every_worker_is_given_up_and_the_others_are_made(
 
 def test_workers_end_when_the_run_is_given_up(songs: Path, out: Path) -> None:
     make_pieces(songs, 2, seconds=30.0)  # still at work when the short ones are done
-    outcomes = restore_many(tasks_of(songs, out)[::-1], workers=2)
+    outcomes = restore_many(jobs_of(songs, out)[::-1], workers=2)
     next(outcomes)
     process = wait_for_work(out)
     outcomes.close()
@@ -81,9 +81,9 @@ def test_a_program_that_nobody_can_run_again_may_use_several_workers(
     songs: Path, out: Path
 ) -> None:
     program = f"""
-from nitido.batch import Request, make_tasks, restore_many
-tasks = make_tasks([{str(songs)!r}], Request(), output={f"{out}/"!r})
-print(*[outcome.state for outcome in restore_many(tasks, workers=2)])
+from nitido.batch import Job, make_jobs, restore_many
+jobs = make_jobs([{str(songs)!r}], Job(), output={f"{out}/"!r})
+print(*[outcome.state for outcome in restore_many(jobs, workers=2)])
 """
     done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True)
     assert (done.stdout.split(), done.stderr) == (["done"] * 4, "")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.batch.cases import contents, make_pieces, run_all
+from tests.batch.cases import contents, how, make_pieces, run_all
 
-from nitido.batch import Outcome, Request, make_tasks, restore_many
+from nitido.batch import Job, Outcome, make_jobs, restore_many
 from nitido.errors import AudioReadError, ConfigError
 
 fsspec = pytest.importorskip("fsspec", reason="the extra nitido[ray] brings fsspec")
@@ -38,7 +38,7 @@ def there(name: str) -> dict[str, bytes]:
 
 
 def restored(source: str, output: str, **options: Any) -> list[Outcome]:
-    return list(restore_many(make_tasks([source], Request(**options), output=output)))
+    return list(restore_many(make_jobs([source], how(**options), output=output)))
 
 
 def test_results_there_are_those_that_would_have_been_made_here(
@@ -97,18 +97,18 @@ def test_what_is_not_there_is_one_clear_line(bucket: str) -> None:
     (outcome,) = restored(f"{bucket}/in/gone.wav", f"{bucket}/out")
     assert outcome.error == f"{bucket}/in/gone.wav does not exist; check the name."
     with pytest.raises(AudioReadError, match="cannot be reached"):
-        make_tasks(["nosuch://bucket/in"], Request(), output="nosuch://bucket/out")
+        make_jobs(["nosuch://bucket/in"], Job(), output="nosuch://bucket/out")
     with pytest.raises(ConfigError, match="output="):
-        make_tasks([f"{bucket}/in"], Request())
+        make_jobs([f"{bucket}/in"], Job())
 
 
 def test_two_pieces_cannot_have_one_result(bucket: str) -> None:
     fsspec.filesystem("memory").pipe_file(f"{bucket}/in/piece0.flac", b"words")
     with pytest.raises(ConfigError, match="would both be written"):
-        make_tasks([f"{bucket}/in"], Request(), output=f"{bucket}/out")
+        make_jobs([f"{bucket}/in"], Job(), output=f"{bucket}/out")
 
 
 def test_an_address_of_this_file_system_is_a_plain_name(songs: Path, tmp_path: Path) -> None:
-    (task, _) = make_tasks([f"file://{songs}"], Request(), output=f"file://{tmp_path}/out/")
-    assert task.source == str(songs / "piece0.wav")
-    assert task.output == str(tmp_path / "out" / "piece0_restored.wav")
+    (job, _) = make_jobs([f"file://{songs}"], Job(), output=f"file://{tmp_path}/out/")
+    assert job.source == str(songs / "piece0.wav")
+    assert job.output == str(tmp_path / "out" / "piece0_restored.wav")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.batch.cases import contents, make_pieces, run_all, tasks_of
+from tests.batch.cases import contents, jobs_of, make_pieces, run_all
 
-from nitido.batch import Outcome, Progress, Request, Task, restore_many
+from nitido.batch import Job, Outcome, Progress, restore_many
 from nitido.errors import AudioWriteError, CancelledError, ConfigError
 
 
@@ -48,7 +48,7 @@ def test_one_bad_file_does_not_stop_the_others_and_says_why(songs: Path, out: Pa
 
 def test_fail_fast_stops_at_the_first_failure(songs: Path, out: Path) -> None:
     (songs / "piece1.wav").write_bytes(b"words")  # between piece0 and piece2
-    found = list(restore_many(tasks_of(songs, out), fail_fast=True))
+    found = list(restore_many(jobs_of(songs, out), fail_fast=True))
     assert states(found) == ["done", "failed"]
 
 
@@ -84,8 +84,8 @@ def test_what_changed_and_only_that_is_made_again(songs: Path, out: Path) -> Non
 @pytest.mark.parametrize(
     "other",
     [
-        {"choice": {"settings": {"bandwidth.amount": 0.5}}},
-        {"choice": {"preset": "gentle"}},
+        {"settings": {"bandwidth.amount": 0.5}},
+        {"preset": "gentle"},
         {"bit_depth": 16},
         {"removed": True},
     ],
@@ -100,7 +100,7 @@ def test_another_version_makes_results_again(
     songs: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_all(songs / "below", out)
-    monkeypatch.setattr("nitido.batch.task.__version__", "99.0")
+    monkeypatch.setattr("nitido.batch.job.__version__", "99.0")
     assert states(run_all(songs / "below", out, resume=True)) == ["done"]
 
 
@@ -173,7 +173,7 @@ def test_two_runs_at_once_share_the_work_and_spoil_nothing(songs: Path, out: Pat
 def test_progress_comes_to_its_end_and_never_goes_back(songs: Path, out: Path) -> None:
     (songs / "bad.wav").write_bytes(b"words")
     heard: list[Progress] = []
-    list(restore_many(tasks_of(songs, out), on_progress=heard.append))
+    list(restore_many(jobs_of(songs, out), on_progress=heard.append))
     shares = [progress.share for progress in heard]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
@@ -184,7 +184,7 @@ def test_progress_comes_to_its_end_and_never_goes_back(songs: Path, out: Path) -
 def test_work_done_before_does_not_count_for_the_time_that_is_left(songs: Path, out: Path) -> None:
     run_all(songs / "piece0.wav", out)
     heard: list[Progress] = []
-    list(restore_many(tasks_of(songs, out, resume=True), on_progress=heard.append))
+    list(restore_many(jobs_of(songs, out, resume=True), on_progress=heard.append))
     assert heard[0].unchanged == 1
     assert heard[0].share == 0.0
 
@@ -195,15 +195,15 @@ def test_what_the_caller_raises_stops_the_run_and_leaves_nothing(songs: Path, ou
             raise CancelledError("enough")
 
     with pytest.raises(CancelledError, match="enough"):
-        list(restore_many(tasks_of(songs, out), on_progress=stop))
+        list(restore_many(jobs_of(songs, out), on_progress=stop))
     assert len(contents(out)) == 2  # one result and its sidecar
 
 
-def test_a_wrong_request_stops_before_any_work(songs: Path, out: Path) -> None:
+def test_a_wrong_choice_stops_before_any_work(songs: Path, out: Path) -> None:
     with pytest.raises(ConfigError, match="musicgen"):
-        restore_many(tasks_of(songs, out, choice={"preset": "musicgem"}))
+        restore_many(jobs_of(songs, out, preset="musicgem"))
     with pytest.raises(ConfigError, match="1 or more"):
-        restore_many(tasks_of(songs, out), workers=0)
+        restore_many(jobs_of(songs, out), workers=0)
     assert not out.exists()
 
 
@@ -215,8 +215,8 @@ def during(songs: Path, out: Path, happen: Any, **options: Any) -> Outcome:
         if next(once) == 0:
             happen()
 
-    tasks = tasks_of(songs / "below", out, **options)
-    (outcome,) = restore_many(tasks, on_progress=on_progress)
+    jobs = jobs_of(songs / "below", out, **options)
+    (outcome,) = restore_many(jobs, on_progress=on_progress)
     return outcome
 
 
@@ -254,5 +254,5 @@ def test_the_result_is_never_the_input(songs: Path) -> None:
     song = songs / "piece0.wav"
     before = song.read_bytes()
     with pytest.raises(AudioWriteError, match="would replace the input"):
-        list(restore_many([Task(str(song), str(song), Request(overwrite=True))]))
+        list(restore_many([Job(str(song), str(song), overwrite=True)]))
     assert song.read_bytes() == before

@@ -20,7 +20,7 @@ from nitido.generation import checkpoint as checkpoint_module
 from nitido.generation.checkpoint import load
 from nitido.generation.device import find_device
 from nitido.generation.sampling import Draw
-from nitido.generation.settings import Settings
+from nitido.generation.settings import GenerateOptions
 
 PROMPT = "a happy pop song"
 OTHER = "slow sad jazz with piano and soft drums"
@@ -110,7 +110,7 @@ def test_the_caller_s_random_numbers_are_left_alone(musicgen: str) -> None:
 
 def test_draws_follow_the_probabilities() -> None:
     scores = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
-    draw = Draw(Settings(top_k=3), seeds=[0], codebooks=1)
+    draw = Draw(GenerateOptions(top_k=3), seeds=[0], codebooks=1)
     drawn = [int(draw(torch.zeros(1, 1), scores).argmax()) for _ in range(4000)]
     counts = np.bincount(drawn, minlength=4) / len(drawn)
     assert counts[3] == 0  # not among the three likeliest
@@ -119,7 +119,7 @@ def test_draws_follow_the_probabilities() -> None:
 
 def test_guidance_pulls_away_from_what_is_likely_without_the_prompt() -> None:
     with_prompt, without = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.2, 0.0]])
-    draw = Draw(Settings(guidance=20.0, top_k=1), seeds=[0], codebooks=1)
+    draw = Draw(GenerateOptions(guidance=20.0, top_k=1), seeds=[0], codebooks=1)
     halves = draw(torch.zeros(1, 1), torch.cat([with_prompt, without]))
     assert torch.equal(halves[0], halves[1])
     assert int(halves[0].argmax()) == 1

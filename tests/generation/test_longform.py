@@ -21,14 +21,16 @@ from nitido.generation.checkpoint import load
 from nitido.generation.continuation import read_for_model, take_over
 from nitido.generation.generate import generate_all
 from nitido.generation.longform import decode, sample_windows
-from nitido.generation.settings import Request, Settings
+from nitido.generation.settings import GenerateOptions, Request
 
 RATE = 32_000
 PROMPT = "a happy pop song"
 
 
 def make(model: str, seconds: float, **options: Any) -> Wav:
-    settings = Settings(model=model, **{"window_seconds": 2.0, "context_seconds": 0.5, **options})
+    settings = GenerateOptions(
+        model=model, **{"window_seconds": 2.0, "context_seconds": 0.5, **options}
+    )
     return next(iter(generate_all([Request(PROMPT, 0, seconds)], settings)))[1].wav
 
 

@@ -16,7 +16,7 @@ from nitido.dsp.wav import Wav
 from nitido.errors import AudioTooShortError, ConfigError
 from nitido.generation.generate import generate_all
 from nitido.generation.melody import melody_features, melody_from
-from nitido.generation.settings import Request, Settings
+from nitido.generation.settings import GenerateOptions, Request
 
 RATE = 32_000
 C4, E4, A4 = 261.63, 329.63, 440.0
@@ -74,7 +74,7 @@ def test_a_file_at_another_rate_is_the_same_melody(melody_musicgen: str, tmp_pat
 def test_a_later_window_hears_what_comes_later_in_the_melody(melody_musicgen: str) -> None:
     def long(last_hz: float) -> Wav:
         melody = np.concatenate([tune(C4, seconds_each=30.5), tune(last_hz)], axis=1)
-        settings = Settings(
+        settings = GenerateOptions(
             model=melody_musicgen, melody=melody, window_seconds=2.0, context_seconds=0.5
         )
         return next(generate_all([Request("a pop song", 0, 4.0)], settings))[1].wav

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nitido.errors import AudioReadError, ConfigError
-from nitido.generation.settings import Request, Settings, read_requests
+from nitido.generation.settings import GenerateOptions, Request, read_requests
 
 DEFAULT = Request("any", seed=3, seconds=12.0)
 
@@ -42,12 +42,12 @@ def test_a_value_that_cannot_be_is_refused(wrong: dict[str, Any], rule: str) -> 
 )
 def test_a_setting_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(wrong))} is"):
-        Settings(**wrong)
+        GenerateOptions(**wrong)
 
 
 def test_a_melody_for_a_checkpoint_known_to_take_none_is_refused_before_any_download() -> None:
     with pytest.raises(ConfigError, match="takes no melody"):
-        Settings(model="facebook/musicgen-large", melody="tune.wav")
+        GenerateOptions(model="facebook/musicgen-large", melody="tune.wav")
 
 
 def test_a_text_file_has_a_prompt_in_each_line(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ from tests.signals import pink_noise
 
 import nitido
 from nitido.audio import FileSource
-from nitido.batch.manifest import read_manifest
-from nitido.batch.task import Request
+from nitido.batch.inputs import read_manifest
+from nitido.batch.job import Job
 from nitido.errors import NitidoError
 from nitido.output import SIDECAR, read_sidecar
 from nitido.restoration.plan import Plan
@@ -142,13 +142,13 @@ def _list(rng: np.random.Generator, folder: Path) -> None:
     """Read a spoiled list of pieces, and a spoiled sidecar as `--resume` does."""
     sidecar = folder / f"a.wav{SIDECAR}"
     sidecar.write_text(spoiled_json(_plans()[0], rng), "utf-8", "replace")
-    Request().gave(read_sidecar(folder / "a.wav"), "0")
+    Job().gave(read_sidecar(folder / "a.wav"), "0")
     lines = [spoiled_json(LINES[rng.integers(len(LINES))], rng) for _ in range(3)]
     path = folder / "list.jsonl"
     path.write_text("\n".join(line.replace("\n", " ") for line in lines), "utf-8", "replace")
-    for task in read_manifest(path, Request(), output=str(folder / "out")):
-        if not Path(task.output).resolve().is_relative_to((folder / "out").resolve()):
-            raise ValueError(f"{task.output} lies outside the folder")
+    for job in read_manifest(path, Job(), output=str(folder / "out")):
+        if not Path(job.output).resolve().is_relative_to((folder / "out").resolve()):
+            raise ValueError(f"{job.output} lies outside the folder")
 
 
 def _spoiled_plan(rng: np.random.Generator) -> str:
@@ -162,9 +162,9 @@ def _drawn_plan(rng: np.random.Generator) -> str:
     for name, stage in STAGES.items():
         count = int(rng.choice([0, 1, 2, 3, 100]))  # of all lists
         settings = {
-            key: _drawn(rng, default, stage.limits.get(key), key in stage.nullable, count)
-            for key, default in stage.defaults.items()
-            if isinstance(default, list) or rng.random() < 0.6
+            key: _drawn(rng, setting.default, setting.range, setting.nullable, count)
+            for key, setting in stage.schema.items()
+            if isinstance(setting.default, list) or rng.random() < 0.6
         }
         on = bool(rng.random() < 0.5) and name not in NEEDS_WEIGHTS
         steps.append({"stage": name, "on": on, "settings": settings})

@@ -16,7 +16,7 @@ from tests.hostile import soak
 from tests.hostile.mutations import sounds, spoiled_json, spoiled_sound
 
 from nitido.audio import FileSource
-from nitido.cli.order import read_settings
+from nitido.cli.restore import read_settings
 from nitido.errors import ConfigError, NitidoError
 from nitido.restoration.plan import Plan
 from nitido.restoration.preset import adjust, load_preset

@@ -7,7 +7,7 @@ import nitido
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError
 from nitido.restoration.registry import STAGES as REGISTERED
-from nitido.web.choices import AMOUNTS, PRESETS, STAGES, Choices
+from nitido.web.choices import AMOUNTS, PRESETS, STAGES, choose, read, shown
 
 
 @pytest.fixture(scope="module")
@@ -17,12 +17,12 @@ def diagnosis() -> Diagnosis:
 
 def test_without_a_hand_the_plan_is_that_of_the_preset(diagnosis: Diagnosis) -> None:
     for preset in PRESETS:
-        assert Choices(preset).plan(diagnosis) == nitido.plan(diagnosis, preset=preset)
+        assert choose(preset).plan_for(diagnosis) == nitido.plan(diagnosis, preset=preset)
 
 
 def test_a_switch_and_a_slider_change_their_stage_and_no_other(diagnosis: Diagnosis) -> None:
-    before = Choices().plan(diagnosis)
-    after = Choices(switches={"width": False}, amounts={"bandwidth": 0.5}).plan(diagnosis)
+    before = choose().plan_for(diagnosis)
+    after = choose(switches={"width": False}, amounts={"bandwidth": 0.5}).plan_for(diagnosis)
     assert before["width"].on
     assert not after["width"].on
     assert after["bandwidth"].settings["amount"] == 0.5
@@ -33,20 +33,20 @@ def test_a_switch_and_a_slider_change_their_stage_and_no_other(diagnosis: Diagno
 
 
 def test_a_stage_that_the_preset_leaves_off_can_be_switched_on(diagnosis: Diagnosis) -> None:
-    assert not Choices().plan(diagnosis)["tone"].on
-    assert Choices(switches={"tone": True}).plan(diagnosis)["tone"].on
+    assert not choose().plan_for(diagnosis)["tone"].on
+    assert choose(switches={"tone": True}).plan_for(diagnosis)["tone"].on
 
 
 def test_every_slider_moves_within_what_its_stage_takes() -> None:
     for stage, amount in AMOUNTS.items():
-        low, high = REGISTERED[stage].limits[amount.setting]
+        low, high = REGISTERED[stage].schema[amount.setting].range
         assert low <= amount.low < amount.high <= high, stage
     assert set(AMOUNTS) <= set(STAGES) <= set(REGISTERED)
 
 
 def test_choices_come_back_as_they_were_shown() -> None:
-    choices = Choices("gentle", {"width": True}, {"loudness": -16.0})
-    assert Choices.read(choices.shown) == choices
+    choices = choose("gentle", switches={"width": True}, amounts={"loudness": -16.0})
+    assert read(shown(choices)) == choices
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_choices_come_back_as_they_were_shown() -> None:
 )
 def test_what_the_page_would_never_send_is_refused(sent: object) -> None:
     with pytest.raises(ConfigError):
-        Choices.read(sent)
+        read(sent)
 
 
 @pytest.mark.parametrize("given", [{"stems.mode": "on"}, {"demucs.model": "x"}, {"width": 1}])
 def test_a_program_cannot_reach_what_would_ask_another_host(given: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        Choices(given=given).check()
+        choose(settings=given)

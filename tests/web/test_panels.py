@@ -8,8 +8,9 @@ import pytest
 from tests.signals import silence
 
 import nitido
+from nitido.restoration.restore_options import RestoreOptions
 from nitido.web import panels
-from nitido.web.choices import Choices
+from nitido.web.choices import choose
 from nitido.web.limits import Limits
 from nitido.web.sessions import SessionPiece, Visit, Visits
 from nitido.web.work import restore
@@ -33,7 +34,7 @@ def visit(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visi
 def piece(visit: Visit) -> Iterator[SessionPiece]:
     assert visit.piece is not None
     yield visit.piece
-    visit.piece.choices = Choices()
+    visit.piece.choices = RestoreOptions()
 
 
 def test_no_name_becomes_html(visit: Visit, piece: SessionPiece) -> None:
@@ -70,7 +71,7 @@ def test_the_plan_shows_why_and_marks_what_is_ours(piece: SessionPiece) -> None:
     html = unescape(panels.plan(piece))
     assert "Comb every 400 Hz" in html
     assert "own" not in html
-    piece.choices = Choices(amounts={"bandwidth": 0.5})
+    piece.choices = choose(amounts={"bandwidth": 0.5})
     html = panels.plan(piece)
     assert 'class="stage own" data-stage="bandwidth"' in html
     assert "50 %" in html

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 
@@ -15,6 +14,7 @@ import nitido
 from nitido import api
 from nitido.errors import AudioReadError, CancelledError, ConfigError
 from nitido.restoration.headroom import file_true_peak_dbtp
+from nitido.web.choices import choose
 from nitido.web.limits import Limits
 from nitido.web.sessions import SessionPiece, Visits
 from nitido.web.work import Task, Tell, analyse, encode, restore
@@ -131,7 +131,7 @@ def test_a_result_beyond_full_scale_is_not_offered_in_a_format_that_would_clip_i
 ) -> None:
     wav, rate = sf.read(piece.source)
     sf.write(piece.source, 2 * wav / np.abs(wav).max(), rate, subtype="FLOAT")
-    piece.choices = replace(piece.choices, switches={"loudness": False})
+    piece.choices = choose(switches={"loudness": False})
     restore(piece, silent)
     assert "wav" in piece.formats
     assert "flac" not in piece.formats
@@ -171,7 +171,7 @@ def test_one_slider_does_not_make_nitido_listen_again(
     analyse(piece, silent)
     restore(piece, silent)
     first = piece.result
-    piece.choices = replace(piece.choices, amounts={"bandwidth": 0.5})
+    piece.choices = choose(amounts={"bandwidth": 0.5})
     restore(piece, silent)
     assert listened == [1]
     assert piece.result != first

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from nitido.batch import Task
+from nitido.batch import Job
 from nitido_lab.benchmark import throughput
 from nitido_lab.benchmark.throughput import Throughput, measure
 
@@ -20,9 +20,9 @@ def test_every_worker_gets_its_pieces_and_one_worker_one_core(
 ) -> None:
     runs: list[tuple[int, int, int]] = []
 
-    def run_pool(tasks: list[Task], *, workers: int, on_progress: object) -> list[object]:
-        assert all(Path(task.source).exists() for task in tasks)
-        runs.append((len(tasks), workers, len(os.sched_getaffinity(0))))
+    def run_pool(jobs: list[Job], *, workers: int, on_progress: object) -> list[object]:
+        assert all(Path(job.source).exists() for job in jobs)
+        runs.append((len(jobs), workers, len(os.sched_getaffinity(0))))
         return []
 
     monkeypatch.setattr(throughput, "run_pool", run_pool)

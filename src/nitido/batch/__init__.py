@@ -1,7 +1,7 @@
 """Many pieces: which ones, by how many processes or machines, and what became of each.
 
-    make_tasks / read_manifest ─► shard ─► restore_many ─► Outcome, Outcome, …
-                                           restore_on_ray
+    make_jobs / read_manifest ─► shard ─► restore_many ─► Outcome, Outcome, …
+                                          restore_on_ray
 
 A result is done when it and its sidecar are in place; they appear together, whatever is killed.
 """
@@ -11,22 +11,21 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from nitido.batch.task import Outcome, Progress, Request, Task, make_tasks
+from nitido.batch.job import Job, Outcome, carry_out
+from nitido.restoration.restore_options import RestoreOptions
 
 if TYPE_CHECKING:
     from nitido.batch.cluster import restore_on_ray
-    from nitido.batch.manifest import read_manifest
-    from nitido.batch.run import restore_many
-    from nitido.batch.shards import read_shard, shard
-    from nitido.batch.work import carry_out
+    from nitido.batch.inputs import make_jobs, read_manifest, read_shard, shard
+    from nitido.batch.many import Progress, restore_many
 
 __all__ = [
+    "Job",
     "Outcome",
     "Progress",
-    "Request",
-    "Task",
+    "RestoreOptions",
     "carry_out",
-    "make_tasks",
+    "make_jobs",
     "read_manifest",
     "read_shard",
     "restore_many",
@@ -35,12 +34,13 @@ __all__ = [
 ]
 
 _LAZY = {  # the command line needs no processes and no cluster to say its --help
-    "carry_out": "nitido.batch.work",
-    "read_manifest": "nitido.batch.manifest",
-    "read_shard": "nitido.batch.shards",
-    "restore_many": "nitido.batch.run",
+    "Progress": "nitido.batch.many",
+    "make_jobs": "nitido.batch.inputs",
+    "read_manifest": "nitido.batch.inputs",
+    "read_shard": "nitido.batch.inputs",
+    "restore_many": "nitido.batch.many",
     "restore_on_ray": "nitido.batch.cluster",
-    "shard": "nitido.batch.shards",
+    "shard": "nitido.batch.inputs",
 }
 
 

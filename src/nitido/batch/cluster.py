@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
+from nitido.batch.job import Job, Outcome, attempt, check_jobs
+from nitido.batch.many import OnProgress, Tally
 from nitido.batch.pool import TRIES, lost
-from nitido.batch.run import OnProgress, Tally
-from nitido.batch.task import Outcome, Task, check_tasks
-from nitido.batch.work import attempt
 from nitido.cores import use_one_core
 from nitido.errors import ConfigError
 from nitido.optional import load
@@ -51,24 +50,24 @@ class Restorer:
         assert api  # loaded for its effect
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Return the outcomes of a batch of tasks, both as JSON texts.
+        """Return the outcomes of a batch of jobs, both as JSON texts.
 
         A piece comes again when its actor died: if the result was published already, it counts as
         done; after two deaths it is given up.
         """
         outcomes = []
-        for index, text in zip(batch["index"], batch["task"], strict=True):
-            task = Task.from_json(str(text))
+        for index, text in zip(batch["index"], batch["job"], strict=True):
+            job = Job.from_json(str(text))
             if self._ray.get(self._tries.begin.remote(int(index))) > TRIES:
-                outcome = lost(task, "a process that restored it died")
+                outcome = lost(job, "a process that restored it died")
             else:
-                outcome = attempt(task, wait=True, again=True)
+                outcome = attempt(job, wait=True, again=True)
             outcomes.append(outcome.to_json())
         return {"index": list(batch["index"]), "outcome": outcomes}
 
 
 def restore_on_ray(
-    tasks: Sequence[Task],
+    jobs: Sequence[Job],
     *,
     address: str | None = None,
     workers: int | None = None,
@@ -81,7 +80,7 @@ def restore_on_ray(
     fsspec finds (``s3://``, ``gs://``). GPUs are shared out among the actors where there are any.
 
     Args:
-        tasks: the pieces.
+        jobs: the pieces.
         address: of the cluster; None starts one on this machine, unless Ray runs already.
         workers: actors at once; None for one per core, or four per GPU where there are any.
         fail_fast: stop at the first piece that fails.
@@ -91,28 +90,28 @@ def restore_on_ray(
         ConfigError: a request that makes no sense, or no cluster at that address.
         MissingExtraError: Ray is not installed.
     """
-    check_tasks(tasks)
+    check_jobs(jobs)
     ray = load("ray", need="A cluster", remedy=REMEDY)
     data = load("ray.data", need="A cluster", remedy=REMEDY)
-    return _run(ray, data, tasks, address, workers, fail_fast, on_progress)
+    return _run(ray, data, jobs, address, workers, fail_fast, on_progress)
 
 
 def _run(
     ray: Any,
     data: Any,
-    tasks: Sequence[Task],
+    jobs: Sequence[Job],
     address: str | None,
     workers: int | None,
     fail_fast: bool,
     on_progress: OnProgress | None,
 ) -> Generator[Outcome, None, None]:
-    tally = Tally(tasks, on_progress)
+    tally = Tally(jobs, on_progress)
     started = not ray.is_initialized()
     if started:
         _connect(ray, address, workers)
-    missing = set(range(len(tasks)))
+    missing = set(range(len(jobs)))
     try:
-        for row in _rows(ray, data, tasks, workers):
+        for row in _rows(ray, data, jobs, workers):
             index, outcome = int(row["index"]), Outcome.from_json(row["outcome"])
             missing.discard(index)
             tally.ended(index, outcome)
@@ -120,7 +119,7 @@ def _run(
             if fail_fast and outcome.state == "failed":
                 return
         for index in sorted(missing):
-            outcome = lost(tasks[index], "Ray lost it")
+            outcome = lost(jobs[index], "Ray lost it")
             tally.ended(index, outcome)
             yield outcome
     finally:
@@ -152,7 +151,7 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> None:
         raise ConfigError(f"There is no cluster to be had at {address!r}: {reason}") from error
 
 
-def _rows(ray: Any, data: Any, tasks: Sequence[Task], workers: int | None) -> Any:
+def _rows(ray: Any, data: Any, jobs: Sequence[Job], workers: int | None) -> Any:
     """Return an iterator over what the actors answer."""
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -161,7 +160,7 @@ def _rows(ray: Any, data: Any, tasks: Sequence[Task], workers: int | None) -> An
     resources = ray.cluster_resources()
     gpus = resources.get("GPU", 0)
     actors = workers or int(gpus * ACTORS_PER_GPU or resources.get("CPU", 1))
-    items = [{"index": index, "task": task.to_json()} for index, task in enumerate(tasks)]
+    items = [{"index": index, "job": job.to_json()} for index, job in enumerate(jobs)]
     actors = min(actors, len(items))
     pieces = data.from_items(items, override_num_blocks=len(items))  # where one is lost, only one
     restored = pieces.map_batches(

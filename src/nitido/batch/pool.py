@@ -1,5 +1,9 @@
 """Processes that restore pieces side by side, and what happens when one of them dies.
 
+Each hears jobs over a pipe, says how far it is, and answers with outcomes, all as JSON. It ends
+when it is told to, when the pipe is closed, and when the process that started it ends in whatever
+way.
+
 `concurrent.futures` gives up all pieces when one process dies. Here its piece gets a fresh process
 once, and the others go on.
 """
@@ -7,26 +11,35 @@ once, and the others go on.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from nitido.batch.task import Outcome, Task, is_remote, one_line
-from nitido.batch.worker import SIGNALS, STOP, serve
-from nitido.cores import usable_cores
-from nitido.errors import AudioWriteError
+from nitido import c_stderr
+from nitido.batch.job import Job, Outcome, attempt, is_remote
+from nitido.cores import usable_cores, use_one_core
+from nitido.errors import AudioWriteError, CancelledError, one_line
 from nitido.output import reserve
 
 TRIES = 2
+SIGNALS = tuple(  # that stop a run
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+STOP = "stop"
+SAY_SECONDS = 0.1  # between two words on how far a piece is
+TIDY_SECONDS = 2.0  # to leave nothing behind when the starting process has ended
 STOP_SECONDS = 5.0  # for a process to leave nothing behind when it is told to stop
 
 
@@ -53,9 +66,9 @@ class _Worker:
         end.close()  # else the pipe would stay open when the process dies
         self.turn: _Turn | None = None
 
-    def begin(self, turn: _Turn, task: Task) -> None:
+    def begin(self, turn: _Turn, job: Job) -> None:
         self.turn = turn
-        message = {"task": task.to_json(), "wait": turn.wait, "again": turn.tries > 0}
+        message = {"job": job.to_json(), "wait": turn.wait, "again": turn.tries > 0}
         with suppress(OSError):  # a dead process is noticed when it is listened to
             self.connection.send(json.dumps(message))
 
@@ -72,27 +85,27 @@ class _Worker:
 
 
 def run_pool(
-    tasks: Sequence[Task],
+    jobs: Sequence[Job],
     *,
     workers: int,
     on_progress: Callable[[int, float, float], None],
 ) -> Generator[tuple[int, Outcome], None, None]:
-    """Yield the index and the outcome of each task, as they come.
+    """Yield the index and the outcome of each job, as they come.
 
     When the iterator is closed, or an exception goes through it, the processes are stopped; what
     they were at leaves nothing behind.
 
     Args:
-        tasks: the pieces.
+        jobs: the pieces.
         workers: processes at once.
         on_progress: called with `(index, done_seconds, total_seconds)`.
     """
-    todo = deque(_Turn(index) for index in range(len(tasks)))
+    todo = deque(_Turn(index) for index in range(len(jobs)))
     later: deque[_Turn] = deque()  # what another run is at work on
     crew: list[_Worker] = []
     try:
         while todo or later or any(worker.turn for worker in crew):
-            _employ(crew, todo or later, tasks, workers)
+            _employ(crew, todo or later, jobs, workers)
             for ready in wait([worker.connection for worker in crew]):
                 worker = next(one for one in crew if one.connection is ready)
                 turn = worker.turn
@@ -103,7 +116,7 @@ def run_pool(
                 worker.turn = None
                 if kind == "died":
                     crew.remove(worker)
-                    outcome = _after_death(worker, turn, tasks, todo)
+                    outcome = _after_death(worker, turn, jobs, todo)
                 else:
                     outcome = Outcome.from_json(content)
                 if turn and outcome and outcome.state == "busy":
@@ -111,10 +124,10 @@ def run_pool(
                 elif turn and outcome:
                     yield turn.index, outcome
     finally:
-        _dismiss(crew, tasks)
+        _dismiss(crew, jobs)
 
 
-def _employ(crew: list[_Worker], queue: deque[_Turn], tasks: Sequence[Task], workers: int) -> None:
+def _employ(crew: list[_Worker], queue: deque[_Turn], jobs: Sequence[Job], workers: int) -> None:
     """Give the idle something to do, starting processes as far as there is something."""
     while queue:
         worker = next((one for one in crew if one.turn is None), None)
@@ -124,7 +137,7 @@ def _employ(crew: list[_Worker], queue: deque[_Turn], tasks: Sequence[Task], wor
             worker = _Worker(crowded=usable_cores() < 2 * workers)
             crew.append(worker)
         turn = queue.popleft()
-        worker.begin(turn, tasks[turn.index])
+        worker.begin(turn, jobs[turn.index])
 
 
 def _hear(worker: _Worker) -> tuple[str, Any]:
@@ -136,7 +149,7 @@ def _hear(worker: _Worker) -> tuple[str, Any]:
 
 
 def _after_death(
-    worker: _Worker, turn: _Turn | None, tasks: Sequence[Task], todo: deque[_Turn]
+    worker: _Worker, turn: _Turn | None, jobs: Sequence[Job], todo: deque[_Turn]
 ) -> Outcome | None:
     """Put the piece of a dead process back in the queue, or give it up."""
     reason = worker.death()
@@ -146,18 +159,18 @@ def _after_death(
     if turn.tries + 1 < TRIES:
         todo.appendleft(_Turn(turn.index, turn.tries + 1, turn.wait))
         return None
-    task = tasks[turn.index]
-    _tidy(task)
-    return lost(task, f"its process ended {reason}")
+    job = jobs[turn.index]
+    _tidy(job)
+    return lost(job, f"its process ended {reason}")
 
 
-def lost(task: Task, why: str) -> Outcome:
+def lost(job: Job, why: str) -> Outcome:
     """Return the outcome of a piece that was given up."""
-    error = f"{task.shown} was given up: {why}, {TRIES} times; fewer `workers=` leave more memory."
-    return Outcome(task.source, task.output, "failed", error=one_line(error))
+    error = f"{job.shown} was given up: {why}, {TRIES} times; fewer `workers=` leave more memory."
+    return Outcome(job.source, job.output, "failed", error=one_line(error))
 
 
-def _dismiss(crew: Sequence[_Worker], tasks: Sequence[Task]) -> None:
+def _dismiss(crew: Sequence[_Worker], jobs: Sequence[Job]) -> None:
     """Let all processes end: those at work give up their piece, and are killed if they do not."""
     for worker in crew:
         with suppress(OSError):
@@ -174,13 +187,13 @@ def _dismiss(crew: Sequence[_Worker], tasks: Sequence[Task]) -> None:
         worker.process.join()
         worker.connection.close()
         if worker.turn is not None:
-            _tidy(tasks[worker.turn.index])
+            _tidy(jobs[worker.turn.index])
 
 
-def _tidy(task: Task) -> None:
+def _tidy(job: Job) -> None:
     """Clear away what a killed process has left of a piece."""
-    target = Path(os.path.realpath(task.output))
-    if not is_remote(task.output) and target.parent.is_dir():
+    target = Path(os.path.realpath(job.output))
+    if not is_remote(job.output) and target.parent.is_dir():
         with suppress(AudioWriteError):
             left = reserve(target)
             if left is not None:
@@ -215,3 +228,67 @@ def _caller_not_run_again() -> Iterator[None]:
         yield
     finally:
         vars(main).update(before)
+
+
+# ── In the process ───────────────────────────────────────────────────────────────────────────────
+
+
+def serve(connection: Connection, *, crowded: bool) -> None:
+    """Carry out jobs until there are no more.
+
+    Args:
+        connection: to whom gives them.
+        crowded: there are as many such processes as cores, or nearly: each uses one.
+    """
+    _leave_signals_to_the_starter()
+    c_stderr.mute()
+    if crowded:
+        use_one_core()
+    threading.Thread(target=_end_with_the_starter, daemon=True).start()
+    while True:
+        try:
+            message = connection.recv()
+            if message == STOP:
+                return
+            outcome = _carry_out(connection, **json.loads(message))
+            connection.send(("outcome", outcome))
+        except (EOFError, OSError):  # the other end of the pipe is closed
+            return
+
+
+def _carry_out(connection: Connection, job: str, **options: Any) -> str:
+    said = time.monotonic()
+
+    def on_progress(done_seconds: float, total_seconds: float) -> None:
+        nonlocal said
+        if time.monotonic() - said < SAY_SECONDS:
+            return
+        said = time.monotonic()
+        try:
+            connection.send(("progress", (done_seconds, total_seconds)))
+            stopped = connection.poll()  # the only word while at work is to stop
+        except (EOFError, OSError):
+            stopped = True
+        if stopped:
+            raise CancelledError("The run was stopped.")
+
+    return attempt(Job.from_json(job), on_progress=on_progress, **options).to_json()
+
+
+def _leave_signals_to_the_starter() -> None:
+    """Let Ctrl-C and SIGTERM, which reach the whole group, be heard where the run is led.
+
+    A function that does nothing, not SIG_IGN: programs started from here do not inherit it.
+    """
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # blocked while this process began
+
+
+def _end_with_the_starter() -> None:
+    starter = multiprocessing.parent_process()
+    if starter is not None:
+        starter.join()
+        time.sleep(TIDY_SECONDS)
+        os._exit(1)

@@ -11,41 +11,40 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nitido.batch.task import Request, Task, check_tasks, local
+from nitido.batch.inputs import is_audio, results_of
+from nitido.batch.job import Job, local
 from nitido.errors import AudioReadError, AudioWriteError, ConfigError, NitidoError
-from nitido.jobs import SUFFIXES, is_audio, results_of
 from nitido.optional import load
 from nitido.output import RESTORED, SIDECAR, read_content
 
 
-def find_pieces(inputs: Sequence[str], request: Request, *, output: str | None) -> list[Task]:
-    """Return one task per piece of folders or files that fsspec finds.
+def find_pieces(inputs: Sequence[str], how: Job, *, output: str | None) -> list[Job]:
+    """Return one job per piece of folders or files that fsspec finds.
 
     Args:
         inputs: folders, searched with everything below, and files.
-        request: the same for all.
+        how: what holds for all pieces: a job without names.
         output: folder of the results; below it lies the tree of the inputs.
 
     Raises:
         AudioReadError: a folder cannot be listed.
-        AudioWriteError: a result would be one of the inputs.
-        ConfigError: no output folder, nothing to do, or two pieces would get the same result.
+        ConfigError: no output folder, or nothing to do.
     """
     if output is None:
         raise ConfigError("Pieces on another file system need a folder for the results: `output=`.")
-    tasks = []
+    jobs = []
     for name in inputs:
         for source, place in _below(name):
             result = PurePosixPath(place).with_suffix("").as_posix() + RESTORED
-            result += SUFFIXES[request.format or "wav"]
-            tasks.append(Task(source, f"{output.rstrip('/')}/{result}", request, place))
-    if not tasks:
+            result = f"{output.rstrip('/')}/{result}{how.suffix}"
+            jobs.append(replace(how, source=source, output=result, place=place))
+    if not jobs:
         raise ConfigError(f"There is no audio in {', '.join(inputs)} that is still to be restored.")
-    check_tasks(tasks)
-    return tasks
+    return jobs
 
 
 def _below(name: str) -> Iterator[tuple[str, str]]:
@@ -79,32 +78,32 @@ def fetch(name: str, folder: Path) -> Path:
     return path
 
 
-def find_unchanged(task: Task, source: Path) -> dict[str, Any] | None:
+def find_unchanged(job: Job, source: Path) -> dict[str, Any] | None:
     """Return the sidecar of a result elsewhere if it is what was asked for, else None.
 
     The result itself is not fetched: its size has to be right.
 
     Args:
-        task: the piece.
+        job: the piece.
         source: its input, here.
 
     Raises:
         AudioWriteError: there is another result, which may not be replaced.
     """
-    files, path = _system(task.output)
+    files, path = _system(job.output)
     content: dict[str, Any] = {}
-    with _failing(AudioReadError, task.output, "looked at"):
+    with _failing(AudioReadError, job.output, "looked at"):
         size = files.size(path) if files.exists(path) else None
         if files.exists(path + SIDECAR):
             content = read_content(files.cat_file(path + SIDECAR))
     with source.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    same = task.request.gave(content, sha256) and content["result"].get("bytes") == size
-    if task.request.resume and same:
+    same = job.gave(content, sha256) and content["result"].get("bytes") == size
+    if job.resume and same:
         return content
-    replaceable = task.request.overwrite or (task.request.resume and bool(content))
+    replaceable = job.overwrite or (job.resume and bool(content))
     if size is not None and not replaceable:
-        raise AudioWriteError(f"{task.output} exists already; `overwrite=True` replaces it.")
+        raise AudioWriteError(f"{job.output} exists already; `overwrite=True` replaces it.")
     return None
 
 

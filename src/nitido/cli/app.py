@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 from nitido import c_stderr
-from nitido.batch.task import explain, one_line
 from nitido.cli.check import check
 from nitido.cli.compare import compare
 from nitido.cli.demo import demo
@@ -25,7 +24,7 @@ from nitido.cli.presets import presets
 from nitido.cli.restore import restore
 from nitido.cli.serve import serve
 from nitido.cli.stages import stages
-from nitido.errors import ConfigError, NitidoError
+from nitido.errors import ConfigError, NitidoError, explain, one_line
 from nitido.version import __version__
 
 

@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from nitido.batch.task import explain, one_line
 from nitido.cli.output import as_flags, print_json
-from nitido.errors import ConfigError
+from nitido.errors import ConfigError, explain, one_line
 
 Item = TypeVar("Item")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,6 +12,9 @@ import click
 from nitido.cli.options import as_json, verbose
 from nitido.cli.output import print_json
 from nitido.cli.progress import progress
+from nitido.errors import ConfigError
+from nitido.generation.settings import GenerateOptions, Request, read_requests
+from nitido.restoration.restore_options import RestoreOptions
 
 EXAMPLES = """\b
 Examples:
@@ -22,6 +28,11 @@ Examples:
 \b
 A line of prompts.txt is a prompt, or JSON: {"prompt": "slow jazz", "seed": 7, "seconds": 20}
 """
+_GENERATING = (
+    "model", "revision", "guidance", "temperature", "top_k", "device", "dtype", "melody",
+    "continue_from", "batch_size",
+)  # fmt: skip
+_RUNNING = ("candidates", "keep_all", "stems", "report", "overwrite")
 
 
 @click.command(epilog=EXAMPLES)
@@ -32,25 +43,37 @@ A line of prompts.txt is a prompt, or JSON: {"prompt": "slow jazz", "seed": 7, "
 )
 @click.option(
     "--model",
-    default="facebook/musicgen-small",
+    default=GenerateOptions.model,
     show_default=True,
     help="Checkpoint on huggingface.co, or a local folder.",
 )
 @click.option("--revision", help="Of the checkpoint.  [default: the newest]")
-@click.option("--seconds", type=float, default=10.0, show_default=True, help="How much to make.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random numbers.")
+@click.option(
+    "--seconds", type=float, default=Request.seconds, show_default=True, help="How much to make."
+)
+@click.option(
+    "--seed", type=int, default=Request.seed, show_default=True, help="Of the random numbers."
+)
 @click.option(
     "--guidance",
     type=float,
-    default=3.0,
+    default=GenerateOptions.guidance,
     show_default=True,
     help="How hard the prompt pulls; 1: not.",
 )
 @click.option(
-    "--temperature", type=float, default=1.0, show_default=True, help="Above 1 bolder, below safer."
+    "--temperature",
+    type=float,
+    default=GenerateOptions.temperature,
+    show_default=True,
+    help="Above 1 bolder, below safer.",
 )
 @click.option(
-    "--top-k", type=int, default=250, show_default=True, help="Draw among the likeliest; 0: all."
+    "--top-k",
+    type=int,
+    default=GenerateOptions.top_k,
+    show_default=True,
+    help="Draw among the likeliest; 0: all.",
 )
 @click.option("--melody", metavar="FILE", help="Follow this tune; needs a melody checkpoint.")
 @click.option("--continue", "continue_from", metavar="FILE", help="Go on from this recording.")
@@ -64,14 +87,16 @@ A line of prompts.txt is a prompt, or JSON: {"prompt": "slow jazz", "seed": 7, "
 )
 @click.option("--keep-all", is_flag=True, help="Keep the other candidates, too.")
 @click.option("--restore", is_flag=True, help="Restore what is kept.")
-@click.option("--preset", metavar="NAME", help="To restore with.  [default: musicgen]")
+@click.option(
+    "--preset", metavar="NAME", help=f"To restore with.  [default: {RestoreOptions.preset}]"
+)
 @click.option("--stems", is_flag=True, help="Also write the stems of the restored piece.")
 @click.option("--demucs-model", metavar="NAME", help="That separates stems.  [default: htdemucs]")
 @click.option("--demucs-repo", metavar="FOLDER", help="Of Demucs models, in the hub's layout.")
 @click.option("--report", is_flag=True, help="Also write a page to listen and look.")
 @click.option(
     "--device",
-    default="auto",
+    default=GenerateOptions.device,
     show_default=True,
     metavar="NAME",
     help="auto, cuda, cuda:N, mps, cpu.",
@@ -79,7 +104,7 @@ A line of prompts.txt is a prompt, or JSON: {"prompt": "slow jazz", "seed": 7, "
 @click.option(
     "--dtype",
     type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
-    default="auto",
+    default=GenerateOptions.dtype,
     show_default=True,
     help="auto: float16 on cuda.",
 )
@@ -87,7 +112,7 @@ A line of prompts.txt is a prompt, or JSON: {"prompt": "slow jazz", "seed": 7, "
     "--batch",
     "batch_size",
     type=int,
-    default=8,
+    default=GenerateOptions.batch_size,
     show_default=True,
     metavar="N",
     help="Most pieces at once on the device.",
@@ -103,18 +128,50 @@ def generate(prompts: tuple[str, ...], **options: Any) -> None:
     30 s a piece goes on in windows. The checkpoint is fetched once; its weights have a licence of
     their own. With --json one prompt gives an object, several give a list.
     """
-    from nitido.cli.generate_order import read_order
-    from nitido.generation.run import carry_out
+    from nitido import api
+    from nitido.generation.run_folder import Run, carry_out
 
     quiet = bool(options["as_json"])
-    order = read_order(prompts, options)
+    seed, seconds = options["seed"], options["seconds"]
+    requests = [Request(prompt, seed, seconds) for prompt in prompts]
+    if options["prompt_file"] is not None:
+        requests += read_requests(options["prompt_file"], Request("any", seed, seconds))
+    run = Run(
+        requests,
+        GenerateOptions(**{name: options[name] for name in _GENERATING}),
+        Path(options["output"]),
+        diagnose=api.diagnose,
+        restore=_restore(options),
+        **{name: options[name] for name in _RUNNING},
+    )
     records = []
-    for record in carry_out(order, watch=lambda name: progress(name, quiet=quiet)):
+    for record in carry_out(run, watch=lambda name: progress(name, quiet=quiet)):
         records.append(record)
         if not quiet:
             show(record)
     if quiet:
         print_json(records[0] if len(records) == 1 else records)
+
+
+def _restore(options: Mapping[str, Any]) -> Callable[..., Any] | None:
+    """Return `nitido.restore` with what was chosen for it, None if it was not asked for."""
+    from nitido import api
+
+    if not options["restore"]:
+        for name in ("preset", "demucs_model", "demucs_repo"):
+            if options[name] is not None:
+                flag = name.replace("_", "-")
+                raise ConfigError(f"--{flag} belongs to a restoration; it needs --restore.")
+        return None
+    model = options["demucs_model"]
+    chosen: dict[str, Any] = {
+        "preset": options["preset"] or RestoreOptions.preset,
+        "settings": None if model is None else {"stems.model": model},
+        "demucs_repo": options["demucs_repo"],
+        "device": options["device"],
+    }
+    RestoreOptions(**chosen)  # what is wrong is said before anything is generated
+    return partial(api.restore, **chosen)
 
 
 def show(record: dict[str, Any]) -> None:

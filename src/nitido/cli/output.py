@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-FLAGS = {"batch_size": "--batch", "output": "-o"}  # where it is not --the-argument
+FLAGS = {  # where it is not --the-argument
+    "batch_size": "--batch",
+    "output": "-o",
+    "output_sample_rate": "--sample-rate",
+    "settings": "--set (--loudness, --loop, --demucs-model)",
+}
 PIPED_WIDTH = 120  # columns of a table that goes into a file or a pipe
 STYLES = {"ok": "dim", "slight": "yellow", "moderate": "bold yellow", "severe": "bold red"}
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nitido.batch.task import Progress
+    from nitido.batch.many import Progress
 
 BAR_WIDTH = 20  # leaves room for the words on a terminal of 80 columns
 LEAST_SHARE = 0.01  # of the work: before that, nobody can say how long the rest will take
@@ -61,7 +61,7 @@ def progress_of_many(*, quiet: bool = False) -> Iterator[Callable[[Progress], No
 def describe(progress: Progress, took_seconds: float) -> str:
     """Return how far a run is: pieces, seconds of audio, times real time, remaining time.
 
-    >>> from nitido.batch.task import Progress
+    >>> from nitido.batch.many import Progress
     >>> describe(Progress(20, done=9, failed=1, seconds=300.0, share=0.5), 10.0)
     '10 of 20, 1 failed  300 s of audio  30×  0:10 left'
     """

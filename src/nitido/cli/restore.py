@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-from nitido.cli.many import run_many
+from nitido.batch.job import BIT_DEPTHS, STREAM, SUFFIXES, Job
+from nitido.cli.jobs import run_dry, run_many, run_one, run_stream
 from nitido.cli.options import as_json, verbose
-from nitido.cli.order import read_order
-from nitido.cli.run import find_tasks, is_stream, run_dry, run_one, run_stream
-from nitido.jobs import SUFFIXES
+from nitido.errors import ConfigError
+from nitido.restoration.restore_options import RestoreOptions
 
 EXAMPLES = """\b
 Examples:
@@ -44,7 +47,9 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
 @click.command(epilog=EXAMPLES)
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("-o", "--output", metavar="OUT", help="File, folder, pattern with {stem}, or -.")
-@click.option("--preset", default="musicgen", show_default=True, help="See 'nitido presets'.")
+@click.option(
+    "--preset", default=RestoreOptions.preset, show_default=True, help="See 'nitido presets'."
+)
 @click.option("--stages", metavar="A,B", help="Only these stages may run.")
 @click.option("--without", metavar="C,D", help="These stages do not run.")
 @click.option(
@@ -57,13 +62,17 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
 @click.option("--loudness", metavar="LUFS|off", help="Target; off keeps the level.  [default: -14]")
 @click.option("--loop", is_flag=True, help="The piece is a loop: its ends are left alone.")
 @click.option(
-    "--sample-rate", type=int, default=48_000, show_default=True, help="Of the result, Hz."
+    "--sample-rate",
+    type=int,
+    default=RestoreOptions.output_sample_rate,
+    show_default=True,
+    help="Of the result, Hz.",
 )
 @click.option("--plan", "plan_file", metavar="FILE", help="Carry out this plan, or a sidecar's.")
 @click.option("--format", type=click.Choice(list(SUFFIXES)), help="Of results that -o leaves open.")
 @click.option(
     "--bit-depth",
-    type=click.Choice(["16", "24", "32"]),
+    type=click.Choice([str(depth) for depth in BIT_DEPTHS]),
     help="32 is float.  [default: 24; 32 where peaks exceed full scale]",
 )
 @click.option("--removed", is_flag=True, help="Also write what was taken away, NAME.removed.wav.")
@@ -118,14 +127,130 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
     It can be stopped or killed at any time: --resume goes on from there. Several runs with --resume
     over the same files share the work.
     """
-    order = read_order(ctx, options)
-    if is_stream(inputs, order):
-        run_stream(inputs, order)
+    how = _how(options)
+    output, as_json, strict = options["output"], options["as_json"], options["strict"]
+    if list(inputs) == [STREAM] or (len(inputs) == 1 and output == STREAM):
+        run_stream(inputs[0], how, output, dry=options["dry_run"], as_json=as_json, strict=strict)
         return
-    tasks = find_tasks(ctx, inputs, order)
-    if order.dry_run:
-        run_dry(tasks, order)
-    elif len(tasks) == 1 and order.ray is None:
-        run_one(tasks[0], order)
+    jobs = _jobs(ctx, inputs, how, options)
+    if options["dry_run"]:
+        run_dry(jobs, as_json=as_json)
+    elif len(jobs) == 1 and options["ray"] is None:
+        run_one(jobs[0], as_json=as_json, strict=strict)
     else:
-        run_many(tasks, order)
+        run_many(
+            jobs,
+            workers=options["workers"],
+            ray=options["ray"],
+            fail_fast=options["fail_fast"],
+            as_json=as_json,
+            strict=strict,
+        )
+
+
+def _how(options: Mapping[str, Any]) -> Job:
+    """Return what holds for all pieces; a plan is read here.
+
+    Raises:
+        ConfigError: options that contradict each other, or a setting that is not one.
+    """
+    from nitido.audio import read_text
+    from nitido.restoration.plan import Plan
+
+    plan, depth = options["plan_file"], options["bit_depth"]
+    return Job(
+        options=RestoreOptions(
+            options["preset"],
+            None if options["stages"] is None else names(options["stages"]),
+            names(options["without"] or ""),
+            _settings(options),
+            options["sample_rate"],
+            plan=None if plan is None else Plan.from_json(read_text(plan)),
+            stems=options["stems"],
+            demucs_repo=options["demucs_repo"],
+            max_seconds=options["max_seconds"],
+        ),
+        bit_depth=None if depth is None else int(depth),
+        **{name: options[name] for name in ("format", "removed", "report", "overwrite", "resume")},
+    )
+
+
+def _jobs(
+    ctx: click.Context, inputs: Sequence[str], how: Job, options: Mapping[str, Any]
+) -> list[Job]:
+    """Return the pieces that the command line names.
+
+    Raises:
+        ConfigError: options that contradict each other, or nothing to do.
+    """
+    from nitido.batch.inputs import make_jobs, read_manifest, read_shard, shard
+
+    ray, manifest, output = options["ray"], options["manifest"], options["output"]
+    part = None if options["shard"] is None else read_shard(options["shard"])
+    if ray is not None and Path(ray).exists():
+        raise ConfigError(f"--ray took {ray!r} for the address of a cluster; put it last.")
+    if manifest is not None:
+        if inputs:
+            raise ConfigError(f"--manifest lists the pieces; leave out {inputs[0]!r}.")
+        jobs = read_manifest(manifest, how, output=output)
+    elif not inputs:
+        (argument,) = (one for one in ctx.command.params if one.name == "inputs")
+        raise click.MissingParameter(ctx=ctx, param=argument)
+    else:
+        jobs = make_jobs(inputs, how, output=output)
+    if part is None:
+        return jobs
+    chosen = shard(jobs, *part)
+    if not chosen:
+        click.echo(f"None of {len(jobs)} pieces is in shard {options['shard']}.", err=True)
+    return chosen
+
+
+def names(text: str) -> list[str]:
+    """Return the names in a list with commas.
+
+    >>> names("decomb, width")
+    ['decomb', 'width']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def read_settings(changed: Sequence[str]) -> dict[str, Any]:
+    """Return ``stage.setting=value`` texts as a table; values are JSON, or ``off`` for none.
+
+    >>> read_settings(["bandwidth.amount=0.5", "loudness.target_lufs=off"])
+    {'bandwidth.amount': 0.5, 'loudness.target_lufs': None}
+    """
+    table: dict[str, Any] = {}
+    for text in changed:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or "." not in key:
+            raise ConfigError(
+                f"--set {text!r} is no setting; write STAGE.SETTING=VALUE, such as "
+                "bandwidth.amount=0.5 ('nitido stages' lists them)."
+            )
+        table[key] = _value(value, is_mode=key.endswith(".mode"))
+    return table
+
+
+def _value(text: str, *, is_mode: bool) -> Any:
+    if is_mode:
+        return text
+    words = {"off": None, "none": None, "yes": True, "no": False, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    settings = read_settings(options["changed"])
+    if options["loudness"] is not None:
+        settings |= read_settings([f"loudness.target_lufs={options['loudness']}"])
+    if options["demucs_model"] is not None:
+        settings["stems.model"] = options["demucs_model"]
+    if options["loop"]:
+        settings["ending.loop"] = True
+    return settings

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nitido.cli.options import as_json, verbose
 from nitido.cli.output import console, print_json, table
 from nitido.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nitido.restoration.stage import Remedy
 
 EXAMPLES = """\b
 Examples:
@@ -44,8 +45,7 @@ def stages(names: tuple[str, ...], as_json: bool) -> None:
         _show(stage)
 
 
-def _describe(stage: Any) -> dict[str, Any]:
-    meanings = setting_meanings(inspect.getdoc(stage) or "")
+def _describe(stage: type[Remedy]) -> dict[str, Any]:
     return {
         "stage": stage.name,
         "summary": stage.summary,
@@ -53,36 +53,17 @@ def _describe(stage: Any) -> dict[str, Any]:
         "settings": [
             {
                 "name": f"{stage.name}.{key}",
-                "default": default,
-                "choices": list(stage.choices.get(key, ())),
-                "range": list(stage.limits[key]) if key in stage.limits else None,
-                "can_be_off": key in stage.nullable,
-                "meaning": meanings.get(key, ""),
+                "default": setting.default,
+                "choices": list(setting.choices),
+                "range": list(setting.range) if setting.range else None,
+                "unit": setting.unit,
+                "can_be_off": setting.nullable,
+                "meaning": setting.doc,
             }
-            for key, default in stage.defaults.items()
+            for key, setting in stage.schema.items()
+            if not setting.measured
         ],
     }
-
-
-def setting_meanings(docstring: str) -> dict[str, str]:
-    r"""Return what the ``Settings:`` part of a stage's docstring says about each setting.
-
-    >>> setting_meanings("A stage.\n\nSettings:\n    amount: how much,\n        0 to 1.")
-    {'amount': 'how much, 0 to 1.'}
-    """
-    _, _, part = docstring.partition("Settings:\n")
-    meanings: dict[str, str] = {}
-    keys: list[str] = []
-    for line in part.splitlines():
-        if line and not line.startswith(" "):
-            break
-        entry = re.match(r" {4}(\w+(?:, \w+)*): (.*)", line)
-        if entry:
-            keys = entry[1].split(", ")
-            meanings |= dict.fromkeys(keys, entry[2])
-        elif line.strip():
-            meanings |= {key: f"{meanings[key]} {line.strip()}" for key in keys}
-    return meanings
 
 
 def _show(stage: dict[str, Any]) -> None:
@@ -93,7 +74,7 @@ def _show(stage: dict[str, Any]) -> None:
     rows = table("setting", "default>", "range>", "meaning")
     for entry in stage["settings"]:
         limits = " … ".join(f"{limit:g}" for limit in entry["range"] or [])
-        limits = " or ".join(entry["choices"]) or limits
+        limits = " or ".join(entry["choices"]) or f"{limits} {entry['unit']}".strip()
         off = " or none" if entry["can_be_off"] and entry["default"] is not None else ""
         default = "found" if entry["default"] == [] else setting(entry["default"])
         rows.add_row(entry["name"], default, limits + off, entry["meaning"])

@@ -11,8 +11,6 @@ from types import FrameType
 
 import click
 
-from nitido.batch.worker import SIGNALS
-
 AT_ONCE = b"Error: stopped at once; the next run with --resume clears away what was at work.\n"
 
 
@@ -34,6 +32,8 @@ def stoppable(told: Callable[[], str]) -> Iterator[None]:
     Raises:
         Stopped: the work was stopped.
     """
+    from nitido.batch.pool import SIGNALS
+
     heard: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from nitido import optional
 from nitido.audio import open_source
+from nitido.dsp.chunks import OnProgress
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.generation.result import Generation
-from nitido.generation.settings import Request, Settings, no_melody
+from nitido.generation.settings import GenerateOptions, Request, no_melody
 
 if TYPE_CHECKING:
     from nitido.generation.checkpoint import Checkpoint
 
-Progress = Callable[[float, float], None]
-
 
 def generate_all(
-    requests: Sequence[Request], settings: Settings, *, on_progress: Progress | None = None
+    requests: Sequence[Request], options: GenerateOptions, *, on_progress: OnProgress | None = None
 ) -> Iterator[tuple[int, Generation]]:
     """Yield each piece with the index of its request, as batches are finished.
 
@@ -31,7 +30,7 @@ def generate_all(
 
     Args:
         requests: of the pieces.
-        settings: for all of them.
+        options: for all of them.
         on_progress: called with `(done_seconds, total_seconds)` of music; what it raises stops the
             work.
 
@@ -46,20 +45,20 @@ def generate_all(
     check_installed()
     from nitido.generation.checkpoint import load
 
-    recording = None if settings.continue_from is None else open_source(settings.continue_from)
-    melody = None if settings.melody is None else _open_melody(settings.melody)
+    recording = None if options.continue_from is None else open_source(options.continue_from)
+    melody = None if options.melody is None else _open_melody(options.melody)
     checkpoint = load(
-        settings.model,
-        revision=settings.revision,
-        device=settings.device,
-        dtype=settings.dtype,
+        options.model,
+        revision=options.revision,
+        device=options.device,
+        dtype=options.dtype,
     )
     lengths = _token_counts(requests, checkpoint)
     if melody is not None and not checkpoint.takes_melody:
-        raise no_melody(settings.model)
-    kit = _Kit.prepare(checkpoint, settings, melody=melody, recording=recording)
-    progress = _Progress(sum(request.seconds for request in requests), on_progress)
-    for batch in _batches(requests, lengths, checkpoint, settings.batch_size):
+        raise no_melody(options.model)
+    kit = _Kit.prepare(checkpoint, options, melody=melody, recording=recording)
+    progress = _Meter(sum(request.seconds for request in requests), on_progress)
+    for batch in _batches(requests, lengths, checkpoint, options.batch_size):
         chosen = [requests[index] for index in batch]
         yield from zip(batch, kit.make(chosen, progress), strict=True)
 
@@ -79,14 +78,16 @@ class _Kit:
     """All that the pieces of a run have in common."""
 
     checkpoint: Checkpoint
-    settings: Settings
+    options: GenerateOptions
     window: int  # frames
     context: int  # frames
     melody: Any | None  # pitch classes [N, 12]
     recording: Wav | None
 
     @staticmethod
-    def prepare(checkpoint: Checkpoint, settings: Settings, *, melody: Any, recording: Any) -> _Kit:
+    def prepare(
+        checkpoint: Checkpoint, options: GenerateOptions, *, melody: Any, recording: Any
+    ) -> _Kit:
         from nitido.generation import continuation, longform
         from nitido.generation.melody import melody_features
 
@@ -100,11 +101,11 @@ class _Kit:
             wav = continuation.read_for_model(
                 recording, sample_rate=rate, channels=checkpoint.channels
             )
-        window = round((settings.window_seconds or longform.WINDOW_SECONDS) * frame_rate)
-        context = round((settings.context_seconds or longform.CONTEXT_SECONDS) * frame_rate)
-        return _Kit(checkpoint, settings, window, context, features, wav)
+        window = round((options.window_seconds or longform.WINDOW_SECONDS) * frame_rate)
+        context = round((options.context_seconds or longform.CONTEXT_SECONDS) * frame_rate)
+        return _Kit(checkpoint, options, window, context, features, wav)
 
-    def make(self, requests: Sequence[Request], progress: _Progress) -> Iterator[Generation]:
+    def make(self, requests: Sequence[Request], progress: _Meter) -> Iterator[Generation]:
         """Yield the pieces of one batch, all of the same length."""
         from nitido.generation import longform
         from nitido.generation.continuation import take_over
@@ -119,7 +120,7 @@ class _Kit:
                 wav = take_over(self.recording, wav, heard=heard, sample_rate=rate)
             yield self._finish(request, wav)
 
-    def _sample(self, requests: Sequence[Request], frames: int, progress: _Progress) -> Any:
+    def _sample(self, requests: Sequence[Request], frames: int, progress: _Meter) -> Any:
         """Return the codes of one batch, `[B, K, F]`, those of the recording first."""
         from nitido.generation import longform, sampling
 
@@ -131,7 +132,7 @@ class _Kit:
             name: tokens[name].to(checkpoint.device) for name in ("input_ids", "attention_mask")
         }
         draw = sampling.Draw(
-            self.settings,
+            self.options,
             seeds=[request.seed for request in requests],
             codebooks=checkpoint.codebooks,
             on_frame=lambda: progress.add(len(requests) / checkpoint.frame_rate),
@@ -180,7 +181,7 @@ class _Kit:
         return encode(self.checkpoint, heard).expand(pieces, -1, -1)
 
     def _finish(self, request: Request, wav: Wav) -> Generation:
-        settings, home = self.settings, self.checkpoint.home
+        options, home = self.options, self.checkpoint.home
         return Generation(
             wav,
             self.checkpoint.sample_rate,
@@ -191,21 +192,21 @@ class _Kit:
             licence=home.licence,
             settings={
                 "seconds": request.seconds,
-                "guidance": settings.guidance,
-                "temperature": settings.temperature,
-                "top_k": settings.top_k,
+                "guidance": options.guidance,
+                "temperature": options.temperature,
+                "top_k": options.top_k,
                 "device": self.checkpoint.device,
                 "dtype": self.checkpoint.dtype,
-                "melody": None if settings.melody is None else _name(settings.melody),
-                "continue_from": settings.continue_from and _name(settings.continue_from),
+                "melody": None if options.melody is None else _name(options.melody),
+                "continue_from": options.continue_from and _name(options.continue_from),
             },
         )
 
 
-class _Progress:
+class _Meter:
     """Tells the callback how many seconds of music there are, of how many."""
 
-    def __init__(self, total_seconds: float, tell: Progress | None) -> None:
+    def __init__(self, total_seconds: float, tell: OnProgress | None) -> None:
         self._total, self._tell = total_seconds, tell
         self._finished = self._batch = self._now = 0.0
 

@@ -15,15 +15,8 @@ from typing import Any
 
 from nitido.audio.validation import read_text
 from nitido.errors import AudioReadError, ConfigError, WeightsError
+from nitido.generation.settings import OFFICIAL
 
-DEFAULT_MODEL = "facebook/musicgen-small"
-OFFICIAL = tuple(
-    f"facebook/musicgen-{name}"
-    for name in (
-        "small", "medium", "large", "melody", "melody-large", "stereo-small", "stereo-medium",
-        "stereo-large", "stereo-melody", "stereo-melody-large",
-    )
-)  # fmt: skip
 OFFICIAL_LICENCE = "CC-BY-NC-4.0"
 NO_LICENCE = "not stated"
 _FILES = ["*.json", "*.safetensors", "*.txt", "spiece.model", "README.md"]

@@ -17,7 +17,7 @@ import torch
 import transformers
 
 from nitido.generation.checkpoint import Checkpoint
-from nitido.generation.settings import Settings
+from nitido.generation.settings import GenerateOptions
 
 _OUT = -1e9  # a score that is never drawn; finite, for infinity minus infinity is no number
 _ONE_AT_A_TIME = threading.Lock()
@@ -28,7 +28,7 @@ class Draw:
 
     def __init__(
         self,
-        settings: Settings,
+        options: GenerateOptions,
         *,
         seeds: Sequence[int],
         codebooks: int,
@@ -37,12 +37,12 @@ class Draw:
         """Make a generator of random numbers for each piece.
 
         Args:
-            settings: how tokens are drawn: guidance, temperature, top_k.
+            options: how tokens are drawn: guidance, temperature, top_k.
             seeds: one for each piece of the batch.
             codebooks: of the checkpoint.
             on_frame: called at each frame; what it raises stops the work.
         """
-        self.settings = settings
+        self.options = options
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._codebooks = codebooks
         self._on_frame = on_frame
@@ -63,10 +63,10 @@ class Draw:
         guided = len(scores) == 2 * len(input_ids)
         if guided:
             prompted, free = scores.chunk(2)
-            scores = free + (prompted - free) * self.settings.guidance
-        likely = scores / self.settings.temperature
-        if 0 < self.settings.top_k < likely.shape[1]:
-            least = likely.topk(self.settings.top_k).values[:, -1:]
+            scores = free + (prompted - free) * self.options.guidance
+        likely = scores / self.options.temperature
+        if 0 < self.options.top_k < likely.shape[1]:
+            least = likely.topk(self.options.top_k).values[:, -1:]
             likely = likely.masked_fill(likely < least, _OUT)
         size = (self._codebooks, likely.shape[1])
         noise = torch.cat(
@@ -101,7 +101,7 @@ def sample_codes(
     lag = checkpoint.codebooks // checkpoint.channels - 1
     config = transformers.GenerationConfig(
         do_sample=False,  # `draw` has drawn: what is left is to take the largest
-        guidance_scale=draw.settings.guidance,
+        guidance_scale=draw.options.guidance,
         max_new_tokens=frames + lag,
         pad_token_id=model.generation_config.pad_token_id,
         bos_token_id=model.generation_config.bos_token_id,

@@ -1,4 +1,4 @@
-"""What is asked of the generator: a `Request` for each piece, and `Settings` for all of them."""
+"""What is asked of the generator: a `Request` for each piece, `GenerateOptions` for all of them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-from nitido.audio.validation import read_text
 from nitido.errors import ConfigError, shown
-from nitido.generation.hub import DEFAULT_MODEL, OFFICIAL
 
+OFFICIAL = tuple(
+    f"facebook/musicgen-{name}"
+    for name in (
+        "small", "medium", "large", "melody", "melody-large", "stereo-small", "stereo-medium",
+        "stereo-large", "stereo-melody", "stereo-melody-large",
+    )
+)  # fmt: skip
 SECONDS_MIN, SECONDS_MAX = 0.5, 3600.0
 SEED_MAX = 2**63 - 1
 _RANGES: Mapping[str, tuple[float, float]] = {
@@ -57,8 +62,8 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How pieces are made.
+class GenerateOptions:
+    """How pieces are made; the default of each choice is stated here and nowhere else.
 
     Attributes:
         model: checkpoint on huggingface.co, or a local folder.
@@ -75,7 +80,7 @@ class Settings:
         context_seconds: what the next stretch goes on from, s; 10 if None.
     """
 
-    model: str = DEFAULT_MODEL
+    model: str = "facebook/musicgen-small"
     revision: str | None = None
     guidance: float = 3.0
     temperature: float = 1.0
@@ -107,7 +112,7 @@ class Settings:
             raise no_melody(self.model)
 
 
-class Options(TypedDict, total=False):
+class GenerateArguments(TypedDict, total=False):
     """The keyword arguments of `nitido.generate`."""
 
     model: str
@@ -147,7 +152,9 @@ def read_requests(path: str | Path, default: Request) -> list[Request]:
         AudioReadError: the file cannot be read.
         ConfigError: no prompt in it, or a line that is wrong; it is named.
     """
-    lines = read_text(path).removeprefix("\ufeff").splitlines()
+    from nitido.audio import read_text  # the command line needs no numpy for its --help
+
+    lines = read_text(path).splitlines()
     requests = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

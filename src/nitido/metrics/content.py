@@ -86,18 +86,6 @@ def beat_f1(*, estimate: Wav, reference: Wav, sample_rate: int) -> float | None:
     return _beat_f1(*_listen(estimate, reference, sample_rate))
 
 
-def protected_si_sdr_db(*, estimate: Wav, reference: Wav, sample_rate: int) -> float:
-    """Return the SI-SDR between 60 Hz and 7 kHz, dB: what a repair must leave as it was."""
-    low_hz, high_hz = PROTECTED_HZ
-    return fidelity.band_si_sdr_db(
-        estimate=estimate,
-        reference=reference,
-        sample_rate=sample_rate,
-        low_hz=low_hz,
-        high_hz=high_hz,
-    )
-
-
 def protected_level_change_db(*, estimate: Wav, reference: Wav, sample_rate: int) -> float | None:
     """Return the largest change of level of any third-octave band from 60 Hz to 7 kHz, dB.
 
@@ -139,9 +127,9 @@ def evaluate(*, estimate: Wav, reference: Wav, sample_rate: int) -> dict[str, fl
     """
     heard = _listen(estimate, reference, sample_rate)
     wavs = {"estimate": estimate, "reference": reference}
-    si_sdr_db = protected_si_sdr_db(**wavs, sample_rate=sample_rate)
+    si_sdr_db = fidelity.protected_si_sdr_db(**wavs, sample_rate=sample_rate)
     return {
-        "protected_si_sdr_db": fidelity.held(si_sdr_db),
+        "protected_si_sdr_db": si_sdr_db,
         "protected_level_change_db": protected_level_change_db(**wavs, sample_rate=sample_rate),
         "chroma_cosine": _chroma_cosine(*heard),
         "onset_f1": _onset_f1(*heard),

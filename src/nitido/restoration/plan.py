@@ -11,8 +11,9 @@ from typing import Any
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import check_sample_rate
 from nitido.errors import ConfigError, shown
-from nitido.restoration.preset import Preset, check_settings, is_number, suggest
+from nitido.restoration.preset import Preset, check_settings, suggest
 from nitido.restoration.registry import STAGES
+from nitido.restoration.setting import is_number
 from nitido.restoration.stage import Remedy, Step
 
 REPR_LINES = 7

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
-from math import isfinite
 from typing import Any, Literal, get_args
 
 from nitido.errors import ConfigError, shown
@@ -17,8 +15,6 @@ from nitido.restoration.registry import STAGES
 from nitido.restoration.stage import Remedy
 
 Mode = Literal["auto", "on", "off"]
-LIST_MAX = 10_000  # of a setting; the finest comb has two thousand lines
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # no place in the file system, no address
 
 
 @dataclass(frozen=True)
@@ -84,8 +80,8 @@ def load_preset(name: str) -> Preset:
 def adjust(
     preset: Preset,
     *,
-    stages: list[str] | None = None,
-    without: list[str] | None = None,
+    stages: Sequence[str] | None = None,
+    without: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> Preset:
     """Return the preset with the user's own choice on top.
@@ -99,7 +95,7 @@ def adjust(
     Raises:
         ConfigError: an unknown stage or setting, or a value out of range.
     """
-    for name in [*(stages or []), *(without or [])]:
+    for name in [*(stages or []), *without]:
         if name not in STAGES:
             raise ConfigError(f"There is no stage {shown(name)}{suggest(name, STAGES)}")
     result = dict(preset.stages)
@@ -107,7 +103,7 @@ def adjust(
         mode: Mode = current.mode
         if stages is not None:
             mode = "off" if name not in stages else "on" if mode == "off" else mode
-        if without and name in without:
+        if name in without:
             mode = "off"
         result[name] = StagePreset(mode, current.budget_db, current.settings)
     for key, value in (settings or {}).items():
@@ -120,6 +116,8 @@ def adjust(
             result[name] = StagePreset(value, result[name].budget_db, result[name].settings)
             continue
         changed = check_settings(STAGES[name], {**result[name].settings, setting: value})
+        if STAGES[name].schema[setting].measured:
+            raise ConfigError(f"{key} is measured on each piece; it is nothing to set.")
         result[name] = StagePreset(result[name].mode, result[name].budget_db, changed)
     return Preset(preset.name, preset.description, preset.budget_db, result)
 
@@ -131,56 +129,14 @@ def check_settings(stage: type[Remedy], settings: Mapping[str, Any]) -> dict[str
         ConfigError: an unknown setting, a wrong type, or a value out of range.
     """
     for key, value in settings.items():
-        if key not in stage.defaults:
+        if key not in stage.schema:
             raise ConfigError(
-                f"The stage {stage.name!r} has no setting {shown(key)}"
-                f"{suggest(key, stage.defaults)}"
+                f"The stage {stage.name!r} has no setting {shown(key)}{suggest(key, stage.schema)}"
             )
-        default = stage.defaults[key]
-        wanted = f"{stage.name}.{key} is {shown(value)}"
-        if isinstance(default, bool):
-            if not isinstance(value, bool):
-                raise ConfigError(f"{wanted}; it is a switch, true or false.")
-        elif isinstance(default, list):
-            if not isinstance(value, list) or not all(_is_number_or_none(v) for v in value):
-                raise ConfigError(f"{wanted}; it is a list of numbers.")
-            if len(value) > LIST_MAX:
-                raise ConfigError(f"{wanted}; it holds {LIST_MAX} numbers at most.")
-        elif isinstance(default, str):
-            _check_word(value, stage.choices.get(key), wanted)
-        elif not _is_number_or_none(value) or (value is None and key not in stage.nullable):
-            raise ConfigError(f"{wanted}; it is a number.")
-        if key in stage.limits:
-            low, high = stage.limits[key]
-            values = value if isinstance(value, list) else [value]
-            if not all(v is None or low <= v <= high for v in values):
-                raise ConfigError(f"{wanted}; it lies between {low:g} and {high:g}.")
+        stage.schema[key].check(f"{stage.name}.{key}", value)
     complete = {**stage.defaults, **settings}
     stage.check(complete)
     return complete
-
-
-def _check_word(value: Any, choices: tuple[str, ...] | None, wanted: str) -> None:
-    """Check a setting that is one of some words, or a name where there are no `choices`."""
-    if choices is not None:
-        if not isinstance(value, str) or value not in choices:
-            raise ConfigError(f"{wanted}; it can be {' or '.join(map(repr, choices))}.")
-    elif not isinstance(value, str) or not NAME.fullmatch(value):
-        raise ConfigError(f"{wanted}; it is a name: letters, digits, '.', '_' and '-', no path.")
-
-
-def _is_number_or_none(value: Any) -> bool:
-    return value is None or is_number(value)
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a JSON value is a number that a float can hold."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    try:
-        return isfinite(value)
-    except OverflowError:  # a whole number of 310 digits
-        return False
 
 
 def suggest(name: str, known: Any) -> str:

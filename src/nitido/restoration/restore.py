@@ -12,6 +12,7 @@ from nitido.cores import one_blas_thread
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.chunks import OnProgress, ahead, block_length, reblock, tell_progress
 from nitido.dsp.wav import Wav
+from nitido.metrics.fidelity import SDR_LIMIT_DB
 from nitido.restoration.chain import BLOCK_SECONDS, Chain
 from nitido.restoration.plan import Plan, build
 from nitido.restoration.registry import STAGES
@@ -19,7 +20,7 @@ from nitido.restoration.resources import Resources
 from nitido.restoration.result import Restoration, dry_blocks
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stages.loudness import LevelProfile
-from nitido.restoration.verify import SI_SDR_MAX_DB, Change, ChangeMeter, correct
+from nitido.restoration.verify import Change, ChangeMeter, correct
 
 # Shares of the work, for the progress callback; measured on 60 s of stereo.
 DIAGNOSED, CHAINED = 0.25, 0.75
@@ -168,7 +169,7 @@ def _over(changes: Iterable[Change]) -> Change | None:
     stages = [
         change
         for change in changes
-        if change.stage != "whole" and change.si_sdr_db < SI_SDR_MAX_DB  # not a gain alone
+        if change.stage != "whole" and change.si_sdr_db < SDR_LIMIT_DB  # not a gain alone
     ]
     if over[0].stage != "whole":
         return over[0]

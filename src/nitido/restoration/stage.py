@@ -18,6 +18,7 @@ from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.chunks import windows
 from nitido.dsp.wav import Wav
 from nitido.restoration.resources import Resources
+from nitido.restoration.setting import Setting
 
 Settings = Mapping[str, Any]
 
@@ -59,12 +60,15 @@ class Remedy(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]  # one line for the help
-    defaults: ClassVar[Settings]  # every setting with its default; also the list of legal settings
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {}  # legal range of numeric settings
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # legal values of settings that are words
-    nullable: ClassVar[frozenset[str]] = frozenset()  # settings that may be None
+    schema: ClassVar[Mapping[str, Setting]]  # what it can be told
+    defaults: ClassVar[Settings]  # of `schema`
     budget: ClassVar[Budget]
     at_input_rate: ClassVar[bool] = False  # True: works before the resampler, at the file's rate
+
+    def __init_subclass__(cls) -> None:
+        """Gather the defaults of a stage."""
+        if hasattr(cls, "schema"):
+            cls.defaults = {name: setting.default for name, setting in cls.schema.items()}
 
     def __init__(
         self, settings: Settings, *, sample_rate: int, channels: int, samples: int
@@ -87,7 +91,7 @@ class Remedy(ABC):
 
     @classmethod
     def check(cls, settings: Settings) -> None:
-        """Check what `limits` cannot say, of complete settings.
+        """Check what `schema` cannot say, of complete settings.
 
         Raises:
             ConfigError: settings that contradict each other.

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from nitido.api import plan
-from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError
-from nitido.restoration.plan import Plan
-from nitido.restoration.preset import adjust, load_preset
+from nitido.restoration.restore_options import RestoreOptions
 
-DEFAULT_PRESET = "musicgen"
 # What each preset, and each stage, is called on the page. What is not named here the page has not:
 # a stage or a preset that fetches weights from a hub would ask another host.
 PRESETS = {"musicgen": "Standard", "gentle": "Gentle", "master": "Master"}
@@ -73,83 +69,67 @@ AMOUNTS: Mapping[str, Amount] = {
 }
 
 
-@dataclass(frozen=True)
-class Choices:
-    """A preset, and where the visitor differs from what it would do.
+def choose(
+    preset: str = RestoreOptions.preset,
+    *,
+    switches: Mapping[str, bool] | None = None,
+    amounts: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> RestoreOptions:
+    """Return a preset, with where the visitor differs from what it would do.
 
-    Attributes:
+    Args:
         preset: its name.
         switches: stages that were switched on or off by hand.
         amounts: values of the sliders that were moved, by stage.
-        given: further settings by name; the page has none of these, programs do.
+        settings: further settings by name; the page has none of these, programs do.
+
+    Raises:
+        ConfigError: a preset or stage that the page does not have, or a value out of range.
     """
-
-    preset: str = DEFAULT_PRESET
-    switches: Mapping[str, bool] = field(default_factory=dict)
-    amounts: Mapping[str, float] = field(default_factory=dict)
-    given: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def shown(self) -> dict[str, Any]:
-        """The choices as plain JSON values, as the page sends them back."""
-        return {
-            "preset": self.preset,
-            "switches": dict(self.switches),
-            "amounts": dict(self.amounts),
-        }
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The difference as `nitido.plan` takes it."""
-        modes = {f"{stage}.mode": "on" if on else "off" for stage, on in self.switches.items()}
-        values = {
-            f"{stage}.{AMOUNTS[stage].setting}": value for stage, value in self.amounts.items()
-        }
-        return modes | values | dict(self.given)
-
-    def check(self) -> None:
-        """Check the choices without a piece.
-
-        Raises:
-            ConfigError: a preset or stage that the page does not have, or a value out of range.
-        """
-        if self.preset not in PRESETS:
+    if preset not in PRESETS:
+        raise ConfigError(f"There is no preset {preset!r} here; there are {', '.join(PRESETS)}.")
+    chosen: dict[str, Any] = {
+        **{f"{stage}.mode": "on" if on else "off" for stage, on in (switches or {}).items()},
+        **{f"{stage}.{AMOUNTS[stage].setting}": value for stage, value in (amounts or {}).items()},
+        **(settings or {}),
+    }
+    for name in chosen:
+        if name.partition(".")[0] not in STAGES:
             raise ConfigError(
-                f"There is no preset {self.preset!r} here; there are {', '.join(PRESETS)}."
+                f"There is no setting {name!r} here; the stages are {', '.join(STAGES)}."
             )
-        for name in self.settings:
-            if name.partition(".")[0] not in STAGES:
-                raise ConfigError(
-                    f"There is no setting {name!r} here; the stages are {', '.join(STAGES)}."
-                )
-        adjust(load_preset(self.preset), settings=self.settings)
+    return RestoreOptions(preset, settings=chosen)
 
-    def plan(self, diagnosis: Diagnosis) -> Plan:
-        """Return what nitido would do to the piece of that diagnosis.
 
-        Raises:
-            ConfigError: as `check`.
-        """
-        self.check()
-        return plan(diagnosis, preset=self.preset, settings=self.settings)
+def shown(options: RestoreOptions) -> dict[str, Any]:
+    """Return choices as plain JSON values, as the page sends them back to `read`."""
+    settings = dict(options.settings or {})
+    sliders = {stage: f"{stage}.{amount.setting}" for stage, amount in AMOUNTS.items()}
+    return {
+        "preset": options.preset,
+        "switches": {
+            stage: settings[f"{stage}.mode"] != "off"
+            for stage in STAGES
+            if f"{stage}.mode" in settings
+        },
+        "amounts": {stage: settings[key] for stage, key in sliders.items() if key in settings},
+    }
 
-    @classmethod
-    def read(cls, content: Any) -> Choices:
-        """Return the choices that the page sent.
 
-        Raises:
-            ConfigError: they are no choices, which the page never sends, or as `check`.
-        """
-        if not isinstance(content, Mapping):
-            raise ConfigError(f"The choices are {type(content).__name__}, not a table.")
-        switches, amounts = content.get("switches", {}), content.get("amounts", {})
-        for table, known, kinds in (
-            (switches, STAGES, bool), (amounts, AMOUNTS, int | float)
-        ):  # fmt: skip
-            if not isinstance(table, Mapping) or not all(
-                name in known and isinstance(value, kinds) for name, value in table.items()
-            ):
-                raise ConfigError(f"{table!r} names no stage with such a value.")
-        choices = cls(str(content.get("preset", DEFAULT_PRESET)), dict(switches), dict(amounts))
-        choices.check()
-        return choices
+def read(content: Any) -> RestoreOptions:
+    """Return the choices that the page sent.
+
+    Raises:
+        ConfigError: they are no choices, which the page never sends, or as `choose`.
+    """
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"The choices are {type(content).__name__}, not a table.")
+    switches, amounts = content.get("switches", {}), content.get("amounts", {})
+    for table, known, kinds in ((switches, STAGES, bool), (amounts, AMOUNTS, int | float)):
+        if not isinstance(table, Mapping) or not all(
+            name in known and isinstance(value, kinds) for name, value in table.items()
+        ):
+            raise ConfigError(f"{table!r} names no stage with such a value.")
+    preset = str(content.get("preset", RestoreOptions.preset))
+    return choose(preset, switches=switches, amounts=amounts)

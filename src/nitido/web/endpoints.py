@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from nitido.errors import ConfigError, NitidoError
-from nitido.web.choices import Choices
+from nitido.web.choices import choose
 from nitido.web.sessions import SessionPiece, Visit, Visits
 from nitido.web.work import FORMATS, Task, Tell, analyse, encode, restore
 
@@ -53,9 +53,8 @@ class Endpoints:
 
         `settings` are as `nitido restore --set` takes them: {"bandwidth.amount": 0.5}.
         """
-        choices = Choices(preset, given=settings or {})
         try:  # before the file is looked at
-            choices.check()
+            choices = choose(preset, settings=settings)
             if format not in FORMATS:
                 raise ConfigError(
                     f"Format {format!r} is not known; give one of {', '.join(FORMATS)}."

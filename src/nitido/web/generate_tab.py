@@ -10,6 +10,7 @@ import gradio as gr
 
 import nitido
 from nitido.errors import CancelledError, ConfigError, NitidoError
+from nitido.generation.settings import Request
 from nitido.optional import available
 from nitido.web import panels
 from nitido.web.parts import CANCELLED, QUICK, Bar, Shown, claim, look, panel
@@ -64,9 +65,11 @@ class GenerateTab:
         with gr.Row(elem_id="asked"):
             models = list(MODELS.items())
             model = gr.Dropdown(models, value=models[0][1], label="Model", elem_id="model")
-            seconds = gr.Slider(1, SECONDS_MAX, 10, step=1, label="Seconds", buttons=[])
+            seconds = gr.Slider(
+                1, SECONDS_MAX, round(Request.seconds), step=1, label="Seconds", buttons=[]
+            )
             count = gr.Slider(1, CANDIDATES_MAX, 2, step=1, label="Candidates", buttons=[])
-            seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=80)
+            seed = gr.Number(Request.seed, label="Seed", precision=0, minimum=0, min_width=80)
         with gr.Accordion("A melody to follow, for the melody model", open=False, elem_id="tune"):
             melody = gr.File(show_label=False, height=104, elem_id="melody", buttons=[])
             melody.upload(claim, melody, None, **QUICK)

@@ -15,7 +15,7 @@ from nitido.report.formatting import minus, places
 from nitido.restoration.plan import Plan
 from nitido.restoration.preset import load_preset
 from nitido.restoration.stage import Step
-from nitido.web.choices import AMOUNTS, PRESETS, STAGES, Choices
+from nitido.web.choices import AMOUNTS, PRESETS, STAGES, shown
 from nitido.web.limits import Limits
 from nitido.web.sessions import SOURCE, SessionPiece, Visit
 from nitido.web.work import FORMATS
@@ -142,35 +142,36 @@ def plan(piece: SessionPiece | None) -> str:
     """Return what would be done: presets, and a row per stage with switch, reason and slider."""
     if piece is None or piece.diagnosis is None:
         return ""
-    choices = piece.choices
-    planned = choices.plan(piece.diagnosis)
-    rows = "".join(_row(step, choices) for step in planned.steps if step.stage in STAGES)
-    changed = "" if choices == Choices(choices.preset) else " changed"
-    held = escape(json.dumps(choices.shown))
+    choices = shown(piece.choices)
+    own = {*choices["switches"], *choices["amounts"]}
+    steps = piece.choices.plan_for(piece.diagnosis).steps
+    rows = "".join(_row(step, own=step.stage in own) for step in steps if step.stage in STAGES)
+    changed = " changed" if piece.choices.settings else ""
+    held, presets = escape(json.dumps(choices)), _presets(piece.choices.preset)
     return (
         f'<section class="plan{changed}" data-choices="{held}">'
         "<h2>Plan <small>what nitido would do, and why</small>"
         f'<button type="button" class="reset" data-reset>Back to the preset</button></h2>'
-        f'<div class="presets" role="radiogroup" aria-label="Preset">{_presets(choices)}</div>'
+        f'<div class="presets" role="radiogroup" aria-label="Preset">{presets}</div>'
         f'<ul class="stages">{rows}</ul></section>'
     )
 
 
-def _presets(choices: Choices) -> str:
+def _presets(chosen: str) -> str:
     return "".join(
         f'<label><input type="radio" name="preset" value="{name}"'
-        f"{' checked' if name == choices.preset else ''}>"
+        f"{' checked' if name == chosen else ''}>"
         f"<b>{escape(title)}</b><span>{escape(load_preset(name).description)}</span></label>"
         for name, title in PRESETS.items()
     )
 
 
-def _row(step: Step, choices: Choices) -> str:
+def _row(step: Step, *, own: bool) -> str:
     title = escape(STAGES[step.stage])
     reason = escape(minus(step.reason[:1].upper() + step.reason[1:]))
-    own = " own" if step.stage in choices.switches or step.stage in choices.amounts else ""
+    state = f"{'' if step.on else ' off'}{' own' if own else ''}"
     return (
-        f'<li class="stage{"" if step.on else " off"}{own}" data-stage="{step.stage}">'
+        f'<li class="stage{state}" data-stage="{step.stage}">'
         f'<label class="switch"><input type="checkbox" role="switch"'
         f"{' checked' if step.on else ''}><b>{title}</b></label>"
         f"<p>{reason}.</p>{_slider(step, title)}</li>"

@@ -11,8 +11,7 @@ from pathlib import Path
 import gradio as gr
 
 from nitido.errors import CancelledError, ConfigError, NitidoError
-from nitido.web import panels
-from nitido.web.choices import Choices
+from nitido.web import choices, panels
 from nitido.web.parts import CANCELLED, QUICK, Bar, Shown, look, panel
 from nitido.web.sessions import SessionPiece, Visit, Visits
 from nitido.web.work import Task, Tell, analyse, restore
@@ -148,7 +147,7 @@ class RestoreTab:
         if piece is None or piece.diagnosis is None:
             return {self.news: panels.notice([GONE])}
         try:
-            piece.choices = Choices.read(event.choices)
+            piece.choices = choices.read(event.choices)
         except ConfigError as error:
             return {self.plan: panels.plan(piece), self.news: panels.notice([str(error)])}
         return {self.plan: panels.plan(piece), self.news: ""}

@@ -20,7 +20,7 @@ from pathlib import Path
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError
 from nitido.restoration.plan import Plan
-from nitido.web.choices import Choices
+from nitido.restoration.restore_options import RestoreOptions
 from nitido.web.limits import Limits
 from nitido.web.uploads import Uploads
 
@@ -57,7 +57,7 @@ class SessionPiece:
     listed: bool = False
     diagnosis: Diagnosis | None = None
     pictures: dict[str, str] = field(default_factory=dict)
-    choices: Choices = field(default_factory=Choices)
+    choices: RestoreOptions = field(default_factory=RestoreOptions)
     result: str = ""
     plan: Plan | None = None
     formats: tuple[str, ...] = ()

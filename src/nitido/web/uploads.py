@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
+from nitido.batch.inputs import AUDIO_SUFFIXES
 from nitido.errors import ConfigError
-from nitido.jobs import AUDIO_SUFFIXES
 from nitido.web.limits import Limits
 
 SHOWN_LENGTH = 80  # letters of a name that are kept

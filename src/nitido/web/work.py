@@ -113,11 +113,11 @@ def restore(piece: SessionPiece, tell: Tell) -> None:
     analyse(piece, lambda share: tell(share * DIAGNOSED))
     if piece.diagnosis is None:  # examine has just made it
         raise ConfigError(f"{piece.name} has not been examined.")
-    restoration = api.restore(
+    restoration = api.restore_with(
+        piece.choices,
         piece.source,
         name=piece.name,
         diagnosis=piece.diagnosis,
-        plan=piece.choices.plan(piece.diagnosis),
         on_progress=lambda done, total: tell(min(done / total, 1.0)),
     )
     tell(1.0)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from nitido.audio import SanitizedBlocks, Source, open_source
+from nitido.batch.inputs import AUDIO_SUFFIXES
 from nitido.dsp.chunks import join, take
 from nitido.dsp.resample import resample
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
-from nitido.jobs import AUDIO_SUFFIXES
 
 SAMPLE_RATE = 48_000  # at which everything is judged
 INDEX = "index.csv"

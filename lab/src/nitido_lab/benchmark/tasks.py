@@ -130,7 +130,7 @@ def _near(piece: Case, estimate: Wav) -> Figures:
     return {
         "visqol_mos": perceptual.visqol(**both) if available("visqol") else None,
         **fidelity.log_spectral_distances_db(**both),
-        "si_sdr_db": fidelity.held(fidelity.band_si_sdr_db(**both)),
+        "si_sdr_db": fidelity.protected_si_sdr_db(**both),
     }
 
 
@@ -160,7 +160,7 @@ def _judge_comb(piece: Case, estimate: Wav) -> Figures:
     listens = available("librosa")
     return {
         **artefacts.comb(estimate=narrow, sample_rate=DECODER_HZ),
-        "si_sdr_db": fidelity.held(fidelity.band_si_sdr_db(**both)),
+        "si_sdr_db": fidelity.protected_si_sdr_db(**both),
         "bandwidth_khz": (artefacts.bandwidth_hz(estimate=estimate, sample_rate=SAMPLE_RATE) or 0)
         / 1000,
         "chroma_cosine": content.chroma_cosine(**both) if listens else None,

@@ -18,8 +18,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+from nitido.batch.job import Job
 from nitido.batch.pool import run_pool
-from nitido.batch.task import Request, Task
 from nitido_lab.benchmark.faulty import write_piece
 from nitido_lab.benchmark.tables import Table
 
@@ -87,9 +87,9 @@ def measure(
 def _rate(source: Path, pieces: int, workers: int) -> float:
     """Return seconds of audio per second."""
     with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
-        tasks = [Task(str(source), f"{folder}/{n}.wav", Request()) for n in range(pieces)]
+        jobs = [Job(str(source), f"{folder}/{n}.wav") for n in range(pieces)]
         began = perf_counter()
-        outcomes = run_pool(tasks, workers=workers, on_progress=lambda *_: None)
+        outcomes = run_pool(jobs, workers=workers, on_progress=lambda *_: None)
         done = sum(outcome.seconds for _, outcome in outcomes)
         return done / (perf_counter() - began)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from nitido.batch.inputs import AUDIO_SUFFIXES
 from nitido.errors import ConfigError
-from nitido.jobs import AUDIO_SUFFIXES
 from nitido_lab.training.config import TrainConfig
 
 FULL_BAND_HZ = 20_000.0  # a file that ends below is no full-band target

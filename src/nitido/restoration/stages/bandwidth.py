@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import Wav
+from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 from nitido.restoration.treble.learned import LearnedTreble
 from nitido.restoration.treble.levels import CROSSOVER, GATE_WIDTH_DB
@@ -25,40 +26,40 @@ LEARNED_HZ = (2_500.0, 13_000.0)
 
 
 class Bandwidth(Stage):
-    """Adds what belongs above the ceiling; below the crossover not a sample changes.
-
-    Settings:
-        model: ``rule``, ``learned``, or ``auto``: the one that is proven better at this ceiling.
-        holes: whether the network also fills bands below the ceiling that a coder left empty.
-        ceiling_hz: where the sound ends; from the finding.
-        crossover_hz: from where on something is added; from the finding.
-        rms_db: level of the piece, dB re full scale; from the finding.
-        slope_db_per_khz: how fast the level falls towards the top, by rule.
-        gate_db: level below the ceiling under which nothing is added by rule, dB re white noise of
-            the piece's RMS; fades in over 6 dB around it.
-        amount: 0 to 2, of the amplitude added; 1 is what the model says.
-    """
+    """Adds what belongs above the ceiling; below the crossover not a sample changes."""
 
     name = "bandwidth"
     summary = "gives back the treble above the ceiling"
-    defaults: ClassVar[Settings] = {
-        "amount": 1.0,
-        "model": "auto",
-        "holes": True,
-        "slope_db_per_khz": -2.5,
-        "gate_db": -44.0,
-        "ceiling_hz": 16_000.0,
-        "crossover_hz": 14_960.0,
-        "rms_db": -20.0,
-    }
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": ("auto", "rule", "learned")}
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "amount": (0.0, 2.0),
-        "slope_db_per_khz": (-20.0, 0.0),
-        "gate_db": (-100.0, 0.0),
-        "ceiling_hz": (1_000.0, 96_000.0),
-        "crossover_hz": (1_000.0, 96_000.0),
-        "rms_db": (-200.0, 200.0),
+    schema: ClassVar[Mapping[str, Setting]] = {
+        "amount": Setting(
+            1.0, "of the amplitude that is added; 1 is what the model says", (0.0, 2.0)
+        ),
+        "model": Setting(
+            "auto",
+            "auto takes the one that is proven better at this ceiling",
+            choices=("auto", "rule", "learned"),
+        ),
+        "holes": Setting(
+            True, "whether bands below the ceiling that a coder left empty are filled too"
+        ),
+        "slope_db_per_khz": Setting(
+            -2.5, "how fast the level falls towards the top, by rule", (-20.0, 0.0), "dB/kHz"
+        ),
+        "gate_db": Setting(
+            -44.0,
+            "how much treble it takes for the rule to go on with it, re white noise of that level",
+            (-100.0, 0.0),
+            "dB",
+        ),
+        "ceiling_hz": Setting(
+            16_000.0, "where the sound ends", (1_000.0, 96_000.0), "Hz", measured=True
+        ),
+        "crossover_hz": Setting(
+            14_960.0, "from where on something is added", (1_000.0, 96_000.0), "Hz", measured=True
+        ),
+        "rms_db": Setting(
+            -20.0, "level of the piece, re full scale", (-200.0, 200.0), "dB", measured=True
+        ),
     }
     budget = Budget(si_sdr_db=20.0)
 

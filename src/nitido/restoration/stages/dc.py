@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
+from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
 RUMBLE_HZ = 20.0  # hearing begins here, and so does the lowest organ pipe that music asks for
@@ -37,20 +39,20 @@ def high_pass(high_pass_hz: float, sample_rate: int) -> NDArray[np.float64]:
 
 
 class Dc(Stage):
-    """Removes a constant offset per channel and, where there is rumble, all below 20 Hz.
-
-    Settings:
-        offset: of each channel, relative to full scale, subtracted; empty for none.
-        high_pass_hz: from here up everything stays as it is; 0 for no high-pass, or
-            at least 5.
-    """
+    """Removes a constant offset per channel and, where there is rumble, all below 20 Hz."""
 
     name: ClassVar[str] = "dc"
     summary: ClassVar[str] = "removes a constant offset, and rumble below 20 Hz"
-    defaults: ClassVar[Settings] = {"offset": [], "high_pass_hz": 0.0}
-    limits: ClassVar[dict[str, tuple[float, float]]] = {
-        "high_pass_hz": (0.0, 60.0),
-        "offset": (-1e10, 1e10),
+    schema: ClassVar[Mapping[str, Setting]] = {
+        "offset": Setting(
+            [], "of each channel, full scale 1, to be subtracted; empty: as found", (-1e10, 1e10)
+        ),
+        "high_pass_hz": Setting(
+            0.0,
+            "from here up everything stays as it is, at least 5; 0: as found",
+            (0.0, 60.0),
+            "Hz",
+        ),
     }
     budget: ClassVar[Budget] = Budget(si_sdr_db=30.0, turn_down=None)
     at_input_rate: ClassVar[bool] = True

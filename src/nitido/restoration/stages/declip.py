@@ -26,6 +26,7 @@ from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.spectral import fft_size, hann
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
+from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
 TOLERANCE = 6e-5  # two steps of 16 bits: dither may leave a plateau that much below its level
@@ -38,29 +39,21 @@ BATCH = 64  # frames at work at once, bounds the memory
 
 
 class Declip(Stage):
-    """Restores the samples at and beyond the clip level from their surroundings; no others.
-
-    Settings:
-        positive_level: of each channel, where its upper peaks are cut, full scale 1; null for
-            never, empty for none.
-        negative_level: the same for the lower peaks, negative.
-        amount: 0 leaves the clipped samples, 1 restores them.
-        max_gain_db: how far above the level a restored sample may reach, dB.
-    """
+    """Restores the samples at and beyond the clip level from their surroundings; no others."""
 
     name: ClassVar[str] = "declip"
     summary: ClassVar[str] = "restores clipped peaks from their surroundings"
-    defaults: ClassVar[Settings] = {
-        "positive_level": [],
-        "negative_level": [],
-        "amount": 1.0,
-        "max_gain_db": 6.0,
-    }
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "amount": (0.0, 1.0),
-        "max_gain_db": (0.0, 20.0),
-        "positive_level": (0.0, 1e10),
-        "negative_level": (-1e10, 0.0),
+    schema: ClassVar[Mapping[str, Setting]] = {
+        "positive_level": Setting(
+            [],
+            "where the upper peaks of each channel are cut; null: nowhere, empty: as found",
+            (0.0, 1e10),
+        ),
+        "negative_level": Setting([], "the same for the lower peaks, negative", (-1e10, 0.0)),
+        "amount": Setting(1.0, "0 leaves the clipped samples, 1 restores them", (0.0, 1.0)),
+        "max_gain_db": Setting(
+            6.0, "how far above the level a restored sample may reach", (0.0, 20.0), "dB"
+        ),
     }
     budget: ClassVar[Budget] = Budget(si_sdr_db=15.0)
     at_input_rate: ClassVar[bool] = True

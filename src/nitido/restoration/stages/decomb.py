@@ -13,6 +13,7 @@ from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.spectral import Frames, Spec, fft_size
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
+from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
 HEADROOM_DB = 12.0  # a line may stand this much higher than on average and still be the comb
@@ -32,36 +33,38 @@ class Decomb(Stage):
     below the piece; so no more amplitude than that is taken from a bin, and less the further the
     bin stands above it. And a line is always there: only those that the diagnosis found standing
     out of the whole piece's average are touched.
-
-    Settings:
-        lines_hz, lines_db: the lines and how far each stands out on average, dB; from the finding.
-        rms_db: level of the piece, dB re full scale; from the finding.
-        line_db: the most amplitude that is taken from one bin, dB re the piece; more where the
-            comb stands higher than 6 dB.
-        low_hz: below, 5 dB less is taken: the music hides the lines there, and has more to lose.
-        spacing_hz: of the main grid; from lines that are not on it 12 dB less is taken.
-        amount: 0 to 1, share of the height that is taken.
     """
 
     name = "decomb"
     summary = "takes out the metallic lines of the neural decoder"
-    defaults: ClassVar[Settings] = {
-        "amount": 1.0,
-        "line_db": -61.0,
-        "low_hz": 1500.0,
-        "spacing_hz": 400.0,
-        "rms_db": -20.0,
-        "lines_hz": [],
-        "lines_db": [],
-    }
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "amount": (0.0, 1.0),
-        "line_db": (-90.0, -20.0),
-        "low_hz": (0.0, 96_000.0),
-        "spacing_hz": (1.0, 96_000.0),
-        "rms_db": (-200.0, 200.0),
-        "lines_hz": (0.0, 96_000.0),
-        "lines_db": (-200.0, 200.0),
+    schema: ClassVar[Mapping[str, Setting]] = {
+        "amount": Setting(1.0, "share of the height that is taken", (0.0, 1.0)),
+        "line_db": Setting(
+            -61.0,
+            "the most that is taken from one bin, re the piece; more of a comb above 6 dB",
+            (-90.0, -20.0),
+            "dB",
+        ),
+        "low_hz": Setting(
+            1500.0,
+            "below, 5 dB less is taken: the music hides the lines there",
+            (0.0, 96_000.0),
+            "Hz",
+        ),
+        "spacing_hz": Setting(
+            400.0,
+            "of the main grid; from lines that are not on it 12 dB less is taken",
+            (1.0, 96_000.0),
+            "Hz",
+            measured=True,
+        ),
+        "rms_db": Setting(
+            -20.0, "level of the piece, re full scale", (-200.0, 200.0), "dB", measured=True
+        ),
+        "lines_hz": Setting([], "where the lines are", (0.0, 96_000.0), "Hz", measured=True),
+        "lines_db": Setting(
+            [], "how far each line stands out on average", (-200.0, 200.0), "dB", measured=True
+        ),
     }
     budget = Budget(si_sdr_db=27.0)
     at_input_rate = True

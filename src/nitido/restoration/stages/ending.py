@@ -13,6 +13,7 @@ import numpy as np
 
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import Wav
+from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
 FADE_SECONDS_MAX = 0.3
@@ -22,20 +23,23 @@ CLICK_FADE_MS = 2.0
 
 
 class Ending(Stage):
-    """Fades a cut end out, and a click at the start in. The length stays the same.
-
-    Settings:
-        fade_in_ms: length of the fade at the start, ms; 0 lets the diagnosis decide.
-        fade_out_seconds: length of the fade at the end, s; 0 lets the diagnosis decide.
-        loop: the piece is a loop, of which the end runs on into the start: nothing is faded.
-    """
+    """Fades a cut end out, and a click at the start in. The length stays the same."""
 
     name: ClassVar[str] = "ending"
     summary: ClassVar[str] = "fades out an end that was cut, fades in a start that clicks"
-    defaults: ClassVar[Settings] = {"fade_in_ms": 0.0, "fade_out_seconds": 0.0, "loop": False}
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "fade_in_ms": (0.0, 10_000.0),
-        "fade_out_seconds": (0.0, 60.0),
+    schema: ClassVar[Mapping[str, Setting]] = {
+        "fade_in_ms": Setting(
+            0.0,
+            "length of the fade at the start; 0 lets the diagnosis decide",
+            (0.0, 10_000.0),
+            "ms",
+        ),
+        "fade_out_seconds": Setting(
+            0.0, "length of the fade at the end; 0 lets the diagnosis decide", (0.0, 60.0), "s"
+        ),
+        "loop": Setting(
+            False, "the piece is a loop, of which the end runs on into the start: nothing is faded"
+        ),
     }
     budget: ClassVar[Budget] = Budget(si_sdr_db=20.0, turn_down=None)
 

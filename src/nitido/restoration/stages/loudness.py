@@ -34,6 +34,7 @@ from nitido.dsp.loudness import (
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.scratch import Scratch
+from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
 MARGIN_DB = 0.1  # aimed under the ceiling: meters differ by that much in their filters
@@ -46,33 +47,36 @@ OFFSET = 1e-15  # far below hearing; keeps the filters out of slow denormal numb
 
 
 class Loudness(Stage):
-    """Gain to a target loudness, and a look-ahead limiter where peaks would exceed the ceiling.
-
-    Settings:
-        target_lufs: integrated loudness of the result, LUFS; null keeps the level.
-        ceiling_dbtp: no true peak exceeds it, dBTP.
-        max_limiting_db: the most that a peak may be turned down, dB. Where the target needs more
-            the result stays quieter.
-        gain_db: the gain, dB; null until the piece has been profiled.
-        limit: false: peaks are never turned down, the gain stops where they reach the ceiling.
-    """
+    """Gain to a target loudness, and a look-ahead limiter where peaks would exceed the ceiling."""
 
     name: ClassVar[str] = "loudness"
     summary: ClassVar[str] = "brings the piece to its loudness, true peaks under a ceiling"
-    defaults: ClassVar[Settings] = {
-        "target_lufs": -14.0,
-        "ceiling_dbtp": -1.0,
-        "max_limiting_db": 4.0,
-        "gain_db": None,
-        "limit": True,
+    schema: ClassVar[Mapping[str, Setting]] = {
+        "target_lufs": Setting(
+            -14.0,
+            "integrated loudness of the result; null keeps the level",
+            (-60.0, -5.0),
+            "LUFS",
+            nullable=True,
+        ),
+        "ceiling_dbtp": Setting(-1.0, "no true peak exceeds it", (-20.0, 0.0), "dBTP"),
+        "max_limiting_db": Setting(
+            4.0,
+            "the most that a peak is turned down; where it takes more the result is quieter",
+            (0.0, LIMITING_MAX_DB),
+            "dB",
+        ),
+        "gain_db": Setting(
+            None,
+            "the gain; null until the piece has been profiled",
+            (-120.0, 120.0),
+            "dB",
+            nullable=True,
+        ),
+        "limit": Setting(
+            True, "whether peaks are turned down; else the gain stops where they meet the ceiling"
+        ),
     }
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "target_lufs": (-60.0, -5.0),
-        "ceiling_dbtp": (-20.0, 0.0),
-        "max_limiting_db": (0.0, LIMITING_MAX_DB),
-        "gain_db": (-120.0, 120.0),
-    }
-    nullable: ClassVar[frozenset[str]] = frozenset({"target_lufs", "gain_db"})
     budget: ClassVar[Budget] = Budget(si_sdr_db=15.0, turn_down="max_limiting_db", bypass=False)
 
     @classmethod

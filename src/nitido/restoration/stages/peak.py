@@ -14,6 +14,7 @@ import numpy as np
 
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import Wav
+from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
 HIGHEST = 32_767  # of 16 bit
@@ -21,17 +22,20 @@ FULL_SCALE = 32_768  # what reads back as 1.0
 
 
 class Peak(Stage):
-    """Normalises to the highest sample, and rounds to 16 bit.
-
-    Settings:
-        peak_dbfs: level of the highest sample, dBFS; null: from the finding.
-    """
+    """Normalises to the highest sample, and rounds to 16 bit."""
 
     name: ClassVar[str] = "peak"
     summary: ClassVar[str] = "normalises the peak and cuts to 16 bit, as the founding pipeline did"
-    defaults: ClassVar[Settings] = {"peak_dbfs": None}
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"peak_dbfs": (-300.0, 300.0)}
-    nullable: ClassVar[frozenset[str]] = frozenset({"peak_dbfs"})
+    schema: ClassVar[Mapping[str, Setting]] = {
+        "peak_dbfs": Setting(
+            None,
+            "level of the highest sample",
+            (-300.0, 300.0),
+            "dBFS",
+            nullable=True,
+            measured=True,
+        ),
+    }
     budget: ClassVar[Budget] = Budget(si_sdr_db=20.0, turn_down=None)
     at_input_rate: ClassVar[bool] = True
 

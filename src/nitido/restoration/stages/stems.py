@@ -16,6 +16,7 @@ from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.chunks import windows
 from nitido.dsp.wav import Wav
 from nitido.restoration.resources import Resources
+from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Remedy, Settings, Step
 from nitido.restoration.stem_processing import StemProcessing
 from nitido.separation.checkpoint import RESIDUAL
@@ -24,41 +25,37 @@ from nitido.separation.stems import CHANNELS_MAX, check_channels, separate_strea
 
 
 class Stems(Remedy):
-    """Separates with Demucs and treats the stems.
-
-    Settings:
-        model: an official Demucs model, or one of the folder given with --demucs-repo.
-        residual: "keep" or "drop" what the model finds in no stem.
-        widen: how wide a mono piece becomes but for drums and bass, as width.amount, 0 to 2.
-        attack_db: lift of the attack of the drums, as transients.gain_db, dB.
-        centre_bass: the bass stem of a stereo piece comes to the middle.
-        mono_below_hz: below it left and right become the same, fading in over an octave, Hz; 0 for
-            nowhere.
-        amount: 0 to 1, how much of all that.
-        rms_db: level of the piece, dB re full scale; null: from the finding.
-    """
+    """Separates with Demucs and treats the stems."""
 
     name: ClassVar[str] = "stems"
     summary: ClassVar[str] = "takes the piece apart with Demucs and treats the stems"
-    defaults: ClassVar[Settings] = {
-        "model": "htdemucs",
-        "residual": "keep",
-        "widen": 0.0,
-        "attack_db": 0.0,
-        "centre_bass": False,
-        "mono_below_hz": 0.0,
-        "amount": 1.0,
-        "rms_db": None,
+    schema: ClassVar[Mapping[str, Setting]] = {
+        "model": Setting(
+            "htdemucs", "a Demucs model, official or in the folder that --demucs-repo names"
+        ),
+        "residual": Setting(
+            "keep", "what becomes of what the model finds in no stem", choices=("keep", "drop")
+        ),
+        "widen": Setting(
+            0.0, "how wide a mono piece becomes but for drums and bass, as width.amount", (0.0, 2.0)
+        ),
+        "attack_db": Setting(
+            0.0, "lift of the attack of the drums, as transients.gain_db", (0.0, 12.0), "dB"
+        ),
+        "centre_bass": Setting(False, "the bass stem of a stereo piece comes to the middle"),
+        "mono_below_hz": Setting(
+            0.0, "below it left and right become the same; 0 for nowhere", (0.0, 500.0), "Hz"
+        ),
+        "amount": Setting(1.0, "how much of all that", (0.0, 1.0)),
+        "rms_db": Setting(
+            None,
+            "level of the piece, re full scale",
+            (-200.0, 20.0),
+            "dB",
+            nullable=True,
+            measured=True,
+        ),
     }
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "widen": (0.0, 2.0),
-        "attack_db": (0.0, 12.0),
-        "mono_below_hz": (0.0, 500.0),
-        "amount": (0.0, 1.0),
-        "rms_db": (-200.0, 20.0),
-    }
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"residual": ("keep", "drop")}
-    nullable: ClassVar[frozenset[str]] = frozenset({"rms_db"})
     budget: ClassVar[Budget] = Budget(si_sdr_db=15.0)
 
     @classmethod

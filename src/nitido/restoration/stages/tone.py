@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import Wav
+from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
 SKIRT_OCTAVES = 0.5
@@ -25,28 +26,22 @@ HALF_LENGTH_SECONDS = 0.006  # long enough to draw a skirt of half an octave at 
 
 
 class Tone(Stage):
-    """Lifts a band by a fixed, smooth, zero-shift equaliser.
-
-    Settings:
-        gain_db: lift inside the band, dB.
-        low_hz: lower edge, where half of the lift (in dB) is reached, Hz.
-        high_hz: upper edge, Hz; above half the sample rate the lift goes on to the top.
-        amount: scales the lift, 0 to 2.
-    """
+    """Lifts a band by a fixed, smooth, zero-shift equaliser."""
 
     name: ClassVar[str] = "tone"
     summary: ClassVar[str] = "gives back the level that the codec loses between 1 and 8 kHz"
-    defaults: ClassVar[Settings] = {
-        "gain_db": 1.3,
-        "low_hz": 1000.0,
-        "high_hz": 8000.0,
-        "amount": 1.0,
-    }
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "gain_db": (0.0, 6.0),
-        "low_hz": (200.0, 20_000.0),
-        "high_hz": (200.0, 96_000.0),
-        "amount": (0.0, 2.0),
+    schema: ClassVar[Mapping[str, Setting]] = {
+        "gain_db": Setting(1.3, "lift inside the band", (0.0, 6.0), "dB"),
+        "low_hz": Setting(
+            1000.0, "lower edge, where half of the lift (in dB) is reached", (200.0, 20_000.0), "Hz"
+        ),
+        "high_hz": Setting(
+            8000.0,
+            "upper edge; beyond half the sample rate the lift goes on to the top",
+            (200.0, 96_000.0),
+            "Hz",
+        ),
+        "amount": Setting(1.0, "scales the lift", (0.0, 2.0)),
     }
     budget: ClassVar[Budget] = Budget(si_sdr_db=18.0, turn_down="amount")
 

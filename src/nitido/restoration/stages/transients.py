@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.spectral import Frames, band, fft_size
 from nitido.dsp.wav import Wav
+from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
 Array = NDArray[np.float32]
@@ -39,19 +40,13 @@ FLUX_BANDS_HZ = (150, 300, 600, 1000, 1600, 2500, 4000, 6000, 9000, 13_000, 20_0
 
 
 class Transients(Stage):
-    """Lifts the first milliseconds of strokes that rise out of what was before.
-
-    Settings:
-        gain_db: lift of the percussive part at a sure onset, dB.
-        amount: scales the lift, 0 to 2.
-    """
+    """Lifts the first milliseconds of strokes that rise out of what was before."""
 
     name: ClassVar[str] = "transients"
     summary: ClassVar[str] = "sharpens the attack of drums and plucks"
-    defaults: ClassVar[Settings] = {"gain_db": 3.0, "amount": 1.0}
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "gain_db": (0.0, 12.0),
-        "amount": (0.0, 2.0),
+    schema: ClassVar[Mapping[str, Setting]] = {
+        "gain_db": Setting(3.0, "lift of the percussive part at a sure onset", (0.0, 12.0), "dB"),
+        "amount": Setting(1.0, "scales the lift", (0.0, 2.0)),
     }
     budget: ClassVar[Budget] = Budget(si_sdr_db=18.0, turn_down="amount")
 

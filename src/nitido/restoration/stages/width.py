@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
+from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
 SIDE_HZ = (500.0, 2000.0, 8000.0)  # level of the side against the mono signal at amount 1:
@@ -30,20 +31,17 @@ AFTER_SECONDS = 0.025  # … and after the sound that it comes from
 
 
 class Width(Stage):
-    """Widens mono without changing the sum of the channels.
-
-    Settings:
-        amount: how wide, 0 (mono) to 2; scales the side signal. 1 leaves each channel close to the
-            mono file where music has its energy (SI-SDR 20 dB and more in 60 Hz–7 kHz).
-        low_hz: below this nothing is widened, Hz.
-    """
+    """Widens mono without changing the sum of the channels."""
 
     name: ClassVar[str] = "width"
     summary: ClassVar[str] = "widens mono; left + right stays the mono file"
-    defaults: ClassVar[Settings] = {"amount": 1.0, "low_hz": 200.0}
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "amount": (0.0, 2.0),
-        "low_hz": (20.0, 2000.0),
+    schema: ClassVar[Mapping[str, Setting]] = {
+        "amount": Setting(
+            1.0,
+            "how wide, 0 for mono; at 1 each channel keeps 20 dB SI-SDR to the mono file",
+            (0.0, 2.0),
+        ),
+        "low_hz": Setting(200.0, "below this nothing is widened", (20.0, 2_000.0), "Hz"),
     }
     budget: ClassVar[Budget] = Budget(si_sdr_db=30.0, turn_down="amount")
 

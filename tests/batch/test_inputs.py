@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from nitido.audio import FORMATS
+from nitido.batch import Job, make_jobs
+from nitido.batch.job import SUFFIXES, WRITABLE
 from nitido.errors import ConfigError
-from nitido.jobs import SUFFIXES, WRITABLE, Job, make_jobs
 
 
 @pytest.fixture(autouse=True)
@@ -19,8 +20,12 @@ def touch(*names: str) -> None:
         Path(name).write_bytes(b"sound")
 
 
+def pieces(*inputs: str, output: str | None = None, **how: str) -> list[Job]:
+    return make_jobs(inputs, Job(**how), output=output)
+
+
 def results(*inputs: str, **options: str) -> list[str]:
-    return [str(job.output) for job in make_jobs(inputs, **options)]
+    return [job.output for job in pieces(*inputs, **options)]
 
 
 def test_a_result_lies_beside_its_input() -> None:
@@ -29,12 +34,12 @@ def test_a_result_lies_beside_its_input() -> None:
 
 
 def test_a_missing_file_is_left_to_the_reader() -> None:
-    assert make_jobs(["gone.wav"]) == [Job(Path("gone.wav"), Path("gone_restored.wav"))]
+    assert results("gone.wav") == ["gone_restored.wav"]
 
 
 def test_a_folder_gives_its_audio_and_that_below_in_order() -> None:
     touch("m/b.wav", "m/a.FLAC", "m/x/c.ogg", "m/cover.jpg", "m/.hidden.wav", "m/.git/d.wav")
-    assert [str(job.source) for job in make_jobs(["m"])] == ["m/a.FLAC", "m/b.wav", "m/x/c.ogg"]
+    assert [job.source for job in pieces("m")] == ["m/a.FLAC", "m/b.wav", "m/x/c.ogg"]
 
 
 def test_results_of_earlier_runs_are_passed_over_whatever_their_name_and_that_is_said(
@@ -69,7 +74,7 @@ def test_a_pattern_names_results_by_their_input() -> None:
 
 def test_a_quoted_glob_is_expanded_also_across_folders() -> None:
     touch("m/a.wav", "m/x/b.wav", "m/n.txt")
-    assert [str(job.source) for job in make_jobs(["m/**/*"])] == ["m/a.wav", "m/x/b.wav"]
+    assert [job.source for job in pieces("m/**/*")] == ["m/a.wav", "m/x/b.wav"]
 
 
 def test_a_file_whose_name_looks_like_a_glob_is_a_file() -> None:
@@ -79,13 +84,13 @@ def test_a_file_whose_name_looks_like_a_glob_is_a_file() -> None:
 
 def test_a_file_that_is_named_twice_is_one_job() -> None:
     touch("m/a.wav")
-    assert len(make_jobs(["m/a.wav", "m", "./m/a.wav"])) == 1
+    assert len(pieces("m/a.wav", "m", "./m/a.wav")) == 1
 
 
 def test_standard_input_goes_to_standard_output() -> None:
-    assert make_jobs(["-"])[0].output is None
+    assert results("-") == ["-"]
     assert results("-", output="x/{stem}.flac") == ["x/stdin.flac"]
-    assert make_jobs(["a.wav"], output="-")[0].output is None
+    assert results("a.wav", output="-") == ["-"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +112,7 @@ def test_names_that_make_no_sense_are_refused(
     touch("a.wav", "b.wav", "a.mp3")
     Path("empty").mkdir()
     with pytest.raises(ConfigError, match=says):
-        make_jobs(inputs, output=output)
+        pieces(*inputs, output=output)
 
 
 def test_every_format_has_its_suffix() -> None:

@@ -8,16 +8,37 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nitido.batch.job import Job, Outcome, attempt, check_jobs
 from nitido.batch.pool import run_pool
-from nitido.batch.task import Outcome, Progress, Task, check_tasks
-from nitido.batch.work import attempt
 from nitido.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        pieces: of the run.
+        done: restored now.
+        unchanged: left alone.
+        failed: could not be restored.
+        seconds: of audio restored so far, those of the pieces at work included.
+        share: of the bytes that are to be restored, 0 to 1.
+    """
+
+    pieces: int
+    done: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    share: float = 0.0
+
 
 OnProgress = Callable[[Progress], None]
 
 
 def restore_many(
-    tasks: Sequence[Task],
+    jobs: Sequence[Job],
     *,
     workers: int = 1,
     fail_fast: bool = False,
@@ -27,10 +48,10 @@ def restore_many(
 
     Closing the iterator, or an exception such as KeyboardInterrupt, stops the run: what is at work
     is given up and leaves nothing behind, what is done stays. Several runs over the same pieces at
-    once, with ``Request(resume=True)``, share the work: none makes what another is making.
+    once, with ``Job(resume=True)``, share the work: none makes what another is making.
 
     Args:
-        tasks: the pieces; see `make_tasks` and `read_manifest`.
+        jobs: the pieces; see `make_jobs` and `read_manifest`.
         workers: processes; 1 works in this process.
         fail_fast: stop at the first piece that fails.
         on_progress: called with a `Progress` now and then; what it raises stops the run.
@@ -41,18 +62,18 @@ def restore_many(
     """
     if workers < 1:
         raise ConfigError(f"workers is {workers!r}; it is 1 or more.")
-    check_tasks(tasks)
-    return _run(tasks, min(workers, len(tasks)), fail_fast, on_progress)
+    check_jobs(jobs)
+    return _run(jobs, min(workers, len(jobs)), fail_fast, on_progress)
 
 
 def _run(
-    tasks: Sequence[Task], workers: int, fail_fast: bool, on_progress: OnProgress | None
+    jobs: Sequence[Job], workers: int, fail_fast: bool, on_progress: OnProgress | None
 ) -> Generator[Outcome, None, None]:
-    tally = Tally(tasks, on_progress)
+    tally = Tally(jobs, on_progress)
     if workers > 1:
-        outcomes = run_pool(tasks, workers=workers, on_progress=tally.at_work)
+        outcomes = run_pool(jobs, workers=workers, on_progress=tally.at_work)
     else:
-        outcomes = _run_here(tasks, tally.at_work)
+        outcomes = _run_here(jobs, tally.at_work)
     with closing(outcomes):
         for index, outcome in outcomes:
             tally.ended(index, outcome)
@@ -61,7 +82,7 @@ def _run(
                 return
 
 
-class _Stopped(BaseException):
+class _Raised(BaseException):
     """Carries what the caller raised past everything that catches an `Exception`."""
 
     def __init__(self, error: Exception) -> None:
@@ -69,9 +90,9 @@ class _Stopped(BaseException):
 
 
 def _run_here(
-    tasks: Sequence[Task], on_progress: Callable[[int, float, float], None]
+    jobs: Sequence[Job], on_progress: Callable[[int, float, float], None]
 ) -> Generator[tuple[int, Outcome], None, None]:
-    todo = deque((index, False) for index in range(len(tasks)))
+    todo = deque((index, False) for index in range(len(jobs)))
     while todo:
         index, wait = todo.popleft()
 
@@ -79,11 +100,11 @@ def _run_here(
             try:
                 on_progress(index, done_seconds, total_seconds)
             except Exception as error:  # the caller's: not a failure of this piece
-                raise _Stopped(error) from error
+                raise _Raised(error) from error
 
         try:
-            outcome = attempt(tasks[index], on_progress=at_work, wait=wait)
-        except _Stopped as stopped:
+            outcome = attempt(jobs[index], on_progress=at_work, wait=wait)
+        except _Raised as stopped:
             raise stopped.error from None
         if outcome.state == "busy":
             todo.append((index, True))
@@ -96,18 +117,18 @@ class Tally:
     """Adds up how far the pieces of a run are.
 
     Attributes:
-        tasks: the pieces.
+        jobs: the pieces.
         on_progress: to be told.
         progress: so far.
     """
 
-    tasks: Sequence[Task]
+    jobs: Sequence[Job]
     on_progress: OnProgress | None
     progress: Progress = field(init=False)
 
     def __post_init__(self) -> None:
-        self.progress = Progress(len(self.tasks))
-        self._bytes = [_size(task) for task in self.tasks]
+        self.progress = Progress(len(self.jobs))
+        self._bytes = [_size(job) for job in self.jobs]
         self._total = sum(self._bytes)  # that are to be restored
         self._done = 0.0
         self._seconds = 0.0
@@ -143,9 +164,9 @@ class Tally:
             self.on_progress(self.progress)
 
 
-def _size(task: Task) -> int:
+def _size(job: Job) -> int:
     """Return the bytes of an input, or 1 where nobody can say yet."""
     try:
-        return max(1, Path(task.source).stat().st_size)
+        return max(1, Path(job.source).stat().st_size)
     except (OSError, ValueError):
         return 1

@@ -1,0 +1,358 @@
+"""One piece to restore: what is asked of it, doing it, and what became of it.
+
+A job and its outcome are plain data that travels as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path, PurePosixPath
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
+
+from nitido.errors import AudioWriteError, ConfigError, explain
+from nitido.output import (
+    Reservation,
+    check_outputs,
+    check_writable,
+    output_files,
+    read_sidecar,
+    reserve,
+    resolved,
+)
+from nitido.restoration.restore_options import RestoreOptions
+from nitido.version import __version__
+
+if TYPE_CHECKING:
+    from nitido.audio import Source
+
+OnProgress = Callable[[float, float], None]
+State = Literal["done", "unchanged", "failed", "busy"]
+WAIT_SECONDS = 0.2  # between two looks at whether another run has finished
+STREAM = "-"  # standard input, or standard output
+SUFFIXES = {
+    "wav": ".wav",
+    "flac": ".flac",
+    "aiff": ".aiff",
+    "ogg": ".ogg",
+    "opus": ".opus",
+    "mp3": ".mp3",
+}
+WRITABLE = frozenset(SUFFIXES.values()) | {".aif", ".aifc", ".oga", ".wave"}
+BIT_DEPTHS = (16, 24, 32)
+_PARTS = {  # of a sidecar
+    **dict.fromkeys(("input", "plan", "before", "after", "request", "result"), dict),
+    **dict.fromkeys(("changes", "sentences", "new_faults"), list),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece to restore: which, how, and where its result goes.
+
+    Attributes:
+        source: file to read, or where fsspec finds it: ``s3://…``, ``gs://…``; ``-`` is standard
+            input.
+        output: file to write, likewise; ``-`` is standard output.
+        options: how it is restored.
+        format: ``wav``, ``flac`` …; None: the suffix says it.
+        bit_depth: of the result, or None for the format's own.
+        removed: also write what was taken away.
+        report: also write the page.
+        overwrite: replace results that exist already, whatever they are.
+        resume: leave results alone that are what this job would give, make the others again.
+        place: name of the piece below the folder or list that it was found in; `shard` goes by it.
+        name: of the piece in messages; the source if empty.
+    """
+
+    source: str = ""
+    output: str = ""
+    options: RestoreOptions = field(default_factory=RestoreOptions)
+    format: str | None = None
+    bit_depth: int | None = None
+    removed: bool = False
+    report: bool = False
+    overwrite: bool = False
+    resume: bool = False
+    place: str = ""
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        """Check how the result is to be written.
+
+        Raises:
+            ConfigError: a format or bit depth that does not exist.
+        """
+        if self.format not in (*SUFFIXES, None):
+            raise ConfigError(f"The format is {self.format!r}; it is one of {', '.join(SUFFIXES)}.")
+        if self.bit_depth not in (*BIT_DEPTHS, None):
+            raise ConfigError(f"The bit depth is {self.bit_depth!r}; it is 16, 24 or 32.")
+
+    @property
+    def suffix(self) -> str:
+        """Of results that nobody named."""
+        return SUFFIXES[self.format or "wav"]
+
+    @property
+    def shown(self) -> str:
+        """Name of the piece in messages."""
+        return self.name or self.source
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files that the result consists of, by kind; links followed."""
+        output = self.output if is_remote(self.output) else str(resolved(Path(self.output)))
+        return output_files(
+            output, removed=self.removed, stems=self.options.stems, report=self.report
+        )
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything in the job that the bytes of a result depend on, as JSON values."""
+        plan = self.options.plan
+        content = {
+            **({"choice": self.options.choice} if plan is None else {"plan": plan.to_dict()}),
+            **{name: getattr(self, name) for name in ("format", "bit_depth", "removed", "report")},
+            "stems": self.options.stems,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(content))  # tuples become lists
+        return plain
+
+    def gave(self, content: Mapping[str, Any], sha256: str) -> bool:
+        """Return whether a sidecar tells of this job, this version and the input of that hash.
+
+        Args:
+            content: of the sidecar, see `nitido.output.read_content`.
+            sha256: of the input, in hexadecimal.
+        """
+        return (
+            all(isinstance(content.get(part), kind) for part, kind in _PARTS.items())
+            and content["input"].get("sha256") == sha256
+            and content.get("nitido") == __version__
+            and content.get("request") == self.fingerprint
+        )
+
+    def to_json(self) -> str:
+        """Return the job as JSON text."""
+        content = {one.name: getattr(self, one.name) for one in fields(self)}
+        return json.dumps({**content, "options": self.options.to_dict()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """Return the job that `to_json` gave."""
+        content = json.loads(text)
+        return cls(**{**content, "options": RestoreOptions.from_dict(content["options"])})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a piece.
+
+    Attributes:
+        source: as in its job.
+        output: as in its job.
+        state: ``done``; ``unchanged``: the result was there and is what was asked for; ``failed``;
+            ``busy``: another run is at work on it.
+        seconds: length of the piece; 0 unless it is done.
+        wall_seconds: that it took.
+        error: why it failed, in one line.
+        trace: where it failed, for those who mend nitido.
+        content: of the sidecar.
+        account: what was found and done, a line each.
+    """
+
+    source: str
+    output: str
+    state: State
+    seconds: float = 0.0
+    wall_seconds: float = 0.0
+    error: str | None = None
+    trace: str = ""
+    content: Mapping[str, Any] = field(default_factory=dict)
+    account: Sequence[str] = ()
+
+    def to_json(self) -> str:
+        """Return the outcome as JSON text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Outcome:
+        """Return the outcome that `to_json` gave."""
+        return cls(**json.loads(text))
+
+
+def check_jobs(jobs: Iterable[Job]) -> None:
+    """Say before any work what is wrong with the names of a run.
+
+    Raises:
+        ConfigError: two files of results would lie in one place, or a standard stream is named.
+        AudioWriteError: a file would replace one of the inputs.
+    """
+    jobs = list(jobs)
+    if any(STREAM in (job.source, job.output) for job in jobs):
+        raise ConfigError(f"{STREAM!r} is a single stream; a run of many takes files.")
+    check_outputs((job.source, job.files) for job in jobs)
+
+
+def carry_out(
+    job: Job,
+    *,
+    on_progress: OnProgress | None = None,
+    wait: bool = False,
+    again: bool = False,
+) -> Outcome:
+    """Restore a piece, write the result and its sidecar, and return what was done.
+
+    Args:
+        job: the piece.
+        on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work, and
+            nothing is left of it.
+        wait: until another run has finished the same result; else its state is ``busy``.
+        again: an earlier try may have finished it unseen: a result that is what this job asks for
+            counts as done.
+
+    Raises:
+        NitidoError: as `nitido.restore` and `Restoration.write`; the input changed meanwhile.
+    """
+    if is_remote(job.source) or is_remote(job.output):
+        return _carry_out_elsewhere(job, on_progress=on_progress, wait=wait, again=again)
+    from nitido.audio import MAX_SECONDS, open_source
+
+    began = perf_counter()
+    check_outputs([(job.source, job.files)])
+    source = open_source(job.source, max_seconds=job.options.max_seconds or MAX_SECONDS)
+    target = Path(job.files["audio"])
+    _make_folder(target.parent)
+    while (reserved := reserve(target)) is None:
+        if not wait:
+            return Outcome(job.source, job.output, "busy")
+        time.sleep(WAIT_SECONDS)
+    with reserved:
+        content = read_sidecar(target)
+        if (job.resume or again) and is_done(job, content, source.sha256):
+            return _outcome(job, "unchanged", content, began)
+        overwrite = job.overwrite or (job.resume and bool(content))
+        check_writable(job.files, overwrite=overwrite)
+        content, account = _restore(job, source, reserved, on_progress)
+        reserved.publish(overwrite=overwrite)
+    return _outcome(job, "done", content, began, account)
+
+
+def _carry_out_elsewhere(job: Job, **options: Any) -> Outcome:
+    """Fetch the piece, restore it here, send the result."""
+    from nitido.batch.remote import fetch, find_unchanged, send, workshop
+
+    with workshop() as (fetched, made):
+        here = replace(job, name=job.shown)
+        if is_remote(job.source):
+            here = replace(here, source=str(fetch(job.source, fetched)))
+        if is_remote(job.output):
+            content = find_unchanged(job, Path(here.source))
+            if content is not None:
+                return Outcome(job.source, job.output, "unchanged", content=content)
+            here = replace(here, output=str(made / PurePosixPath(job.output).name))
+        outcome = carry_out(here, **options)
+        if is_remote(job.output):
+            send(Path(here.output), job.output)
+    return replace(outcome, source=job.source, output=job.output)
+
+
+def attempt(job: Job, **options: Any) -> Outcome:
+    """Return what `carry_out` does, or why it failed."""
+    began = perf_counter()
+    try:
+        return carry_out(job, **options)
+    except Exception as error:
+        return Outcome(
+            job.source,
+            job.output,
+            "failed",
+            wall_seconds=perf_counter() - began,
+            error=explain(error),
+            trace=traceback.format_exc(),
+        )
+
+
+def is_done(job: Job, content: Mapping[str, Any], sha256: str) -> bool:
+    """Return whether a result is there, whole, and what the job would give.
+
+    Args:
+        job: the piece.
+        content: of the sidecar that is there.
+        sha256: of the input, in hexadecimal.
+    """
+    if not job.gave(content, sha256):
+        return False
+    if not all(Path(file).exists() for file in job.files.values()):
+        return False
+    with Path(job.files["audio"]).open("rb") as file:
+        there = hashlib.file_digest(file, "sha256").hexdigest()
+    return bool(content["result"].get("sha256") == there)
+
+
+def _restore(
+    job: Job, source: Source, reserved: Reservation, on_progress: OnProgress | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Write everything into the reserved folder; return the sidecar, and an account."""
+    from nitido import api
+
+    restoration = api.restore_with(job.options, source, on_progress=on_progress)
+    content = reserved.fill(
+        restoration,
+        removed=job.removed,
+        stems=job.options.stems,
+        report=job.report,
+        request=job.fingerprint,
+        format=job.format,
+        bit_depth=job.bit_depth,
+    )
+    stages = [step.stage for step in restoration.plan.steps if step.on]
+    ran = [f"stages: {', '.join(stages)}."] if stages else []
+    return content, [*restoration.sentences(), *ran]
+
+
+def _outcome(
+    job: Job, state: Any, content: Mapping[str, Any], began: float, account: Any = ()
+) -> Outcome:
+    before = content["before"] if state == "done" else {"samples": 0, "sample_rate": 1}
+    return Outcome(
+        job.source,
+        job.output,
+        state,
+        seconds=before["samples"] / before["sample_rate"],
+        wall_seconds=perf_counter() - began,
+        content=content,
+        account=account,
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AudioWriteError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+
+
+def is_remote(name: str) -> bool:
+    """Return whether a name is to be found by fsspec.
+
+    >>> is_remote("s3://bucket/song.wav"), is_remote("songs/a.wav")
+    (True, False)
+    """
+    scheme, mark, _ = name.partition("://")
+    return bool(mark) and scheme.isalnum()
+
+
+def local(name: str) -> str:
+    """Return what fsspec knows as a file of this computer as a plain name; others as they are.
+
+    >>> local("file:///songs/a.wav"), local("local://a.wav"), local("s3://bucket/a.wav")
+    ('/songs/a.wav', 'a.wav', 's3://bucket/a.wav')
+    """
+    scheme, mark, place = name.partition("://")
+    return place if mark and scheme.lower() in ("file", "local") else name

@@ -1,0 +1,307 @@
+"""Jobs at the terminal: one piece, many, a stream, a dry run; what became of each is said."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nitido.batch.job import STREAM, Job, Outcome, carry_out, check_jobs, is_remote
+from nitido.cli.each import each
+from nitido.cli.output import as_flags, console, print_json, table
+from nitido.cli.progress import progress, progress_of_many
+from nitido.cli.stop import stoppable
+from nitido.errors import AudioWriteError, ConfigError, one_line
+
+if TYPE_CHECKING:
+    from nitido.restoration.plan import Plan
+
+# ── A single piece ───────────────────────────────────────────────────────────────────────────────
+
+
+def run_one(job: Job, *, as_json: bool, strict: bool, to_stdout: bool = False) -> None:
+    """Restore one piece, write the result, print a summary or the sidecar's content.
+
+    Args:
+        job: the piece.
+        as_json: print JSON.
+        strict: exit with 3 if the result has a fault that its input had not.
+        to_stdout: the result goes to standard output afterwards.
+    """
+    check_jobs([job])
+    with (
+        stoppable(lambda: "stopped; nothing half-written is left."),
+        progress(job.shown, quiet=as_json) as on_progress,
+    ):
+        outcome = carry_out(job, on_progress=on_progress, wait=job.resume)
+    if outcome.state == "busy":
+        raise AudioWriteError(f"Another run is at work on {job.output}; --resume waits for it.")
+    if as_json:
+        print_json(as_entry(job, outcome))
+    else:
+        _show(job, outcome, to_stdout=to_stdout)
+    _check_strict([outcome], strict)
+
+
+def run_stream(
+    source: str, how: Job, output: str | None, *, dry: bool, as_json: bool, strict: bool
+) -> None:
+    """Restore a piece from or to a standard stream, which is set down in a temporary file."""
+    from nitido.batch.inputs import make_jobs
+
+    (job,) = make_jobs([source], how, output=output)
+    to_stdout = job.output == STREAM
+    if to_stdout and not dry:
+        _check_stdout(job, as_json=as_json)
+    with _set_down(job) as here:
+        if dry:
+            run_dry([here], as_json=as_json, to_stdout=to_stdout)
+            return
+        run_one(here, as_json=as_json, strict=strict, to_stdout=to_stdout)
+        if to_stdout:
+            with Path(here.output).open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _check_stdout(job: Job, *, as_json: bool) -> None:
+    """Refuse what cannot be done with standard output."""
+    beside = {"json": as_json, "removed": job.removed, "report": job.report}
+    asked = [
+        f"--{name}" for name, wanted in {**beside, "stems": job.options.stems}.items() if wanted
+    ]
+    if asked:
+        raise ConfigError(f"The result goes to standard output already; {asked[0]} needs -o FILE.")
+    if sys.stdout.isatty():
+        raise ConfigError("A terminal cannot take sound; give -o FILE, or redirect with '>'.")
+
+
+@contextmanager
+def _set_down(job: Job) -> Iterator[Job]:
+    """Give the piece as files."""
+    from nitido.audio import no_room, set_down
+
+    try:
+        place = tempfile.TemporaryDirectory(prefix="nitido-")
+    except OSError as error:
+        raise no_room(error) from error
+    with place as folder:
+        here = replace(job, name=job.source)
+        if job.source == STREAM:
+            here = replace(here, source=str(Path(folder, "stdin")))
+            set_down(sys.stdin.buffer, Path(here.source), **_limit(job))
+        if job.output == STREAM:
+            here = replace(here, output=str(Path(folder, "stdout").with_suffix(job.suffix)))
+        yield here
+
+
+def _show(job: Job, outcome: Outcome, *, to_stdout: bool) -> None:
+    """Print what became of a piece; on standard error if the sound goes to standard output."""
+    if outcome.state == "unchanged":
+        click.echo(f"{job.shown}: {job.output} is there already, from the same input and choices.")
+        return
+    output = "standard output" if to_stdout else job.output
+    click.secho(f"{job.shown} → {output}", bold=True, err=to_stdout)
+    for line in outcome.account:
+        click.echo(f"  {line}", err=to_stdout)
+    words = {"removed": "what was taken away", "stems": "stems", "report": "to listen and look"}
+    for kind, said in words.items():
+        if kind in job.files:
+            click.echo(f"  {said}: {job.files[kind]}", err=to_stdout)
+    took = f"  took {outcome.wall_seconds:.1f} s, {_speed(outcome.seconds, outcome.wall_seconds)}"
+    click.echo(took, err=to_stdout)
+
+
+# ── A dry run ────────────────────────────────────────────────────────────────────────────────────
+
+
+def run_dry(jobs: Sequence[Job], *, as_json: bool, to_stdout: bool = False) -> None:
+    """Print what would be done to each piece."""
+
+    def work(job: Job) -> dict[str, Any]:
+        plan = _plan(job, as_json=as_json)
+        if not as_json:
+            show_plan(job.shown, plan)
+            where = "to standard output" if to_stdout else job.output
+            click.echo(f"Would write {where}.\n")
+        return {"file": job.shown, "plan": plan.to_dict()}
+
+    each(jobs, work, name=lambda job: job.shown, as_json=as_json)
+
+
+def _plan(job: Job, *, as_json: bool) -> Plan:
+    from nitido import api
+
+    if is_remote(job.source):
+        raise ConfigError(f"{job.source} is not on this machine; --dry-run looks at files here.")
+    with progress(job.shown, quiet=as_json) as on_progress:
+        diagnosis = api.diagnose(job.source, on_progress=on_progress, **_limit(job))
+    return job.options.plan_for(diagnosis)
+
+
+def _limit(job: Job) -> dict[str, Any]:
+    """Return the longest piece that is accepted, where the user said so, as keyword argument."""
+    most = job.options.max_seconds
+    return {} if most is None else {"max_seconds": most}
+
+
+def show_plan(name: str, plan: Plan) -> None:
+    """Print a plan as a table."""
+    from rich.text import Text
+
+    from nitido.report.formatting import settings
+
+    rows = table("stage", "", "why", "settings")
+    for step in plan.steps:
+        style = "" if step.on else "dim"
+        state = Text("on" if step.on else "off", "bold green" if step.on else "dim")
+        shown = settings(step.settings) if step.on else ""
+        rows.add_row(Text(step.stage, style), state, Text(step.reason, style), shown)
+    click.secho(name, bold=True, nl=False)
+    click.echo(f"  preset {plan.preset}, result at {plan.sample_rate} Hz")
+    console().print(rows)
+
+
+# ── Many pieces ──────────────────────────────────────────────────────────────────────────────────
+
+
+def run_many(
+    jobs: Sequence[Job],
+    *,
+    workers: int | None,
+    ray: str | None,
+    fail_fast: bool,
+    as_json: bool,
+    strict: bool,
+) -> None:
+    """Restore pieces, say what became of each, and exit with 1 if any failed.
+
+    Args:
+        jobs: the pieces.
+        workers: processes, or actors on a cluster; None if nobody said.
+        ray: address of the cluster, ``local`` for one on this machine, None for none.
+        fail_fast: stop at the first piece that fails.
+        as_json: print JSON.
+        strict: exit with 3 if a result has a fault that its input had not.
+    """
+    ended: dict[str, Outcome] = {}  # by output, which no two pieces share
+    names = {job.output: job.shown for job in jobs}
+    began = perf_counter()
+
+    def told() -> str:
+        if not as_json:
+            _show_end(ended.values(), began)
+        return (
+            f"stopped, {len(ended)} of {len(jobs)} came to an end; nothing half-written is left, "
+            "--resume goes on."
+        )
+
+    with (
+        stoppable(told),
+        _ray_apart(ray, as_json),
+        progress_of_many(quiet=as_json) as on_progress,
+        closing(_outcomes(jobs, workers, ray, fail_fast, on_progress)) as outcomes,
+    ):
+        for outcome in outcomes:
+            ended[outcome.output] = outcome
+            _show_each(names[outcome.output], outcome, as_json)
+    if as_json:
+        print_json([as_entry(job, ended[job.output]) for job in jobs if job.output in ended])
+    else:
+        _show_end(ended.values(), began)
+    _end(jobs, ended, strict)
+
+
+def _ray_apart(ray: str | None, as_json: bool) -> AbstractContextManager[Any]:
+    """Keep what Ray prints apart from the JSON."""
+    return redirect_stdout(sys.stderr) if ray and as_json else nullcontext()
+
+
+def _outcomes(
+    jobs: Sequence[Job], workers: int | None, ray: str | None, fail_fast: bool, on_progress: Any
+) -> Generator[Outcome, None, None]:
+    if ray is None:
+        from nitido.batch.many import restore_many
+
+        return restore_many(
+            jobs, workers=workers or 1, fail_fast=fail_fast, on_progress=on_progress
+        )
+    from nitido.batch.cluster import restore_on_ray
+
+    address = None if ray == "local" else ray
+    return restore_on_ray(
+        jobs, address=address, workers=workers, fail_fast=fail_fast, on_progress=on_progress
+    )
+
+
+def _show_each(name: str, outcome: Outcome, as_json: bool) -> None:
+    if outcome.error is not None:
+        error = as_flags(outcome.error)
+        click.echo(f"Error: {error if name in error else one_line(f'{name}: {error}')}", err=True)
+        if click.get_current_context().find_root().ensure_object(dict).get("verbose"):
+            click.echo(outcome.trace, err=True)
+    elif not as_json:
+        done = f"{outcome.seconds:.0f} s, {_speed(outcome.seconds, outcome.wall_seconds)}"
+        how = "unchanged" if outcome.state == "unchanged" else done
+        click.echo(one_line(f"{name} → {outcome.output}  {how}"))
+
+
+def _show_end(ended: Iterable[Outcome], began: float) -> None:
+    """Print how much was done, and how fast."""
+    states = [outcome.state for outcome in ended]
+    seconds = sum(outcome.seconds for outcome in ended)
+    took = perf_counter() - began
+    counts = ", ".join(
+        f"{states.count(state)} {state}"
+        for state in ("done", "unchanged", "failed")
+        if state in states
+    )
+    speed = f"{seconds:.0f} s of audio in {took:.1f} s, {_speed(seconds, took)}"
+    click.echo(f"{counts or 'nothing done'}; {speed}.")
+
+
+def _end(jobs: Sequence[Job], ended: dict[str, Outcome], strict: bool) -> None:
+    """Print what failed, and leave with the exit status that says so."""
+    failed = [job for job in jobs if job.output in ended and ended[job.output].error]
+    if not failed:
+        _check_strict(ended.values(), strict)
+        return
+    left = len(jobs) - len(ended)
+    untried = f", {left} not tried (--fail-fast)" if left else ""
+    click.echo(f"{len(failed)} of {len(jobs)} failed{untried}:", err=True)
+    width = max(len(one_line(job.shown)) for job in failed)
+    for job in failed:
+        name = one_line(job.shown)
+        click.echo(f"  {name:<{width}}  {as_flags(ended[job.output].error or '')}", err=True)
+    raise click.exceptions.Exit(1)
+
+
+def _check_strict(outcomes: Iterable[Outcome], strict: bool) -> None:
+    """Exit with 3 under --strict, where a result has a fault that its input had not."""
+    if strict and any(outcome.content.get("new_faults") for outcome in outcomes):
+        raise click.exceptions.Exit(3)
+
+
+def as_entry(job: Job, outcome: Outcome) -> dict[str, Any]:
+    """Return what became of a piece as it is printed with --json."""
+    if outcome.error is not None:
+        return {"file": job.shown, "output": job.output, "error": as_flags(outcome.error)}
+    return {
+        "file": job.shown,
+        "output": job.output,
+        **{kind: job.files.get(kind) for kind in ("removed", "report", "stems")},
+        "unchanged": outcome.state == "unchanged",
+        "wall_seconds": round(outcome.wall_seconds, 3),
+        **outcome.content,
+    }
+
+
+def _speed(seconds: float, wall_seconds: float) -> str:
+    return f"{seconds / max(wall_seconds, 1e-6):.0f}× real time"
