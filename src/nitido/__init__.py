@@ -29,7 +29,7 @@ from nitido.errors import (
 from nitido.version import __version__
 
 if TYPE_CHECKING:
-    from nitido.api import diagnose, generate, plan, restore, separate
+    from nitido.api import diagnose, generate, plan, restore, restore_album, separate
     from nitido.comparison import Comparison, compare
     from nitido.conformance import Verdict, check
     from nitido.diagnosis.finding import Diagnosis, Finding
@@ -63,6 +63,7 @@ __all__ = [
     "generate",
     "plan",
     "restore",
+    "restore_album",
     "separate",
 ]
 
@@ -80,6 +81,7 @@ _LAZY = {
     "generate": "nitido.api",
     "plan": "nitido.api",
     "restore": "nitido.api",
+    "restore_album": "nitido.api",
     "separate": "nitido.api",
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from nitido.batch.job import BIT_DEPTHS, STREAM, SUFFIXES, Job
-from nitido.cli.jobs import run_dry, run_many, run_one, run_stream
+from nitido.cli.jobs import run_album, run_dry, run_many, run_one, run_stream
 from nitido.cli.options import as_json, verbose
 from nitido.errors import ConfigError
 from nitido.restoration.restore_options import RestoreOptions
@@ -35,6 +35,7 @@ Many files:
   nitido restore songs/ -o done/ --resume          go on; make again only what changed
   nitido restore songs/ -o done/ --shard 3/16      this machine does a sixteenth of them
   nitido restore --manifest list.jsonl -o done/    each with its own output, preset, settings, plan
+  nitido restore album/*.wav -o master/ --album    one gain for all, edges untouched
   nitido restore s3://in/ -o s3://out/ --resume --ray ADDRESS       on a cluster
 \b
 A line of a list: {"input": "a.wav", "output": "x/a.flac", "preset": "gentle"}. "settings"
@@ -61,6 +62,9 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
 )
 @click.option("--loudness", metavar="LUFS|off", help="Target; off keeps the level.  [default: -14]")
 @click.option("--loop", is_flag=True, help="The piece is a loop: its ends are left alone.")
+@click.option(
+    "--album", is_flag=True, help="The pieces belong together: one gain, no fades at their edges."
+)
 @click.option(
     "--sample-rate",
     type=int,
@@ -127,6 +131,8 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
     It can be stopped or killed at any time: --resume goes on from there. Several runs with --resume
     over the same files share the work.
     """
+    if options["album"]:
+        _check_album(inputs, options)
     how = _how(options)
     output, as_json, strict = options["output"], options["as_json"], options["strict"]
     if list(inputs) == [STREAM] or (len(inputs) == 1 and output == STREAM):
@@ -135,6 +141,8 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
     jobs = _jobs(ctx, inputs, how, options)
     if options["dry_run"]:
         run_dry(jobs, as_json=as_json)
+    elif options["album"]:
+        run_album(jobs, as_json=as_json, strict=strict)
     elif len(jobs) == 1 and options["ray"] is None:
         run_one(jobs[0], as_json=as_json, strict=strict)
     else:
@@ -146,6 +154,20 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
             as_json=as_json,
             strict=strict,
         )
+
+
+def _check_album(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Refuse what an album, which is measured as a whole, cannot be combined with.
+
+    Raises:
+        ConfigError: a stream, or an option that shares the pieces out.
+    """
+    apart = next((n for n in ("resume", "shard", "ray") if options[n]), None)
+    apart = "workers" if (options["workers"] or 1) > 1 else apart
+    if apart is not None:
+        raise ConfigError(f"An album is measured as a whole, in one run; leave out --{apart}.")
+    if STREAM in (*inputs, options["output"]):
+        raise ConfigError("An album is made of files; '-' is a single stream.")
 
 
 def _how(options: Mapping[str, Any]) -> Job:
@@ -169,6 +191,7 @@ def _how(options: Mapping[str, Any]) -> Job:
             stems=options["stems"],
             demucs_repo=options["demucs_repo"],
             max_seconds=options["max_seconds"],
+            album=options["album"],
         ),
         bit_depth=None if depth is None else int(depth),
         **{name: options[name] for name in ("format", "removed", "report", "overwrite", "resume")},
