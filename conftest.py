@@ -27,6 +27,7 @@ SLOW = (
     "tests/test_cli_stems.py",
     "tests/test_examples.py",
     "tests/test_promise.py",
+    "tests/test_readme_types.py",
     "tests/web",
 )
 

@@ -76,6 +76,21 @@ def state(report: Any) -> dict[str, Any]:
     return found
 
 
+def test_a_loop_is_said_to_be_one_until_a_hand_says_no(visitor: Visitor, tmp_path: Path) -> None:
+    time = np.arange(3 * 44_100) / 44_100
+    wav = 0.3 * np.sin(2 * np.pi * 441 * time, dtype=np.float32)[None]
+    piece = nitido.audio.ArraySource(wav, 44_100, tags={"loopstart": ["0"]})
+    visitor.drop(nitido.restore(piece, stages=["ending"]).write(tmp_path / "loop.wav"))
+    page = visitor.page
+    row = page.locator("[data-stage=ending]")
+    assert row.locator("[name=loop]").is_checked()
+    assert "A loop: its end runs on into its start" in row.inner_text()
+    row.locator("[name=loop]").uncheck()
+    page.wait_for_selector("[data-stage=ending]:not(.off)")
+    row.locator("[name=loop]").check()
+    page.wait_for_selector("[data-stage=ending].off")
+
+
 def test_a_real_clip_is_examined_restored_listened_to_and_downloaded(
     visitor: Visitor, shared_audio: Path
 ) -> None:

@@ -14,6 +14,7 @@ import soundfile as sf
 from nitido.audio.dither import TILE_SAMPLES, Quantiser
 from nitido.audio.embed import append_chunks, flac_placeholder, replace_flac_comment, wav_chunks
 from nitido.audio.formats import FORMATS, Format, check_format, find_format
+from nitido.audio.marks import as_held
 from nitido.audio.ogg import OggRewriter
 from nitido.audio.part import check_target, part_file
 from nitido.audio.tag_blocks import id3v2
@@ -58,7 +59,8 @@ def write(
         format: one of `FORMATS`; by the suffix of `path` if None.
         bit_depth: 16, 24 or 32 (float); 24 if None. Not for lossy formats.
         tags: text to write into the file, see `nitido.audio.read_tags`.
-        chunks: to write into a WAV file as they are, see `nitido.audio.read_chunks`.
+        chunks: to write into a WAV file as they are, see `nitido.audio.read_chunks`. A loop that
+            either of them tells of is written in any format, see `nitido.audio.marks.as_held`.
         overwrite: replace an existing file.
         forbidden: files never to write to, also not through a link: the inputs.
 
@@ -75,6 +77,9 @@ def write(
         name, form, sample_rate=sample_rate, channels=channels, bit_depth=bit_depth
     )
     tags = {key: list(values) for key, values in (tags or {}).items() if values}
+    tags, chunks = as_held(
+        tags, chunks, wav=name == "wav", samples=samples, sample_rate=sample_rate
+    )
     extra = _extra_chunks(name, tags, chunks)
     container = form.container
     if name in ("wav", "aiff"):

@@ -23,10 +23,12 @@ import soundfile as sf
 from nitido.audio import ffmpeg
 from nitido.audio.containers import Repair, Splice, check_chunked, is_chunked
 from nitido.audio.limits import MAX_SECONDS, check_max_seconds, too_long
+from nitido.audio.marks import find_loop
 from nitido.audio.mpeg import check_mp3, is_mp3
 from nitido.audio.ogg import check_ogg
 from nitido.audio.tags import RawChunk, Tags, read_chunks, read_tags
 from nitido.audio.validation import check_regular, set_down
+from nitido.dsp.loop import Loop
 from nitido.dsp.wav import (
     CHANNELS_MAX,
     SAMPLE_RATE_MAX_HZ,
@@ -61,6 +63,10 @@ class Source(Protocol):
     @property
     def sha256(self) -> str:
         """The SHA-256 of what was opened, in hexadecimal."""
+
+    @property
+    def loop(self) -> Loop | None:
+        """The loop that its tags and chunks tell of, see `nitido.audio.marks`; None if none."""
 
     def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
         """Yield the waveform `[C, n]` from its start; samples may be NaN or Inf."""
@@ -103,6 +109,12 @@ class ArraySource:
             raise AudioTooShortError(f"{name} holds no samples; there is nothing to work on.")
         self._wav = np.array(wav, order="C")
         self._wav.flags.writeable = False
+
+    @property
+    def loop(self) -> Loop | None:
+        """The loop that tags and chunks tell of; None if they tell of none."""
+        piece = {"samples": self.samples, "sample_rate": self.sample_rate}
+        return find_loop(self.tags, self.chunks, **piece)
 
     @cached_property
     def sha256(self) -> str:
@@ -163,6 +175,12 @@ class FileSource:
             raise
         except OSError as error:
             raise AudioReadError(f"{self.path} cannot be read: {error.strerror}.") from error
+
+    @property
+    def loop(self) -> Loop | None:
+        """The loop that tags and chunks tell of; None if they tell of none."""
+        piece = {"samples": self.samples, "sample_rate": self.sample_rate}
+        return find_loop(self.tags, self.chunks, **piece)
 
     def _check_same(self) -> None:
         """Refuse a file that is no longer the one that was opened."""

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 Tags: TypeAlias = dict[str, list[str]]
 
 PROVENANCE_CHUNKS = frozenset({b"bext", b"iXML", b"axml", b"C2PA", b"c2pa", b"id3 ", b"_PMX"})
+MARK_CHUNKS = frozenset({b"smpl", b"cue ", b"plst", b"LIST", b"inst", b"acid"})
 _TEXT_CHUNKS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"_PMX"})
 _CHUNK_MAX_BYTES = 16 * 2**20
 _TAGS_MAX_BYTES = 64 * 2**20  # of all tags, or chunks, of a file
@@ -67,12 +68,17 @@ def read_tags(path: str | Path) -> Tags:
 
 
 def read_chunks(path: str | Path) -> tuple[RawChunk, ...]:
-    """Return the chunks of a WAV file that carry provenance: bext, iXML, axml, C2PA, id3, XMP."""
+    """Return the chunks of a WAV file that are carried over.
+
+    Those of provenance, bext, iXML, axml, C2PA, id3, XMP; and loops and marks: smpl, cue, plst,
+    adtl, inst, acid.
+    """
     path = Path(path)
     with path.open("rb") as file:
         if file.read(4) not in (b"RIFF", b"RF64"):
             return ()
-        return tuple(_contents(path, PROVENANCE_CHUNKS))
+    found = _contents(path, PROVENANCE_CHUNKS | MARK_CHUNKS)
+    return tuple(c for c in found if c.id != b"LIST" or c.content.startswith(b"adtl"))
 
 
 class _Rationed(io.BufferedIOBase):

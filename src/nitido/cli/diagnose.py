@@ -73,6 +73,7 @@ def show(name: str, diagnosis: Diagnosis) -> None:
         )
     click.secho(name, bold=True, nl=False)
     length, form = clock(diagnosis.duration_seconds), channels(diagnosis.channels)
-    click.echo(f"  {length}, {diagnosis.sample_rate} Hz, {form}")
+    loop = f", {diagnosis.loop_told}" if diagnosis.loop else ""
+    click.echo(f"  {length}, {diagnosis.sample_rate} Hz, {form}{loop}")
     console().print(rows)
     click.echo(describe_diagnosis(diagnosis) + "\n")

@@ -173,7 +173,8 @@ def show_plan(name: str, plan: Plan) -> None:
         shown = settings(step.settings) if step.on else ""
         rows.add_row(Text(step.stage, style), state, Text(step.reason, style), shown)
     click.secho(name, bold=True, nl=False)
-    click.echo(f"  preset {plan.preset}, result at {plan.sample_rate} Hz")
+    loop = ", as a loop" if plan.loop else ""
+    click.echo(f"  preset {plan.preset}, result at {plan.sample_rate} Hz{loop}")
     console().print(rows)
 
 

@@ -26,6 +26,7 @@ Examples:
   nitido restore song.wav --dry-run                what would be done, and why
   nitido restore song.wav --preset gentle --without width
   nitido restore song.wav --set bandwidth.amount=0.5 --loudness -16
+  nitido restore battle.wav --loop                 the end runs on into the start: no click
   nitido restore song.wav --dry-run --json > plan.json   edit it, then
   nitido restore song.wav --plan plan.json
   cat song.mp3 | nitido restore - > song_restored.wav
@@ -52,7 +53,11 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     "--preset", default=RestoreOptions.preset, show_default=True, help="See 'nitido presets'."
 )
 @click.option("--stages", metavar="A,B", help="Only these stages may run.")
-@click.option("--without", metavar="C,D", help="These stages do not run.")
+@click.option(
+    "--without",
+    metavar="C,D",
+    help="These stages do not run; 'ending': both ends stay, as of album tracks and stems.",
+)
 @click.option(
     "--set",
     "changed",
@@ -61,7 +66,11 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     help="One setting; repeatable.",
 )
 @click.option("--loudness", metavar="LUFS|off", help="Target; off keeps the level.  [default: -14]")
-@click.option("--loop", is_flag=True, help="The piece is a loop: its ends are left alone.")
+@click.option(
+    "--loop/--no-loop",
+    default=None,
+    help="After the end comes the start again.  [default: as the file says]",
+)
 @click.option(
     "--album", is_flag=True, help="The pieces belong together: one gain, no fades at their edges."
 )
@@ -274,6 +283,6 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
         settings |= read_settings([f"loudness.target_lufs={options['loudness']}"])
     if options["demucs_model"] is not None:
         settings["stems.model"] = options["demucs_model"]
-    if options["loop"]:
-        settings["ending.loop"] = True
+    if options["loop"] is not None:
+        settings["ending.loop"] = options["loop"]
     return settings

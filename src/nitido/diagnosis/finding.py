@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
+from nitido.dsp.loop import Loop
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError, shown
 
@@ -62,17 +63,37 @@ class Finding:
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """All findings of one piece, in the order of the signal chain."""
+    """All findings of one piece, in the order of the signal chain.
+
+    Attributes:
+        sample_rate: Hz.
+        channels: of the piece.
+        samples: of the piece.
+        findings: one per kind.
+        loop: what the piece says that it is played as, over and over; None if it says nothing.
+    """
 
     sample_rate: int
     channels: int
     samples: int
     findings: tuple[Finding, ...]
+    loop: Loop | None = None
 
     @property
     def duration_seconds(self) -> float:
         """Length of the piece, s."""
         return self.samples / self.sample_rate
+
+    @property
+    def loop_told(self) -> str:
+        """Where the loop is, in words; all of the piece if it says nothing."""
+        loop = self.loop or Loop(0, self.samples)
+        start, end = loop.start / self.sample_rate, loop.end / self.sample_rate
+        if loop.end < self.samples:
+            return f"a loop from {start:.2f} to {end:.2f} s"
+        if loop.start:
+            return f"a loop from {start:.2f} s on: its end runs on into that"
+        return "a loop: its end runs on into its start"
 
     @property
     def silent(self) -> bool:
@@ -96,6 +117,7 @@ class Diagnosis:
             "sample_rate": self.sample_rate,
             "channels": self.channels,
             "samples": self.samples,
+            "loop": None if self.loop is None else [self.loop.start, self.loop.end],
             "findings": [asdict(finding) for finding in self.findings],
         }
 
@@ -112,6 +134,7 @@ class Diagnosis:
                 int(content["channels"]),
                 int(content["samples"]),
                 tuple(Finding.from_dict(entry) for entry in content["findings"]),
+                Loop(*map(int, content["loop"])) if content.get("loop") else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ConfigError):

@@ -98,7 +98,7 @@ def describe_restoration(restoration: Restoration) -> list[str]:
     pairs = {
         old.kind: (old, new)
         for old, new in faults(restoration.diagnosis, restoration.after)
-        if old.kind != "loudness"  # which has a sentence in any case
+        if old.kind not in restoration.no_faults  # loudness has a sentence in any case
     }
     ran = {step.stage for step in restoration.plan.steps if step.on}
     nothing = "There is no sound in it." if restoration.diagnosis.silent else NOTHING_FOUND
@@ -111,6 +111,7 @@ def describe_restoration(restoration: Restoration) -> list[str]:
         told.append(f"It came at {was / 1000:g} kHz and is written at {now / 1000:g} kHz.")
     elif not ran:
         told.append("Nothing was changed.")
+    told += _loop(restoration)
     told += _tally(restoration, pairs)
     if ran:
         for change in restoration.changes:
@@ -137,6 +138,16 @@ def _headroom(restoration: Restoration) -> Iterator[str]:
         f"Its format lifts peaks: made under {quantity(used, 'dBTP')}, they reach "
         f"{quantity(peak_dbtp, 'dBTP', digits=2)} when it is played{held}."
     )
+
+
+def _loop(restoration: Restoration) -> Iterator[str]:
+    """Yield whether the piece was treated as a loop, where anybody says that it is one."""
+    says = restoration.diagnosis.loop
+    if restoration.plan.loop:
+        whose = "As the file says, it is" if says else "As asked, it is treated as"
+        yield f"{whose} {restoration.diagnosis.loop_told}."
+    elif says:
+        yield "The file says that it is a loop; as asked, it is not treated as one."
 
 
 def _tally(restoration: Restoration, pairs: Mapping[str, tuple[Finding, Finding]]) -> Iterator[str]:

@@ -51,6 +51,11 @@ class Plan:
                 return step
         raise KeyError(stage)
 
+    @property
+    def loop(self) -> bool:
+        """Whether the piece is treated as a loop: after its end comes its start again."""
+        return bool(self["ending"].settings["loop"])
+
     def __repr__(self) -> str:
         on = [step for step in self.steps if step.on]
         lines = [f"{step.stage}: {step.reason}" for step in on[:REPR_LINES]]
@@ -157,11 +162,12 @@ def make_plan(diagnosis: Diagnosis, preset: Preset, *, sample_rate: int = 48_000
     steps: list[Step] = []
     for name, stage in STAGES.items():
         chosen = preset.stages[name]
+        settled = dict(stage.settle(diagnosis, chosen.settings))
         if chosen.mode == "off":
-            steps.append(Step(name, False, "off in this preset", dict(chosen.settings)))
+            steps.append(Step(name, False, "off in this preset", settled))
             continue
         if diagnosis.silent:
-            step = Step(name, False, "silence stays silent", dict(chosen.settings))
+            step = Step(name, False, "silence stays silent", settled)
         else:
             step = stage.plan(_as_it_comes(diagnosis, steps), chosen.settings)
         if chosen.mode == "on" and not step.on:

@@ -10,10 +10,11 @@ import numpy as np
 from nitido.audio import SanitizedBlocks, Source
 from nitido.cores import one_blas_thread
 from nitido.diagnosis.finding import Diagnosis
-from nitido.dsp.chunks import OnProgress, ahead, block_length, reblock, tell_progress
+from nitido.dsp.chunks import OnProgress, ahead, block_length, join, reblock, tell_progress
+from nitido.dsp.loop import FADE_SECONDS, Unrolled, approach, span
 from nitido.dsp.wav import Wav
 from nitido.metrics.fidelity import SDR_LIMIT_DB
-from nitido.restoration.chain import BLOCK_SECONDS, Chain
+from nitido.restoration.chain import BLOCK_SECONDS, Chain, lay_out, loop_of, reach_samples
 from nitido.restoration.plan import Plan, build
 from nitido.restoration.registry import STAGES
 from nitido.restoration.resources import Resources
@@ -163,18 +164,41 @@ def _chain_pass(
     on_progress: OnProgress | None,
 ) -> _Attempt:
     """Run everything but the loudness stage; keep the result and its level profile."""
-    chain = Chain(
-        plan, source.sample_rate, source.channels, source.samples, block_seconds, resources
-    )
+    layout = lay_out(source, plan)
+    chain = Chain(plan, source.sample_rate, source.channels, layout, block_seconds, resources)
     scratch = Scratch(channels=chain.channels_out)
     profile = LevelProfile(sample_rate=plan.sample_rate, channels=chain.channels_out)
     needs_profile = _needs_gain(plan)
-    stream = scratch.fill(chain.run(SanitizedBlocks(source.blocks())))
+    if resources.stems is not None:
+        resources.stems.layout = layout.resampled(source.sample_rate, plan.sample_rate)
+    blocks = SanitizedBlocks(layout.blocks(source.blocks))
+    stream = scratch.fill(
+        chain.run(blocks, before=_before_loop(source, plan, layout, block_seconds, resources))
+    )
     share = (DIAGNOSED, CHAINED)
     for block in tell_progress(stream, plan.sample_rate, chain.samples_out, on_progress, share):
         if needs_profile:
             profile.update(block)
     return _Attempt(plan, scratch, profile, chain.changes())
+
+
+def _before_loop(
+    source: Source, plan: Plan, layout: Unrolled, block_seconds: float, resources: Resources
+) -> Wav | None:
+    """Return the 10 ms that the end of a loop would have before its start, if others come there.
+
+    The chain runs over the loop's start at its own place once more, with the loop's end before it.
+    """
+    loop = layout.loop
+    if loop is None or not loop.start:
+        return None
+    reach, rate = reach_samples(source, plan), plan.sample_rate
+    alone, lent = Unrolled(loop.start + reach), replace(resources, stems=None)
+    chain = Chain(plan, source.sample_rate, source.channels, alone, block_seconds, lent)
+    start = loop.resampled(source.samples, source.sample_rate, rate).start
+    first = max(0, start - round(FADE_SECONDS * rate))
+    stream = chain.run(SanitizedBlocks(approach(source.blocks, loop, after=reach)))
+    return join(span(stream, first, start), channels=chain.channels_out)
 
 
 def _loudness_pass(
@@ -192,26 +216,35 @@ def _loudness_pass(
         plan = plan.with_step(replace(step, settings=settings, reason=reason))
         step = plan["loudness"]
     gain = np.float32(10 ** (step.settings["gain_db"] / 20) if step.on else 1.0)
-    limited = ChangeMeter("loudness", sample_rate=rate, budget_db=plan.stage_budget_db("loudness"))
     ending = build(plan["ending"], sample_rate=rate, channels=channels, samples=samples)
     judged = ending.judged if plan["ending"].on else (0, samples)
     whole = ChangeMeter("whole", sample_rate=rate, budget_db=plan.budget_db, judged=judged)
     after = Scratch(channels=channels)
     size = block_length(block_seconds, sample_rate=rate, channels=channels)
-    dry = reblock(dry_blocks(source, rate, samples), size)
+    dry = reblock(dry_blocks(source, plan), size)
+    stage = build(step, sample_rate=rate, channels=channels, samples=samples)
+    loop = loop_of(source, plan)
+    reach = stage.context_samples + round(FADE_SECONDS * rate)
+    layout = Unrolled.of(
+        loop and loop.resampled(source.samples, source.sample_rate, rate), samples, reach=reach
+    )
+    limited = ChangeMeter(
+        "loudness",
+        sample_rate=rate,
+        budget_db=plan.stage_budget_db("loudness"),
+        judged=layout.inside((0, layout.total)),
+    )
 
     def stream() -> Iterator[Wav]:
-        if not step.on:
-            yield from before.blocks(size)
-            return
-        stage = build(step, sample_rate=rate, channels=channels, samples=samples)
-        blocks = before.blocks(size)
+        blocks = layout.blocks(before.blocks)
         for untouched, result in stage.stream(blocks, block_samples=size, resources=Resources()):
             limited.update(untouched * gain, result)
             yield result
 
     def compared() -> Iterator[Wav]:
-        for block, untouched in zip(ahead(stream()), ahead(dry), strict=True):
+        limiting = reblock(layout.piece(stream(), sample_rate=rate), size)
+        results = limiting if step.on else before.blocks(size)
+        for block, untouched in zip(ahead(results), ahead(dry), strict=True):
             whole.update(untouched * gain, block)
             yield block
 

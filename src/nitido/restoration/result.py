@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from math import inf, log10
@@ -10,20 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nitido.audio import ArraySource, SanitizedBlocks, Source, check_target, open_source, write
+from nitido.audio import (
+    ArraySource,
+    RawChunk,
+    SanitizedBlocks,
+    Source,
+    Tags,
+    check_target,
+    open_source,
+    write,
+)
 from nitido.audio.formats import check_format, find_format
+from nitido.audio.marks import resampled
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding
-from nitido.dsp.chunks import join, reblock, take
+from nitido.dsp.chunks import join, reblock
+from nitido.dsp.loop import Loop
 from nitido.dsp.resample import resample
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError, ConfigError, shown
+from nitido.restoration.chain import lay_out
 from nitido.restoration.headroom import write_under_ceiling
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stem_store import StemStore
 from nitido.restoration.verify import Change
 from nitido.version import __version__
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,14 +109,34 @@ class Restoration:
 
     def source(self) -> ArraySource:
         """Return the result as every verb takes it, with its tags."""
+        tags, chunks = self._about
         return ArraySource(
             self.wav,
             self.sample_rate,
             f"{Path(self.name).stem}_restored",
-            tags=self._source.tags,
-            chunks=self._source.chunks,
+            tags=tags,
+            chunks=chunks,
             files=self._source.files,
         )
+
+    @property
+    def _about(self) -> tuple[Tags, tuple[RawChunk, ...]]:
+        """What the input says of itself, its positions told for the rate of the result."""
+        source = self._source
+        return resampled(
+            source.tags,
+            source.chunks,
+            samples=source.samples,
+            from_hz=source.sample_rate,
+            to_hz=self.sample_rate,
+        )
+
+    @property
+    def loop(self) -> Loop | None:
+        """The loop that the input tells of, in samples of the result; None if it tells of none."""
+        source = self._source
+        piece = source.samples, source.sample_rate, self.sample_rate
+        return source.loop and source.loop.resampled(*piece)
 
     @property
     def after(self) -> Diagnosis:
@@ -111,11 +146,20 @@ class Restoration:
         return self._after
 
     @property
+    def no_faults(self) -> frozenset[str]:
+        """Findings that are no faults here: loudness is asked for, and no loop has ends.
+
+        A file that says that it is a loop is diagnosed as one; here somebody else has said it.
+        """
+        ends = ("start", "end") if self.plan.loop and self.diagnosis.loop is None else ()
+        return frozenset({"loudness", *ends})
+
+    @property
     def new_faults(self) -> list[Finding]:
         """The findings of the result that its input had not; loudness is what was asked for."""
         had = {finding.kind for finding in self.diagnosis.findings if finding.found}
         return [
-            one for one in self.after.findings if one.found and one.kind not in {*had, "loudness"}
+            one for one in self.after.findings if one.found and one.kind not in had | self.no_faults
         ]
 
     def analyse_file(self, path: Path) -> None:
@@ -158,7 +202,7 @@ class Restoration:
         """Yield the input at the result's rate, gain and channels: the fair comparison."""
         step = self.plan["loudness"]
         gain = 10 ** (step.settings["gain_db"] / 20) if step.on else 1.0
-        for block in dry_blocks(self._source, self.plan.sample_rate, self.samples):
+        for block in dry_blocks(self._source, self.plan):
             yield np.broadcast_to(block * np.float32(gain), (self.channels, block.shape[1]))
 
     def sidecar(self) -> dict[str, Any]:
@@ -282,17 +326,25 @@ class Restoration:
 
         A lossy file is held to the ceiling as it decodes, see `ceiling_dbtp`.
         """
+        tags, chunks = self._about
+        name, kind = find_format(path, form.get("format"))
 
         def put(blocks: Iterable[Wav], *, overwrite: bool = False) -> Path:
-            tags, chunks = self._source.tags, self._source.chunks
             form_of_it = {**self._shape, **form, "overwrite": overwrite}
             return write(path, blocks, tags=tags, chunks=chunks, **form_of_it)
 
-        if self.bit_depth(path, **form) is None:
-            self.ceiling_dbtp = write_under_ceiling(put, self, self.plan["loudness"])
-        else:
+        if None not in kind.subtypes:
             put(self.blocks())
             self.ceiling_dbtp = _ceiling(self.plan)
+            return
+        if self.plan.loop:
+            logger.warning(
+                "%s: the seam of a loop does not stay clean in %s, whose coder takes what is "
+                "outside the file for silence; write wav or flac.",
+                path.name,
+                name,
+            )
+        self.ceiling_dbtp = write_under_ceiling(put, self, self.plan["loudness"])
 
     def write_removed(self, path: Path, **form: Any) -> None:
         """Write what was taken away alone; `form` is format and bit depth, see `write`."""
@@ -326,6 +378,7 @@ class Restoration:
             ) from None
         for path in paths.values():
             check_target(path, overwrite=overwrite, forbidden=self._source.files)
+        tags, _ = self._about
         for name, path in paths.items():
             write(
                 path,
@@ -334,7 +387,7 @@ class Restoration:
                 channels=store.channels,
                 samples=store.samples,
                 bit_depth=32,
-                tags=self._source.tags,
+                tags=tags,
                 overwrite=overwrite,
             )
 
@@ -371,17 +424,18 @@ class Restoration:
         return write_restoration_report(path, self, overwrite=overwrite)
 
 
-def dry_blocks(source: Source, sample_rate: int, samples: int) -> Iterator[Wav]:
-    """Yield the input of a restoration at the rate of its result, exactly `samples` long."""
-    stream: Iterable[Wav] = SanitizedBlocks(source.blocks())
-    resampled = resample(
-        stream,
+def dry_blocks(source: Source, plan: Plan) -> Iterator[Wav]:
+    """Yield the input of a restoration at the rate of its result, of the same length."""
+    layout = lay_out(source, plan)
+    stream = resample(
+        SanitizedBlocks(layout.blocks(source.blocks)),
         from_hz=source.sample_rate,
-        to_hz=sample_rate,
-        samples=source.samples,
+        to_hz=plan.sample_rate,
+        samples=layout.total,
         channels=source.channels,
     )
-    return take(resampled, samples)
+    there = layout.resampled(source.sample_rate, plan.sample_rate)
+    return there.piece(stream, sample_rate=plan.sample_rate)
 
 
 def _ceiling(plan: Plan) -> float | None:

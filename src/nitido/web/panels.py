@@ -174,8 +174,14 @@ def _row(step: Step, *, own: bool) -> str:
         f'<li class="stage{state}" data-stage="{step.stage}">'
         f'<label class="switch"><input type="checkbox" role="switch"'
         f"{' checked' if step.on else ''}><b>{title}</b></label>"
-        f"<p>{reason}.</p>{_slider(step, title)}</li>"
+        f"<p>{reason}.</p>{_loop(step) if step.stage == 'ending' else ''}"
+        f"{_slider(step, title)}</li>"
     )
+
+
+def _loop(step: Step) -> str:
+    checked = " checked" if step.settings["loop"] else ""
+    return f'<label class="loop"><input type="checkbox" name="loop"{checked}> It is a loop</label>'
 
 
 def _slider(step: Step, title: str) -> str:
