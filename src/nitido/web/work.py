@@ -13,6 +13,7 @@ from nitido import api
 from nitido.audio import FORMATS as CONTAINERS
 from nitido.audio import open_source, write
 from nitido.comparison import Comparison, compare
+from nitido.conformance import Verdict, check
 from nitido.dsp.wav import Wav
 from nitido.errors import CancelledError, ConfigError
 from nitido.report.page import write_report
@@ -138,6 +139,14 @@ def restore(piece: SessionPiece, tell: Tell) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     piece.keep(folder, restoration.plan, formats)
+
+
+def judge(piece: SessionPiece, target: str, tell: Tell) -> Verdict:
+    """Return whether a piece, or its result if there is one, is fit for where it goes."""
+    result = piece.folder / piece.result / "result.wav"
+    audio = open_source(result if piece.result else piece.source)
+    audio.name = piece.name
+    return check(audio, target=target, on_progress=lambda done, total: tell(done / total))
 
 
 def encode(folder: Path, name: str) -> Path:
