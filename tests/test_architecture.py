@@ -16,7 +16,7 @@ SOURCE = Path(nitido.__file__).parent
 # Lowest first. A module may import from its own layer and from those below.
 LAYERS = (
     ("errors", "version"),
-    ("optional",),
+    ("notebook", "optional"),
     ("c_stderr", "cores", "lock"),
     ("dsp",),
     ("audio", "weights"),

@@ -1,6 +1,7 @@
 import errno
 import json
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -126,6 +127,15 @@ def test_sound_comes_from_standard_input_and_goes_to_standard_output(clip: bytes
     heard, sample_rate = sf.read("piped.wav")
     assert sample_rate == 48_000
     assert np.array_equal(heard, sf.read("song_restored.wav")[0])
+
+
+def test_what_standard_output_cannot_take_along_is_said(clip: bytes) -> None:
+    store = b"\0\0\0\x20jumb\0\0\0\x18jumdc2pa" + bytes(12)
+    chunk = b"C2PA" + struct.pack("<I", len(store)) + store
+    size = struct.pack("<I", len(clip) + len(chunk) - 8)
+    piped = run("restore", "-", input=clip[:4] + size + clip[8:] + chunk)
+    assert piped.exit_code == 0
+    assert "Content Credentials (C2PA) of the input are lost; -o FILE keeps them" in piped.stderr
 
 
 def test_json_and_sound_do_not_share_standard_output(clip: bytes) -> None:

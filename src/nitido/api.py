@@ -106,7 +106,8 @@ def restore(
 
     Args:
         audio: whatever is a piece of audio, see `diagnose`; also what
-            `MusicgenForConditionalGeneration.generate` returns for one prompt. Tags travel along.
+            `MusicgenForConditionalGeneration.generate` returns for one prompt. Tags travel along;
+            an array has none, unless it comes as `nitido.audio.ArraySource` with tags.
         sample_rate: of a waveform, Hz (32000 for MusicGen); all else knows its own.
         preset: ``musicgen``, ``gentle``, ``master``, ``stems`` or ``demucs``.
         stages: only these may run; one that the preset leaves off is switched on.

@@ -24,6 +24,7 @@ from nitido.dsp.wav import Wav
 from nitido.errors import AudioTooShortError, ConfigError, MissingExtraError, shown
 from nitido.metrics.catalogue import CATALOGUE, Measure
 from nitido.metrics.features import change_percent
+from nitido.notebook import ShownInNotebook
 from nitido.report.text import describe_comparison
 from nitido.report.tracks import Track
 from nitido.restoration.preset import suggest
@@ -116,7 +117,7 @@ class Matching:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(ShownInNotebook):
     """Versions of a piece and what was measured of them.
 
     Attributes:

@@ -5,6 +5,7 @@
     song.removed.wav         what was taken away
     song.stems/drums.wav …   its stems
     song.report.html         the page to listen, look and read
+    song.wav.ingredient.c2pa the Content Credentials of the input, which speak of the sound before
 
 Before a run makes the first file, the names of all are held against all inputs and each other.
 Whoever makes a result first reserves it: a hidden folder beside it, with a locked file in it. All
@@ -48,12 +49,14 @@ SIDECAR = ".nitido.json"
 REMOVED = ".removed"
 STEMS = ".stems"
 REPORT = ".report.html"
+INGREDIENT = ".ingredient.c2pa"  # NAME.c2pa would be read as credentials of the result itself
 _KINDS = {  # as a sentence calls them
     "audio": "result",
     "sidecar": "sidecar",
     "removed": "removed sound",
     "stems": "folder of stems",
     "report": "report",
+    "ingredient": "ingredient",
 }
 _HIDDEN, _LOCK = ".nitido", "lock"  # the folder, and the file in it
 _MOVE, _REPLACE = "move", "replace"  # the word: all is ready, existing files stay or are replaced
@@ -67,6 +70,7 @@ def output_files(
     removed: bool = False,
     stems: bool = False,
     report: bool = False,
+    ingredient: bool = False,
 ) -> dict[str, str]:
     """Return the names of all files of a result, by kind; that of `stems` is a folder.
 
@@ -79,6 +83,7 @@ def output_files(
         removed: whether the removed sound is written.
         stems: whether the stems are written.
         report: whether the page is written.
+        ingredient: whether credentials of the input are kept aside.
     """
     folder, slash, name = audio.rpartition("/" if "://" in audio else os.sep)
     stem, suffix = os.path.splitext(name)  # noqa: PTH122  a name, not a path
@@ -88,6 +93,7 @@ def output_files(
         "removed": stem + REMOVED + suffix if removed else None,
         "stems": stem + STEMS if stems else None,
         "report": stem + REPORT if report else None,
+        "ingredient": name + INGREDIENT if ingredient else None,
     }
     return {kind: folder + slash + name for kind, name in names.items() if name is not None}
 
@@ -114,7 +120,9 @@ def check_outputs(
     read = {key: source for source in sources for key in _keys(source)}
     taken: dict[str, str] = {}  # the input of which a file lies at each place
     for source, files in pieces:
-        for kind, name in files.items():
+        # Whether there are credentials to keep aside is known when the input was read.
+        aside = {"ingredient": files["audio"] + INGREDIENT} if "audio" in files else {}
+        for kind, name in {**aside, **files}.items():
             beside = list(map(str, Path(name).glob("*"))) if kind == "stems" else []
             for file in [name, *beside]:
                 if original := next((read[key] for key in _keys(file) if key in read), None):
@@ -138,7 +146,17 @@ def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
     Raises:
         AudioWriteError: one exists already, is a result in its own right, a device, a pipe or a
             folder, has a name that no file can have, or their folder cannot be written to.
+        ConfigError: it is to be signed, with a certificate that cannot be used.
+        MissingExtraError: it is to be signed, and the extra `c2pa` is not installed; or to be M4A,
+            without the ffmpeg program.
     """
+    from nitido.audio.ffmpeg import required
+    from nitido.restoration.credentials import signer, wanted
+
+    if wanted():
+        signer()
+    if files["audio"].lower().endswith(".m4a"):
+        required()
     for kind, name in files.items():
         path = Path(name)
         _check_kind(kind, path)
@@ -218,7 +236,9 @@ def write_result(
     """
     more: dict[str, Any] = {"removed": removed, "stems": stems, "report": report}
     target = resolved(path)
-    files = output_files(str(target), sidecar=sidecar, **more)
+    files = output_files(
+        str(target), sidecar=sidecar, ingredient=restoration.credentials is not None, **more
+    )
     check_outputs([(restoration.name, files)], inputs=map(str, restoration.files))
     check_writable(files, overwrite=overwrite)
     if not target.parent.is_dir():
@@ -279,13 +299,22 @@ class Reservation:
             AudioWriteError: they cannot be written.
             ConfigError: the format is not known, or there are no stems.
         """
-        from nitido.audio import write_text  # the command line needs no numpy for its --help
+        from nitido.audio import (  # the command line needs no numpy for its --help
+            part_file,
+            write_text,
+        )
 
         audio = self.folder / self.target.name
-        files = output_files(str(audio), removed=removed, stems=stems, report=report)
+        files = output_files(
+            str(audio), removed=removed, stems=stems, report=report, ingredient=True
+        )
         form["bit_depth"] = depth = _bit_depth(restoration, audio, **form)
         try:
             restoration.write_audio(audio, **form)
+            signed = restoration.sign(audio, format=form.get("format"))
+            if restoration.credentials is not None and not signed:
+                with part_file(Path(files["ingredient"]), overwrite=False) as kept:
+                    kept.write(restoration.credentials)
             restoration.analyse_file(audio)
             if removed:
                 restoration.write_removed(Path(files["removed"]), **form)

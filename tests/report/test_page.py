@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 from click.testing import CliRunner
+from markupsafe import escape
+from PIL import Image
 from tests.signals import click, noise, pink_noise, silence, sine
 
 import nitido
@@ -372,3 +374,22 @@ def test_a_report_of_what_goes_to_standard_output_needs_a_name(song: Path) -> No
     result = run("song.wav", "-o", "-", "--report")
     assert result.exit_code != 0
     assert "--report needs -o FILE" in result.stderr
+
+
+def test_a_notebook_plays_a_restoration_and_shows_it(restoration: nitido.Restoration) -> None:
+    shown = restoration._repr_html_()
+    for sentence in restoration.sentences():
+        assert str(escape(sentence)) in shown
+    sounds = re.findall(r"data:audio/(?:flac|ogg);base64,([^\"]+)", shown)
+    lengths = {len(sf.read(io.BytesIO(base64.b64decode(sound)))[0]) for sound in sounds}
+    assert (len(sounds), lengths) == (3, {restoration.samples})
+    (picture,) = re.findall(r"data:image/png;base64,([^\"]+)", shown)
+    assert Image.open(io.BytesIO(base64.b64decode(picture))).width == 960
+    assert "<script" not in shown
+
+
+def test_a_notebook_shows_no_markup_that_a_prompt_holds() -> None:
+    piece = nitido.Generation(
+        np.zeros((1, 100), np.float32), 32_000, "<b>jazz", 0, "model", None, "licence", {}
+    )
+    assert "&lt;b&gt;jazz" in piece._repr_html_()

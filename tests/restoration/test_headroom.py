@@ -11,7 +11,7 @@ import soundfile as sf
 from tests.signals import pink_noise, silence
 
 import nitido
-from nitido.audio import ArraySource, write
+from nitido.audio import ArraySource, ffmpeg, write
 from nitido.dsp.chunks import join
 from nitido.dsp.loudness import integrated_lufs
 from nitido.dsp.wav import Wav
@@ -20,7 +20,8 @@ from nitido.restoration.result import Restoration
 from nitido.restoration.stage import Step
 
 RATE = 48_000
-LOSSY = ("mp3", "ogg", "opus")
+AAC = pytest.mark.skipif(ffmpeg.program() is None, reason="no ffmpeg program")
+LOSSY = ("mp3", "ogg", "opus", pytest.param("m4a", marks=AAC))
 
 
 def loud(**options: Any) -> Restoration:

@@ -114,3 +114,10 @@ def test_a_result_is_offered_in_every_format_that_can_hold_it(
     ):
         assert f'/{name}" download' in html
     assert html.count(visit.token) == 7  # and the report in its frame
+
+
+def test_credentials_that_came_in_can_be_taken_along(visit: Visit, piece: SessionPiece) -> None:
+    assert "c2pa" not in panels.result(visit, piece)
+    (piece.folder / piece.result).mkdir(parents=True, exist_ok=True)
+    (piece.folder / piece.result / "result.wav.ingredient.c2pa").write_bytes(b"store")
+    assert '/result.wav.ingredient.c2pa" download' in panels.result(visit, piece)

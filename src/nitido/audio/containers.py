@@ -89,6 +89,27 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
         position += -position % layout.alignment
 
 
+def boxes(file: BinaryIO, inside: Chunk | None = None) -> Iterator[Chunk]:
+    """Yield the boxes of an open MP4 file, or those inside one of them, in order."""
+    end = file.seek(0, io.SEEK_END)
+    position = 0
+    if inside is not None:
+        position, end = inside.start, min(inside.end, end)
+    for _ in range(_CHUNKS_MAX):
+        if position + 8 > end:
+            return
+        file.seek(position)
+        size, name = struct.unpack(">I4s", file.read(8))
+        header = 8
+        if size == 1:  # it stands in 64 bits behind the name
+            (size,) = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))
+            header = 16
+        elif size == 0:
+            size = end - position
+        yield Chunk(name, position + header, max(size - header, 0))
+        position += max(size, header)
+
+
 class Splice(io.RawIOBase):
     """A file as it should have been: `head`, then the bytes of `path` from `offset` on; read-only.
 

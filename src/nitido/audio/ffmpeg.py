@@ -6,6 +6,7 @@ to it.
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import subprocess
@@ -37,6 +38,7 @@ _MAGICS = {
 # No other demuxer is let near the file: some follow names that stand in it.
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,ape,wv,tta,aac,amr,amrnb,amrwb"
 _CPU_SECONDS_MAX = 1800  # six hours of AAC take one minute
+_SAID_MAX_BYTES = 2**24  # of tags, or of a picture
 
 
 class Probe(NamedTuple):
@@ -97,22 +99,17 @@ def decode(path: Path, block_samples: int) -> Iterator[Wav]:
 def encode_aac(
     path: Path, blocks: Iterable[Wav], *, sample_rate: int, channels: int, kbps: int
 ) -> None:
-    """Write waveforms `[C, n]` as AAC-LC in an M4A file.
+    """Write waveforms `[C, n]` as AAC-LC in an M4A file; the same sound, the same bytes.
 
     Raises:
         AudioWriteError: ffmpeg cannot do it.
         MissingExtraError: ffmpeg is not installed.
     """
-    ffmpeg = program()
-    if ffmpeg is None:
-        raise MissingExtraError(
-            "AAC needs the ffmpeg program, which is not installed; pip install 'nitido[m4a]' "
-            "brings it."
-        )
     command = [
-        ffmpeg, "-nostdin", "-v", "error", "-y",
+        required(), "-nostdin", "-v", "error", "-y",
         "-f", "f32le", "-ar", str(sample_rate), "-ac", str(channels), "-i", "pipe:0",
-        "-c:a", "aac", "-b:a", f"{kbps}k", str(path.resolve()),
+        "-c:a", "aac", "-b:a", f"{kbps}k", "-map_metadata", "-1", "-bitexact",
+        "-f", "ipod", f"file:{path.resolve()}",
     ]  # fmt: skip
     with tempfile.TemporaryFile() as said:
         running = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
@@ -129,6 +126,63 @@ def encode_aac(
     if failed:
         reason = f"; ffmpeg says: {words[0]}" if words else ""
         raise AudioWriteError(f"AAC takes no {channels} channels at {sample_rate} Hz{reason}.")
+
+
+def required() -> str:
+    """Return the ffmpeg program, for what cannot be done without.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    ffmpeg = program()
+    if ffmpeg is None:
+        raise MissingExtraError(
+            "AAC needs the ffmpeg program, which is not installed; pip install 'nitido[m4a]' "
+            "brings it."
+        )
+    return ffmpeg
+
+
+def read_metadata(path: Path) -> list[tuple[str, str]]:
+    """Return what a container and its sound say about themselves: names and values as they stand.
+
+    Empty where ffmpeg is not installed, or cannot say.
+
+    Source: ffmpeg-formats, Metadata: a backslash stands before ``=``, ``;``, ``#``, itself, and the
+    end of a line that is no end.
+    """
+    said = _output(path, "-map", "0:a:0", "-c", "copy", "-f", "ffmetadata")
+    text = said.decode("utf-8", "replace").partition("\n[CHAPTER]\n")[0]
+    lines = re.findall(r"((?:[^\\\n=]|\\[\s\S])+)=((?:[^\\\n]|\\[\s\S])*)", text)
+    return [(_unescaped(name), _unescaped(value)) for name, value in lines]
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\([\s\S])", r"\1", text)
+
+
+def read_picture(path: Path) -> bytes:
+    """Return the first picture of a container, or the first frame of a film; empty without one."""
+    return _output(path, "-map", "0:v:0", "-c", "copy", "-frames:v", "1", "-f", "image2pipe")
+
+
+def _output(path: Path, *wanted: str) -> bytes:
+    """Return what ffmpeg writes of a file; empty without ffmpeg, or where that fails."""
+    ffmpeg = program()
+    if ffmpeg is None:
+        return b""
+    command = [
+        ffmpeg, "-nostdin", "-v", "error",
+        "-timelimit", str(_CPU_SECONDS_MAX), "-protocol_whitelist", "file,pipe",
+        "-format_whitelist", _DEMUXERS, "-i", f"file:{path.resolve()}",
+        *wanted, "-bitexact", "pipe:1",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as running:
+        said = cast(BinaryIO, running.stdout).read(_SAID_MAX_BYTES)
+        running.kill()  # does nothing to one that has finished
+    return said
 
 
 @contextmanager

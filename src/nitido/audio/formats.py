@@ -19,7 +19,8 @@ class Format:
         suffixes: of file names.
         channels_max: most channels it holds.
         rates: sample rates it holds, Hz; empty for any.
-        options: how hard the encoder works; libsndfile's `compression_level` from 0 to 1.
+        options: how hard the encoder works; libsndfile's `compression_level` from 0 to 1, or the
+            bit rate of each channel.
     """
 
     container: str
@@ -31,6 +32,7 @@ class Format:
 
 
 _LAYER_III_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_AAC_RATES = (*_LAYER_III_RATES, 64000, 88200, 96000)
 _PCM: dict[int | None, str] = {16: "PCM_16", 24: "PCM_24"}
 
 FORMATS: Mapping[str, Format] = {
@@ -52,6 +54,9 @@ FORMATS: Mapping[str, Format] = {
         channels_max=2,
         rates=_LAYER_III_RATES,
         options={"compression_level": 0.0, "bitrate_mode": "VARIABLE"},  # LAME's V0
+    ),
+    "m4a": Format(  # ffmpeg writes it
+        "M4A", {None: "AAC"}, (".m4a",), channels_max=2, rates=_AAC_RATES, options={"kbps": 128}
     ),
 }
 _DEPTH_DEFAULT = 24

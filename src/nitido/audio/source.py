@@ -26,7 +26,9 @@ from nitido.audio.limits import MAX_SECONDS, check_max_seconds, too_long
 from nitido.audio.marks import find_loop
 from nitido.audio.mpeg import check_mp3, is_mp3
 from nitido.audio.ogg import check_ogg
-from nitido.audio.tags import RawChunk, Tags, read_chunks, read_tags
+from nitido.audio.pictures import Picture
+from nitido.audio.tag_blocks import id3_size
+from nitido.audio.tags import RawChunk, Tags, read_chunks, read_pictures, read_tags
 from nitido.audio.validation import check_regular, set_down
 from nitido.dsp.loop import Loop
 from nitido.dsp.wav import (
@@ -58,6 +60,7 @@ class Source(Protocol):
     samples: int
     tags: Tags
     chunks: tuple[RawChunk, ...]
+    pictures: tuple[Picture, ...]
     files: tuple[Path, ...]
 
     @property
@@ -83,6 +86,7 @@ class ArraySource:
         *,
         tags: Tags | None = None,
         chunks: tuple[RawChunk, ...] = (),
+        pictures: tuple[Picture, ...] = (),
         files: tuple[Path, ...] = (),
     ) -> None:
         """Take a copy of a waveform `[C, T]`: what its owner does with it later changes nothing.
@@ -93,6 +97,7 @@ class ArraySource:
             name: of the piece.
             tags: that travel along, see `nitido.audio.read_tags`.
             chunks: likewise, see `nitido.audio.read_chunks`.
+            pictures: likewise, see `nitido.audio.read_pictures`.
             files: that it was made of, which must never be written to.
 
         Raises:
@@ -104,6 +109,7 @@ class ArraySource:
         self.channels, self.samples = wav.shape
         self.tags: Tags = tags or {}
         self.chunks = chunks
+        self.pictures = pictures
         self.files = files
         if self.samples == 0:
             raise AudioTooShortError(f"{name} holds no samples; there is nothing to work on.")
@@ -140,6 +146,7 @@ class FileSource:
         sha256: of its bytes, in hexadecimal.
         tags: see `nitido.audio.read_tags`.
         chunks: see `nitido.audio.read_chunks`.
+        pictures: see `nitido.audio.read_pictures`.
         files: the files that are read, which must never be written to.
         subtype: how the samples are stored, as libsndfile calls it; empty where ffmpeg reads them.
     """
@@ -168,6 +175,7 @@ class FileSource:
             self._open()
             self.tags = read_tags(self.path)
             self.chunks = read_chunks(self.path)
+            self.pictures = read_pictures(self.path)
             self.sha256 = _sha256(self.path)
             if _status(self.path.stat()) != self._status:
                 raise self._changed()
@@ -264,6 +272,12 @@ class FileSource:
             if head.startswith(b"FORM") and head[8:11] != b"AIF":  # there are older kinds
                 raise self._no_audio()
             return check_chunked(self.path)
+        if head.startswith(b"ID3"):  # also before FLAC, where libsndfile seeks to wrong places
+            start = id3_size(head)
+            with self.path.open("rb") as file:
+                file.seek(start)
+                if file.read(4) == b"fLaC":
+                    return Repair(b"", start)
         if head.startswith(b"OggS"):
             check_ogg(self.path)
         elif not head.startswith(b"fLaC") and ffmpeg.kind_of(head) is None:

@@ -44,6 +44,7 @@ SUFFIXES = {
     "ogg": ".ogg",
     "opus": ".opus",
     "mp3": ".mp3",
+    "m4a": ".m4a",
 }
 WRITABLE = frozenset(SUFFIXES.values()) | {".aif", ".aifc", ".oga", ".wave"}
 BIT_DEPTHS = (16, 24, 32)

@@ -28,6 +28,7 @@ from nitido.cli.output import as_flags, console, print_json, table
 from nitido.cli.progress import progress, progress_of_many
 from nitido.cli.stop import stoppable
 from nitido.errors import AudioWriteError, ConfigError, one_line
+from nitido.output import INGREDIENT
 
 if TYPE_CHECKING:
     from nitido.restoration.plan import Plan
@@ -75,6 +76,13 @@ def run_stream(
             return
         run_one(here, as_json=as_json, strict=strict, to_stdout=to_stdout)
         if to_stdout:
+            if Path(here.output + INGREDIENT).exists():
+                click.secho(
+                    "Nothing lies beside standard output: the Content Credentials (C2PA) of the "
+                    "input are lost; -o FILE keeps them.",
+                    fg="yellow",
+                    err=True,
+                )
             with Path(here.output).open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from nitido.dsp.loop import Loop
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError, shown
+from nitido.notebook import ShownInNotebook
 
 Severity = Literal["ok", "slight", "moderate", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("ok", "slight", "moderate", "severe")
@@ -62,7 +63,7 @@ class Finding:
 
 
 @dataclass(frozen=True, repr=False)
-class Diagnosis:
+class Diagnosis(ShownInNotebook):
     """All findings of one piece, in the order of the signal chain.
 
     Attributes:

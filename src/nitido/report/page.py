@@ -6,16 +6,18 @@ Sound and pictures are inside the file.
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nitido.audio import write_text
-from nitido.report.figures import page_figures
+from nitido.report.figures import page_figures, restoration_figure
 from nitido.report.formatting import clock, minus, quantity, settings
-from nitido.report.templating import one_file_page
+from nitido.report.templating import environment, one_file_page
 from nitido.report.text import NOTHING_FOUND, describe_change, facts, faults
 from nitido.report.tracks import (
+    LOSSLESS,
     PAGE_RATE_HZ,
     SECONDS_MAX,
     Excerpt,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
+NOTEBOOK_SECONDS = 30.0
+NOTEBOOK_DPI = 60  # a picture of 960 points' width
 LEVELS = {  # of the finding "loudness"
     "integrated_lufs": "loudness, LUFS",
     "short_term_max_lufs": "loudest 3 s, LUFS",
@@ -100,22 +104,55 @@ def write_restoration_report(
     Raises:
         AudioWriteError: the file exists, or cannot be written.
     """
-    rate = restoration.sample_rate
-    loudness = restoration.plan["loudness"]
-    gain_db = loudness.settings["gain_db"] if loudness.on else 0.0
     return write_report(
         path,
-        tracks=[
-            Track("Before", restoration.input_blocks, rate, "before", gain_db),
-            Track("After", restoration.blocks, rate, "after"),
-            Track("Removed", restoration.removed_blocks, rate, "removed"),
-        ],
+        tracks=_tracks(restoration),
         title=restoration.name,
         sentences=restoration.sentences(),
         tables=_tables(restoration),
         restoration=restoration,
         overwrite=overwrite,
     )
+
+
+def notebook_view(restoration: Restoration) -> str:
+    """Return what a notebook shows of a restoration, as HTML: sentences, sounds, picture.
+
+    The sounds are the first 30 s, equally loud.
+    """
+    excerpts, cut = make_excerpts(_tracks(restoration), seconds_max=NOTEBOOK_SECONDS)
+    coding, files = encode(excerpts)
+    picture = io.BytesIO()
+    restoration_figure(restoration).savefig(picture, format="png", dpi=NOTEBOOK_DPI)
+    return (
+        environment()
+        .get_template("notebook.html")
+        .render(
+            title=restoration.name,
+            facts=facts(restoration),
+            sentences=restoration.sentences(),
+            sounds=[
+                (excerpt, base64.b64encode(file).decode("ascii"))
+                for excerpt, file in zip(excerpts, files, strict=True)
+            ],
+            coding="flac" if coding == LOSSLESS else "ogg",
+            loudness=_loudness(excerpts),
+            cut=cut,
+            seconds_max=NOTEBOOK_SECONDS,
+            picture=base64.b64encode(picture.getvalue()).decode("ascii"),
+        )
+    )
+
+
+def _tracks(restoration: Restoration) -> list[Track]:
+    rate = restoration.sample_rate
+    loudness = restoration.plan["loudness"]
+    gain_db = loudness.settings["gain_db"] if loudness.on else 0.0
+    return [
+        Track("Before", restoration.input_blocks, rate, "before", gain_db),
+        Track("After", restoration.blocks, rate, "after"),
+        Track("Removed", restoration.removed_blocks, rate, "removed"),
+    ]
 
 
 def _facts(excerpts: Sequence[Excerpt], restoration: Restoration | None) -> str:

@@ -197,7 +197,8 @@ def _before_loop(
     chain = Chain(plan, source.sample_rate, source.channels, alone, block_seconds, lent)
     start = loop.resampled(source.samples, source.sample_rate, rate).start
     first = max(0, start - round(FADE_SECONDS * rate))
-    stream = chain.run(SanitizedBlocks(approach(source.blocks, loop, after=reach)))
+    laid = approach(source.blocks, loop, channels=source.channels, reach=reach)
+    stream = chain.run(SanitizedBlocks(laid))
     return join(span(stream, first, start), channels=chain.channels_out)
 
 

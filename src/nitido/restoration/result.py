@@ -16,13 +16,14 @@ from nitido.audio import (
     RawChunk,
     SanitizedBlocks,
     Source,
-    Tags,
     check_target,
     open_source,
     write,
 )
 from nitido.audio.formats import check_format, find_format
 from nitido.audio.marks import resampled
+from nitido.audio.metadata import Metadata, Work, true_metadata
+from nitido.audio.tags import CREDENTIALS
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding
 from nitido.dsp.chunks import join, reblock
@@ -31,6 +32,7 @@ from nitido.dsp.resample import resample
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError, ConfigError, shown
 from nitido.restoration.chain import lay_out
+from nitido.restoration.credentials import sign
 from nitido.restoration.headroom import write_under_ceiling
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
@@ -77,6 +79,7 @@ class Restoration:
         self._scratch = scratch
         self.diagnosis = diagnosis
         self._after: Diagnosis | None = None
+        self._signed = False
         self.plan = plan
         self.changes = changes
         self._stems = stems if stems is not None and stems.names else None
@@ -107,28 +110,23 @@ class Restoration:
             lines.append(f"{found}: {', '.join(faults) or 'nothing'}")
         return "\n  ".join(lines)
 
+    def _repr_html_(self) -> str:
+        """Return the result as a notebook shows it: sentences, sounds, picture."""
+        from nitido.report.page import notebook_view
+
+        return notebook_view(self)
+
     def source(self) -> ArraySource:
         """Return the result as every verb takes it, with its tags."""
-        tags, chunks = self._about
+        metadata = self.metadata()
         return ArraySource(
             self.wav,
             self.sample_rate,
             f"{Path(self.name).stem}_restored",
-            tags=tags,
-            chunks=chunks,
+            tags=metadata.tags,
+            chunks=(*metadata.chunks, *self._credentials),
+            pictures=self._source.pictures,
             files=self._source.files,
-        )
-
-    @property
-    def _about(self) -> tuple[Tags, tuple[RawChunk, ...]]:
-        """What the input says of itself, its positions told for the rate of the result."""
-        source = self._source
-        return resampled(
-            source.tags,
-            source.chunks,
-            samples=source.samples,
-            from_hz=source.sample_rate,
-            to_hz=self.sample_rate,
         )
 
     @property
@@ -226,7 +224,70 @@ class Restoration:
         """Return what was done in plain words, the most audible first."""
         from nitido.report.text import describe_restoration
 
-        return describe_restoration(self)
+        return [*describe_restoration(self), *self.metadata().notes, *self._of_credentials()]
+
+    def metadata(self, bit_depth: int | None = None) -> Metadata:
+        """Return what the input says about itself, as it is true of the result.
+
+        Args:
+            bit_depth: of the file that it is written into, if that is known.
+        """
+        source = self._source
+        broadcast = any(chunk.id == b"bext" for chunk in source.chunks)
+        work = Work(
+            from_hz=source.sample_rate,
+            to_hz=self.sample_rate,
+            from_channels=source.channels,
+            to_channels=self.channels,
+            changed=any(step.on for step in self.plan.steps),
+            by=f"nitido {__version__}",
+            bit_depth=bit_depth,
+            loudness=self.after["loudness"].details if broadcast else None,
+        )
+        tags, chunks = resampled(
+            source.tags,
+            source.chunks,
+            samples=source.samples,
+            from_hz=source.sample_rate,
+            to_hz=self.sample_rate,
+        )
+        return true_metadata(tags, chunks, work)
+
+    @property
+    def credentials(self) -> bytes | None:
+        """The Content Credentials of the input (C2PA), which do not match the result any more."""
+        return self._credentials[0].content if self._credentials else None
+
+    @property
+    def _credentials(self) -> tuple[RawChunk, ...]:
+        return tuple(one for one in self._source.chunks if one.id.upper() == CREDENTIALS)[:1]
+
+    def sign(self, path: Path, *, format: str | None = None) -> bool:  # noqa: A002
+        """Give a file of the result Content Credentials of its own; tell whether it has them now.
+
+        Args:
+            path: of the file.
+            format: its name, if the suffix does not tell.
+
+        Raises:
+            AudioWriteError: it cannot be signed.
+            ConfigError: see `nitido.restoration.credentials.signer`.
+            MissingExtraError: the extra `c2pa` is not installed.
+        """
+        self._signed = sign(path, self, find_format(path, format)[0])
+        return self._signed
+
+    def _of_credentials(self) -> Iterator[str]:
+        if self._signed:
+            yield (
+                "It has Content Credentials (C2PA), signed with your certificate: they name the "
+                "input as its ingredient, and what was done."
+            )
+        elif self.credentials is not None:
+            yield (
+                "The Content Credentials (C2PA) of the input speak of the sound before: they are "
+                "kept beside the result, in a file that ends in .ingredient.c2pa."
+            )
 
     @property
     def peak_dbfs(self) -> float | None:
@@ -284,7 +345,7 @@ class Restoration:
 
         Args:
             path: where to; the suffix names the format unless `format` does.
-            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus`` or ``mp3``.
+            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus``, ``mp3`` or ``m4a``.
             bit_depth: 16 (TPDF dither), 24 or 32 (float); by default 24, or 32 where the result has
                 peaks beyond full scale, which a warning says.
             overwrite: replace existing files.
@@ -326,12 +387,13 @@ class Restoration:
 
         A lossy file is held to the ceiling as it decodes, see `ceiling_dbtp`.
         """
-        tags, chunks = self._about
+        metadata = self.metadata(self.bit_depth(path, **form))
         name, kind = find_format(path, form.get("format"))
+        about = {**self._shape, "tags": metadata.tags, "chunks": metadata.chunks}
 
         def put(blocks: Iterable[Wav], *, overwrite: bool = False) -> Path:
-            form_of_it = {**self._shape, **form, "overwrite": overwrite}
-            return write(path, blocks, tags=tags, chunks=chunks, **form_of_it)
+            pictures = self._source.pictures
+            return write(path, blocks, pictures=pictures, overwrite=overwrite, **about, **form)
 
         if None not in kind.subtypes:
             put(self.blocks())
@@ -378,7 +440,6 @@ class Restoration:
             ) from None
         for path in paths.values():
             check_target(path, overwrite=overwrite, forbidden=self._source.files)
-        tags, _ = self._about
         for name, path in paths.items():
             write(
                 path,
@@ -387,7 +448,7 @@ class Restoration:
                 channels=store.channels,
                 samples=store.samples,
                 bit_depth=32,
-                tags=tags,
+                tags=self.metadata().tags,
                 overwrite=overwrite,
             )
 

@@ -16,6 +16,7 @@ import numpy as np
 from nitido.dsp.spectral import PROTECTED_HZ
 from nitido.dsp.wav import Wav
 from nitido.metrics.fidelity import DifferenceMeter
+from nitido.notebook import ShownInNotebook
 from nitido.restoration.plan import Plan
 from nitido.restoration.registry import STAGES
 from nitido.restoration.stage import Step
@@ -25,7 +26,7 @@ TURN_DOWNS = 2  # a stage over budget is halved this often, then bypassed
 
 
 @dataclass(frozen=True, repr=False)
-class Change:
+class Change(ShownInNotebook):
     """What one stage, or the whole chain, did to the signal.
 
     Attributes:

@@ -19,7 +19,7 @@ from nitido.restoration.stage import Step
 from nitido.web.choices import AMOUNTS, PRESETS, STAGES, shown
 from nitido.web.limits import Limits
 from nitido.web.sessions import SOURCE, SessionPiece, Visit
-from nitido.web.work import FORMATS
+from nitido.web.work import CREDENTIALS, FORMATS
 
 # What a finding is called, and what one hears of it.
 FINDINGS = {
@@ -215,6 +215,9 @@ def result(visit: Visit, piece: SessionPiece | None) -> str:
         f'<a class="download" href="{base}report.html" download>Report<small>as below</small></a>'
         f'<a class="download" href="{base}plan.json" download>Plan<small>to do it again</small></a>'
     )
+    if (folder / CREDENTIALS).is_file():
+        words = "Credentials<small>C2PA, of what came in</small>"
+        more += f'<a class="download" href="{base}{CREDENTIALS}" download>{words}</a>'
     return (
         f"<section><h2>Result <small>{escape(piece.name)}{_turned_down(piece.plan)}</small></h2>"
         f'<div class="downloads">{files}{more}</div>{report(f"{base}report.html")}</section>'

@@ -16,6 +16,7 @@ from nitido.comparison import Comparison, compare
 from nitido.conformance import Verdict, check
 from nitido.dsp.wav import Wav
 from nitido.errors import CancelledError, ConfigError
+from nitido.output import INGREDIENT
 from nitido.report.page import write_report
 from nitido.report.thumbnails import thumbnails
 from nitido.restoration.headroom import write_under_ceiling
@@ -26,6 +27,7 @@ from nitido.web.sessions import SessionPiece
 Result = TypeVar("Result")
 Tell = Callable[[float], None]  # takes the share that is done, 0 to 1
 
+CREDENTIALS = f"result.wav{INGREDIENT}"  # kept aside, if what came in has any
 FORMATS = {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "opus": "Opus"}
 LOOK_SECONDS = 0.2  # between two looks at the progress
 STEP = 0.005  # less progress is not told
@@ -165,6 +167,8 @@ def encode(folder: Path, name: str) -> Path:
                 channels=source.channels,
                 samples=source.samples,
                 tags=source.tags,
+                chunks=source.chunks,  # loop points become tags
+                pictures=source.pictures,
                 overwrite=overwrite,
             )
 
