@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nitido.diagnosis.finding import Diagnosis, Finding
     from nitido.generation.result import Generation
     from nitido.restoration.plan import Plan
-    from nitido.restoration.result import Restoration
+    from nitido.restored import Restoration
 
 __all__ = [
     "AudioReadError",
@@ -73,7 +73,7 @@ _LAZY = {
     "Finding": "nitido.diagnosis.finding",
     "Generation": "nitido.generation.result",
     "Plan": "nitido.restoration.plan",
-    "Restoration": "nitido.restoration.result",
+    "Restoration": "nitido.restored",
     "Verdict": "nitido.conformance",
     "check": "nitido.conformance",
     "compare": "nitido.comparison",

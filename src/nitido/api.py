@@ -23,9 +23,9 @@ from nitido.restoration.preset import suggest
 from nitido.restoration.resources import Resources
 from nitido.restoration.restore import DIAGNOSED, Work, carry_out_album
 from nitido.restoration.restore_options import RestoreOptions
-from nitido.restoration.result import Restoration
 from nitido.restoration.setting import is_number
 from nitido.restoration.stem_store import StemStore
+from nitido.restored import Restoration
 from nitido.separation.separator import open_separator
 from nitido.separation.stems import check_channels, separate_whole
 
@@ -251,7 +251,7 @@ def _begin(
     name: str | None = None,
     block_seconds: float = BLOCK_SECONDS,
     on_progress: OnProgress | None = None,
-) -> Work:
+) -> Work[Restoration]:
     """Return the work on a piece: opened, checked, diagnosed, planned, nothing done yet."""
     if not is_number(block_seconds) or block_seconds <= 0:
         raise ConfigError(f"block_seconds is {shown(block_seconds)}; it is a positive number.")
@@ -271,7 +271,7 @@ def _begin(
     if diagnosis is None:
         diagnosis = analyse(source, on_progress=on_progress, share=(0.0, DIAGNOSED))
     plan = options.plan_for(diagnosis)
-    return Work(source, diagnosis, plan, resources, block_seconds, on_progress)
+    return Work(source, diagnosis, plan, resources, block_seconds, on_progress, result=Restoration)
 
 
 def _check_same_piece(diagnosis: Diagnosis, source: Source) -> None:

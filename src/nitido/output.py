@@ -38,9 +38,10 @@ from typing import TYPE_CHECKING, Any
 
 from nitido.errors import AudioWriteError, ConfigError
 from nitido.lock import try_lock
+from nitido.version import __version__
 
 if TYPE_CHECKING:
-    from nitido.restoration.result import Restoration
+    from nitido.restoration.restored_sound import RestoredSound
 
 logger = logging.getLogger(__name__)
 
@@ -131,8 +132,8 @@ def check_outputs(
             if place in taken:
                 of = f"{taken[place]} and {source}" if taken[place] != source else source
                 raise ConfigError(
-                    f"Files of {of} would both be written to {name}; "
-                    "`output={stem}_{suffix}.wav` keeps results apart."
+                    f"Files of {of} would both be written to {name}; `output=` has to give each a "
+                    "name of its own."
                 )
             taken[place] = source
     folders = {_place(files["stems"]): files["stems"] for _, files in pieces if "stems" in files}
@@ -140,8 +141,15 @@ def check_outputs(
         _check_folders(folders, read, taken)
 
 
-def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
+def check_writable(
+    files: Mapping[str, str], *, overwrite: bool, remedy: str = "`overwrite=True` replaces it"
+) -> None:
     """Say before any work if the files of a result could not be written.
+
+    Args:
+        files: as `output_files` gives them.
+        overwrite: files that exist already may be replaced.
+        remedy: what the caller can do about one that exists.
 
     Raises:
         AudioWriteError: one exists already, is a result in its own right, a device, a pipe or a
@@ -161,7 +169,7 @@ def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
         path = Path(name)
         _check_kind(kind, path)
         if not overwrite:
-            check_free(path)
+            check_free(path, remedy)
         _check_no_result(kind, path)
     audio = Path(files["audio"])
     folder = next(parent for parent in audio.absolute().parents if parent.exists())
@@ -179,14 +187,14 @@ def _check_kind(kind: str, path: Path) -> None:
         raise AudioWriteError(f"{path} is there already and no {what}; `output=` names another.")
 
 
-def check_free(path: Path) -> None:
+def check_free(path: Path, remedy: str = "`overwrite=True` replaces it") -> None:
     """Refuse a name that is taken.
 
     Raises:
         AudioWriteError: there is a file of that name.
     """
     if path.exists():
-        raise AudioWriteError(f"{path} exists already; `overwrite=True` replaces it.")
+        raise AudioWriteError(f"{path} exists already; {remedy}.")
 
 
 def read_sidecar(target: Path) -> dict[str, Any]:
@@ -208,7 +216,7 @@ def read_content(text: str | bytes) -> dict[str, Any]:
 
 
 def write_result(
-    restoration: Restoration,
+    restoration: RestoredSound,
     path: Path,
     *,
     overwrite: bool,
@@ -251,6 +259,23 @@ def write_result(
         reserved.publish(overwrite=overwrite)
 
 
+def sidecar_of(restoration: RestoredSound) -> dict[str, Any]:
+    """Return version, plan, changes, findings before and after, sentences as JSON values."""
+    from nitido.report.text import describe_restoration
+
+    source = restoration.input
+    return {
+        "nitido": __version__,
+        "input": {"name": source.name, "sha256": source.sha256, "tags": dict(source.tags)},
+        "plan": restoration.plan.to_dict(),
+        "changes": [change.to_dict() for change in restoration.changes],
+        "before": restoration.diagnosis.to_dict(),
+        "after": restoration.after.to_dict(),
+        "new_faults": [finding.kind for finding in restoration.new_faults],
+        "sentences": describe_restoration(restoration),
+    }
+
+
 class Reservation:
     """The right to make one result, from `reserve`; a context, which gives it back.
 
@@ -275,7 +300,7 @@ class Reservation:
 
     def fill(
         self,
-        restoration: Restoration,
+        restoration: RestoredSound,
         *,
         sidecar: bool = True,
         removed: bool = False,
@@ -299,10 +324,9 @@ class Reservation:
             AudioWriteError: they cannot be written.
             ConfigError: the format is not known, or there are no stems.
         """
-        from nitido.audio import (  # the command line needs no numpy for its --help
-            part_file,
-            write_text,
-        )
+        # Here, since the command line needs no numpy for its --help.
+        from nitido.audio import part_file, write_text
+        from nitido.report.page import write_restoration_report
 
         audio = self.folder / self.target.name
         files = output_files(
@@ -321,12 +345,12 @@ class Reservation:
             if stems:
                 restoration.write_stems(Path(files["stems"]))
             if report:
-                restoration.report(files["report"])
+                write_restoration_report(files["report"], restoration)
             with audio.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size = audio.stat().st_size
             content: dict[str, Any] = {
-                **restoration.sidecar(),
+                **sidecar_of(restoration),
                 **({} if request is None else {"request": request}),
                 "result": {
                     "name": self.target.name,
@@ -522,7 +546,7 @@ def _sync(folder: Path) -> None:
             os.close(opened)
 
 
-def _bit_depth(restoration: Restoration, audio: Path, **form: Any) -> int | None:
+def _bit_depth(restoration: RestoredSound, audio: Path, **form: Any) -> int | None:
     """Return the bit depth to write with; say so where peaks beyond full scale decide it."""
     depth = restoration.bit_depth(audio, **form)
     peak_dbfs = restoration.peak_dbfs

@@ -258,17 +258,19 @@ def test_the_wave_shows_where_it_is_loud() -> None:
 # ── What was found and done ──────────────────────────────────────────────────────────────────────
 
 
-def test_what_was_turned_down_is_told(restoration: nitido.Restoration, tmp_path: Path) -> None:
+def test_what_did_less_than_planned_is_told_in_plain_words(
+    restoration: nitido.Restoration, tmp_path: Path
+) -> None:
     corrected = copy.copy(restoration)
     corrected.changes = tuple(
         replace(change, verdict="turned down") if change.stage == "decomb" else change
         for change in restoration.changes
     )
-    said = "Turned down, as it changed too much of the music: decomb."
+    said = "decomb was used at less strength: more of it would have changed too much of the music."
     assert said not in restoration.sentences()
     assert said in corrected.sentences()
     text = corrected.report(tmp_path / "page.html").read_text("utf-8")
-    assert '<h3>decomb <span class="badge">turned down</span></h3>' in text
+    assert '<h3>decomb <span class="badge">used at less strength</span></h3>' in text
 
 
 def test_the_lines_of_the_comb_are_marked(restoration: nitido.Restoration, text: str) -> None:

@@ -16,8 +16,8 @@ from nitido.dsp.chunks import join
 from nitido.dsp.loudness import integrated_lufs
 from nitido.dsp.wav import Wav
 from nitido.restoration.headroom import file_true_peak_dbtp, write_under_ceiling
-from nitido.restoration.result import Restoration
 from nitido.restoration.stage import Step
+from nitido.restored import Restoration
 
 RATE = 48_000
 AAC = pytest.mark.skipif(ffmpeg.program() is None, reason="no ffmpeg program")

@@ -138,7 +138,11 @@ def test_a_stage_over_its_budget_is_turned_down_and_the_result_says_so(spoiled: 
     verdicts = {change.stage: change.verdict for change in result.changes}
     assert verdicts["decomb"] == "bypassed"
     assert not result.plan["decomb"].on
-    assert "the budget is 200" in result.plan["decomb"].reason
+    assert "200.0 is the least" in result.plan["decomb"].reason
+    assert (
+        "decomb was left out: more of it would have changed too much of the music."
+        in result.sentences()
+    )
 
 
 @pytest.mark.parametrize("preset", ["musicgen", "gentle"])

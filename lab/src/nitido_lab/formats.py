@@ -231,7 +231,8 @@ COVER = _cover()
 def as_table(passages: Iterable[Passage]) -> Table:
     """Return a row for each format that is read, a column for each property.
 
-    A cell says into which formats it does not come, and where nitido says so itself.
+    A cell says into which formats it does not come, and where nitido says so itself; a dash that
+    it was not tried.
     """
     passages = list(passages)
 
@@ -259,7 +260,7 @@ def write_docs(path: Path, table: Table) -> Path:
             BEGIN,
             "",
             f"A piece is read from each format and its restoration written into {into}. *Said*: a "
-            "warning names what is lost.",
+            "warning, or the refusal, names what is lost. –: it holds no six channels.",
             "",
             *lines,
             "",

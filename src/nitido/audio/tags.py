@@ -36,6 +36,9 @@ _TEXT_CHUNKS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"_PMX"})
 _C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _SAID_FRAMES = frozenset({b"COMM", b"COM", b"USLT", b"ULT", b"APIC", b"PIC"})
 _ID3V1_BYTES = 128
+_APE_FOOTER = struct.Struct("<8sIIII8x")
+_APE_NO_TEXT = 0b110  # flags of an item: binary, or a link
+_APE_MAX_BYTES = 2**20
 _CHUNK_MAX_BYTES = 16 * 2**20
 _TAGS_MAX_BYTES = 64 * 2**20  # of all tags, or chunks, of a file
 _READ_COSTS_BYTES = 256  # at least, of those: a million empty frames must not keep us busy
@@ -50,7 +53,7 @@ _NOT_TAGS = frozenset(
 )  # fmt: skip
 _SOUNDFILE_NAMES = {"date": "year", "tracknumber": "track"}
 _NUMBERS = frozenset({"track", "track_total", "disc", "disc_total"})
-_FFMPEG_NAMES = {
+_PLAIN_NAMES = {
     "date": "year",
     "album_artist": "albumartist",
     "album artist": "albumartist",
@@ -66,6 +69,8 @@ _OF_THE_STREAM = re.compile(
 )
 # Double-byte characters as Japanese has them: kana, kanji, marks and wide letters.
 _WIDE = re.compile("[\u3000-\u30ff\u4e00-\u9fff\uff00-\uff60]{2,}")
+_KANA = re.compile("[\u3041-\u30fe]")
+_KANJI_BESIDE_LETTER = re.compile("[A-Za-z][\u4e00-\u9fff]|[\u4e00-\u9fff][A-Za-z]")
 _TELLING_LEADS = frozenset({0x82, 0x83, *range(0x88, 0x98)})  # kana and wide letters; common kanji
 
 
@@ -101,7 +106,7 @@ def _found_tags(path: Path) -> Tags:
     except _tinytag().UnsupportedFormatError:
         return _from_ffmpeg(path) or _from_soundfile(path)
     numbered = not all(name.isprintable() for name in tags)  # keys of QuickTime, by number
-    return _from_ffmpeg(path) if numbered else tags
+    return _from_ffmpeg(path) if numbered else {**_from_ape(path), **tags}
 
 
 def read_chunks(path: str | Path) -> tuple[RawChunk, ...]:
@@ -179,10 +184,10 @@ def _kind(name: str, names: Sequence[str]) -> int:
 def local_text(raw: bytes) -> str:
     r"""Return text in the encoding of some computer: UTF-8, Shift-JIS, or else cp1252.
 
-    Shift-JIS is told by two wide characters in a row, one of them kana or a common kanji. Where it
-    cannot be told nothing is lost: each byte is a character of cp1252, or of Latin-1 where cp1252
-    has a gap, and can be turned back. Half a character at the end, where a field was cut, is left
-    out.
+    Shift-JIS is told by two wide characters in a row, one of them kana or a common kanji; without
+    kana no letter may touch a kanji, as in words with accents. Where it cannot be told nothing is
+    lost: each byte is a character of cp1252, or all are of Latin-1 where cp1252 has a gap, and can
+    be turned back. Half a character at the end, where a field was cut, is left out.
 
     >>> local_text("夜の海".encode("cp932")), local_text(b"Caf\xe9 \x93live\x94, it\x92s")
     ('夜の海', 'Café “live”, it’s')
@@ -193,7 +198,8 @@ def local_text(raw: bytes) -> str:
         return text
     text = _decoded(raw, "cp932")
     wide = "".join(_WIDE.findall(text))
-    if any(mark.encode("cp932", "replace")[0] in _TELLING_LEADS for mark in wide):
+    accents = not _KANA.search(wide) and _KANJI_BESIDE_LETTER.search(text)
+    if not accents and any(mark.encode("cp932", "replace")[0] in _TELLING_LEADS for mark in wide):
         return text
     try:
         return raw.decode("cp1252")
@@ -418,13 +424,47 @@ def _of(file: io.BufferedIOBase) -> Tags:
 
 def _from_ffmpeg(path: Path) -> Tags:
     """Return the tags of containers that only ffmpeg reads, such as Matroska; empty without it."""
+    return _named(ffmpeg.read_metadata(path))
+
+
+def _from_ape(path: Path) -> Tags:
+    """Return the tags at the end of an MP3 file that MP3Gain and others write; most often none.
+
+    Source: APEv2 specification, hydrogenaud.io wiki.
+    """
+    with path.open("rb") as file:
+        end = file.seek(0, io.SEEK_END)
+        file.seek(max(end - _ID3V1_BYTES - _APE_FOOTER.size, 0))
+        tail = file.read()
+        at = tail.rfind(b"APETAGEX")
+        if at not in (len(tail) - _APE_FOOTER.size, len(tail) - _ID3V1_BYTES - _APE_FOOTER.size):
+            return {}
+        _, _, size, count, _ = _APE_FOOTER.unpack_from(tail, at)
+        start = end - len(tail) + at + _APE_FOOTER.size - size
+        if size > _APE_MAX_BYTES or count > _VALUES_MAX or start < 0:
+            return {}
+        file.seek(start)
+        content = file.read(size - _APE_FOOTER.size)
+    pairs = []
+    for _ in range(count):
+        length, flags = struct.unpack("<II", content[:8].ljust(8, b"\0"))
+        name, _, content = content[8:].partition(b"\0")
+        if not flags & _APE_NO_TEXT:
+            values = content[:length].decode("utf-8", "replace").split("\0")
+            pairs += [(name.decode("latin-1"), value) for value in values]
+        content = content[length:]
+    return _named(pairs)
+
+
+def _named(pairs: Iterable[tuple[str, str]]) -> Tags:
+    """Return tags by the names that tinytag has for them, without what is of the stream alone."""
     tags: Tags = {}
-    for key, value in ffmpeg.read_metadata(path):
-        name = _FFMPEG_NAMES.get(key.lower(), key.lower())
+    for key, value in pairs:
+        name = _PLAIN_NAMES.get(key.lower(), key.lower())
         number, slash, total = value.partition("/")
         if name in _NUMBERS and slash:
             tags[f"{name}_total"], value = [total.strip()], number
-        if not _OF_THE_STREAM.fullmatch(name) and (text := value.strip()):
+        if name and not _OF_THE_STREAM.fullmatch(name) and (text := value.strip()):
             tags.setdefault(name, []).append(text)
     if sum(map(len, tags.values())) > _VALUES_MAX:
         raise ValueError(_TOO_MANY)

@@ -31,7 +31,7 @@ from nitido.version import __version__
 
 if TYPE_CHECKING:
     from nitido.audio import Source
-    from nitido.restoration.result import Restoration
+    from nitido.restored import Restoration
 
 OnProgress = Callable[[float, float], None]
 State = Literal["done", "unchanged", "failed", "busy"]
@@ -46,11 +46,20 @@ SUFFIXES = {
     "mp3": ".mp3",
     "m4a": ".m4a",
 }
-WRITABLE = frozenset(SUFFIXES.values()) | {".aif", ".aifc", ".oga", ".wave"}
+SUFFIX_FORMATS = {
+    **{suffix: name for name, suffix in SUFFIXES.items()},
+    ".aif": "aiff",
+    ".aifc": "aiff",
+    ".oga": "ogg",
+    ".wave": "wav",
+}
+WRITABLE = frozenset(SUFFIX_FORMATS)
 BIT_DEPTHS = (16, 24, 32)
+_REPLACE = "`overwrite=True` replaces it"
 _PARTS = {  # of a sidecar
     **dict.fromkeys(("input", "plan", "before", "after", "request", "result"), dict),
     **dict.fromkeys(("changes", "sentences", "new_faults"), list),
+    "nitido": str,
 }
 
 
@@ -135,10 +144,10 @@ class Job:
             sha256: of the input, in hexadecimal.
         """
         return (
-            all(isinstance(content.get(part), kind) for part, kind in _PARTS.items())
+            _is_whole(content)
             and content["input"].get("sha256") == sha256
-            and content.get("nitido") == __version__
-            and content.get("request") == self.fingerprint
+            and content["nitido"] == __version__
+            and content["request"] == self.fingerprint
         )
 
     def to_json(self) -> str:
@@ -241,7 +250,8 @@ def carry_out(
         if (job.resume or again) and is_done(job, content, source.sha256):
             return _outcome(job, "unchanged", content, began)
         overwrite = job.overwrite or (job.resume and bool(content))
-        check_writable(job.files, overwrite=overwrite)
+        remedy = _REPLACE if job.resume else f"`resume=True` keeps it if up to date, {_REPLACE}"
+        check_writable(job.files, overwrite=overwrite, remedy=remedy)
         content, account = _restore(job, source, reserved, on_progress)
         reserved.publish(overwrite=overwrite)
     return _outcome(job, "done", content, began, account)
@@ -398,6 +408,22 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AudioWriteError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    """Return whether a sidecar has all of its parts, and each can be read."""
+    from nitido.diagnosis.finding import Diagnosis
+    from nitido.restoration.plan import Plan
+
+    if not all(isinstance(content.get(part), kind) for part, kind in _PARTS.items()):
+        return False
+    try:
+        Plan.from_dict(content["plan"])
+        Diagnosis.from_dict(content["before"])
+        Diagnosis.from_dict(content["after"])
+    except ConfigError:
+        return False
+    return True
 
 
 def is_remote(name: str) -> bool:

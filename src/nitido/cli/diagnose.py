@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from nitido.cli.each import each
 from nitido.cli.options import as_json, verbose
 from nitido.cli.output import STYLES, console, table
 from nitido.cli.progress import progress
+from nitido.errors import one_line
 
 if TYPE_CHECKING:
     from nitido.diagnosis.finding import Diagnosis
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   nitido diagnose song.wav
-  nitido diagnose takes/*.flac
+  nitido diagnose takes/                       a line for each piece in a folder
+  nitido diagnose 'takes/**/*.flac'
   nitido diagnose song.wav --json > song.json
 """
 
@@ -38,20 +41,33 @@ Examples:
 def diagnose(files: tuple[str, ...], max_seconds: float, as_json: bool) -> None:
     """Say what is wrong with each FILE; nothing is changed.
 
-    One row per property of the sound: what was measured, how bad it is, and where. With --json
-    one file gives an object, several give a list.
+    FILE may also be a folder (with everything below it) or a quoted glob. A single file gets one
+    row per property of the sound: what was measured, how bad it is, and where; several get a line
+    each. With --json one file gives an object, several give a list.
     """
+    from nitido.batch.inputs import find_audio
+
+    pieces = find_audio(files)
+    counts: Counter[str] = Counter()
 
     def work(file: str) -> dict[str, Any]:
         from nitido import api
+        from nitido.report.text import describe_diagnosis
 
         with progress(Path(file).name, quiet=as_json) as on_progress:
             diagnosis = api.diagnose(file, max_seconds=max_seconds, on_progress=on_progress)
-        if not as_json:
+        counts.update(finding.kind for finding in diagnosis.findings if finding.found)
+        if len(pieces) == 1 and not as_json:
             show(file, diagnosis)
+        elif not as_json:
+            click.echo(one_line(f"{file}  {describe_diagnosis(diagnosis)}"))
         return {"file": file, **diagnosis.to_dict()}
 
-    each(files, work, as_json=as_json)
+    def end() -> None:
+        found = ", ".join(f"{kind} in {count}" for kind, count in counts.most_common())
+        click.echo(f"{len(pieces)} pieces; found: {found or 'nothing'}.")
+
+    each(pieces, work, as_json=as_json, end=end)
 
 
 def show(name: str, diagnosis: Diagnosis) -> None:

@@ -37,10 +37,11 @@ Many files:
   nitido restore songs/ -o done/ --shard 3/16      this machine does a sixteenth of them
   nitido restore --manifest list.jsonl -o done/    each with its own output, preset, settings, plan
   nitido restore album/*.wav -o master/ --album    one gain for all, edges untouched
+  nitido restore songs/ -o done/ --csv done.csv    and a table of what was wrong, and what is left
   nitido restore s3://in/ -o s3://out/ --resume --ray ADDRESS       on a cluster
 \b
-A line of a list: {"input": "a.wav", "output": "x/a.flac", "preset": "gentle"}. "settings"
-({"bandwidth.amount": 0.5}) or "plan" (a file, or the plan itself) may stand there as well.
+A line of a list: a.wav, or {"input": "a.wav", "output": "x/a.flac", "preset": "gentle"}, with
+"settings" ({"bandwidth.amount": 0.5}) or "plan" (a file, or the plan itself) if need be.
 \b
 More: 'nitido presets' lists the presets, 'nitido stages' every stage and setting.
 """
@@ -116,7 +117,7 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first piece that fails.")
 @click.option("--shard", metavar="K/N", help="Only part K of N, told apart by their names.")
-@click.option("--manifest", metavar="FILE", help="Pieces listed in JSON Lines, instead of INPUT.")
+@click.option("--manifest", metavar="FILE", help="A list of pieces, instead of INPUT.")
 @click.option(
     "--ray",
     is_flag=False,
@@ -124,6 +125,7 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     metavar="[ADDRESS]",
     help="Work on a Ray cluster; without ADDRESS, on one that is started here.",
 )
+@click.option("--csv", metavar="FILE", help="Also write a table with a row per piece.")
 @as_json
 @verbose
 @click.pass_context
@@ -133,18 +135,23 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
     INPUT is a file, a folder (with everything below it), a quoted glob, or - for standard input.
     Results of earlier runs, told by their sidecar, are passed over unless one is named alone. The
     result is NAME_restored.wav, with a sidecar NAME_restored.wav.nitido.json that says what was
-    found and done. The input is never changed. With --json one piece gives an object, several give
-    a list with an object for each.
+    found and done; song.wav and song.flac in one run become song_wav_restored.wav and
+    song_flac_restored.wav. The input is never changed. With --json one piece gives an object,
+    several give a list with an object for each.
 
-    A run of many goes on after a failure, lists at the end what failed and why, and exits with 1.
-    It can be stopped or killed at any time: --resume goes on from there. Several runs with --resume
-    over the same files share the work.
+    A run of many goes on after a failure, which is said when it happens, and exits with 1. It ends
+    with counts, and with the results in which most is left to mend; --csv lists all. It can be
+    stopped or killed at any time: --resume goes on from there. Several runs with --resume over the
+    same files share the work.
     """
     if options["album"]:
         _check_album(inputs, options)
     how = _how(options)
     output, as_json, strict = options["output"], options["as_json"], options["strict"]
-    if list(inputs) == [STREAM] or (len(inputs) == 1 and output == STREAM):
+    stream = list(inputs) == [STREAM] or (len(inputs) == 1 and output == STREAM)
+    if options["csv"] is not None and (stream or options["dry_run"]):
+        raise ConfigError("--csv is a table of results in files; leave it out here.")
+    if stream:
         run_stream(inputs[0], how, output, dry=options["dry_run"], as_json=as_json, strict=strict)
         return
     jobs = _jobs(ctx, inputs, how, options)
@@ -152,7 +159,7 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
         run_dry(jobs, as_json=as_json)
     elif options["album"]:
         run_album(jobs, as_json=as_json, strict=strict)
-    elif len(jobs) == 1 and options["ray"] is None:
+    elif len(jobs) == 1 and options["ray"] is None and options["csv"] is None:
         run_one(jobs[0], as_json=as_json, strict=strict)
     else:
         run_many(
@@ -160,6 +167,7 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
             workers=options["workers"],
             ray=options["ray"],
             fail_fast=options["fail_fast"],
+            csv_file=options["csv"],
             as_json=as_json,
             strict=strict,
         )
@@ -171,7 +179,7 @@ def _check_album(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a stream, or an option that shares the pieces out.
     """
-    apart = next((n for n in ("resume", "shard", "ray") if options[n]), None)
+    apart = next((n for n in ("resume", "shard", "ray", "csv") if options[n]), None)
     apart = "workers" if (options["workers"] or 1) > 1 else apart
     if apart is not None:
         raise ConfigError(f"An album is measured as a whole, in one run; leave out --{apart}.")

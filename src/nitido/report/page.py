@@ -15,7 +15,14 @@ from nitido.audio import write_text
 from nitido.report.figures import page_figures, restoration_figure
 from nitido.report.formatting import clock, minus, quantity, settings
 from nitido.report.templating import environment, one_file_page
-from nitido.report.text import NOTHING_FOUND, describe_change, facts, faults
+from nitido.report.text import (
+    NOTHING_FOUND,
+    REDUCED,
+    describe_change,
+    describe_restoration,
+    facts,
+    faults,
+)
 from nitido.report.tracks import (
     LOSSLESS,
     PAGE_RATE_HZ,
@@ -27,7 +34,7 @@ from nitido.report.tracks import (
 )
 
 if TYPE_CHECKING:
-    from nitido.restoration.result import Restoration
+    from nitido.restoration.restored_sound import RestoredSound
     from nitido.restoration.stage import Step
     from nitido.restoration.verify import Change
 
@@ -54,7 +61,7 @@ def write_report(
     title: str,
     sentences: Sequence[str],
     tables: Mapping[str, Rows],
-    restoration: Restoration | None = None,
+    restoration: RestoredSound | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a page that plays the tracks and shows what is different; return its path.
@@ -89,6 +96,7 @@ def write_report(
         restoration=restoration,
         found=faults(restoration.diagnosis, restoration.after) if restoration else [],
         nothing_found=NOTHING_FOUND,
+        reduced=REDUCED,
         done=_done(restoration) if restoration else [],
         tables=[_table(title, rows) for title, rows in tables.items() if any(rows)],
         sound=_sound(excerpts, coding, files),
@@ -97,7 +105,7 @@ def write_report(
 
 
 def write_restoration_report(
-    path: str | Path, restoration: Restoration, *, overwrite: bool = False
+    path: str | Path, restoration: RestoredSound, *, overwrite: bool = False
 ) -> Path:
     """Write the page of a restoration: before, after, what was removed, and why; return its path.
 
@@ -108,14 +116,14 @@ def write_restoration_report(
         path,
         tracks=_tracks(restoration),
         title=restoration.name,
-        sentences=restoration.sentences(),
+        sentences=describe_restoration(restoration),
         tables=_tables(restoration),
         restoration=restoration,
         overwrite=overwrite,
     )
 
 
-def notebook_view(restoration: Restoration) -> str:
+def notebook_view(restoration: RestoredSound) -> str:
     """Return what a notebook shows of a restoration, as HTML: sentences, sounds, picture.
 
     The sounds are the first 30 s, equally loud.
@@ -130,7 +138,7 @@ def notebook_view(restoration: Restoration) -> str:
         .render(
             title=restoration.name,
             facts=facts(restoration),
-            sentences=restoration.sentences(),
+            sentences=describe_restoration(restoration),
             sounds=[
                 (excerpt, base64.b64encode(file).decode("ascii"))
                 for excerpt, file in zip(excerpts, files, strict=True)
@@ -144,7 +152,7 @@ def notebook_view(restoration: Restoration) -> str:
     )
 
 
-def _tracks(restoration: Restoration) -> list[Track]:
+def _tracks(restoration: RestoredSound) -> list[Track]:
     rate = restoration.sample_rate
     loudness = restoration.plan["loudness"]
     gain_db = loudness.settings["gain_db"] if loudness.on else 0.0
@@ -155,7 +163,7 @@ def _tracks(restoration: Restoration) -> list[Track]:
     ]
 
 
-def _facts(excerpts: Sequence[Excerpt], restoration: Restoration | None) -> str:
+def _facts(excerpts: Sequence[Excerpt], restoration: RestoredSound | None) -> str:
     if restoration is not None:
         return facts(restoration)
     samples = excerpts[0].wav.shape[1] if excerpts else 0
@@ -176,7 +184,7 @@ def _loudness(excerpts: Sequence[Excerpt]) -> str:
     return f"Equally loud, {quantity(max(lufs), 'LUFS')}: {', '.join(said)}."
 
 
-def _done(restoration: Restoration) -> list[tuple[Step, Change | None, str]]:
+def _done(restoration: RestoredSound) -> list[tuple[Step, Change | None, str]]:
     """Return the stages that ran, or had to be left out, with what each changed, and that told."""
     changes = {change.stage: change for change in restoration.changes}
     shown = [s for s in restoration.plan.steps if s.on or s.stage in changes]
@@ -198,7 +206,7 @@ def _table(title: str, rows: Rows) -> dict[str, Any]:
     return {"title": title, "columns": columns, "numeric": numeric, "rows": rows}
 
 
-def _tables(restoration: Restoration) -> dict[str, Rows]:
+def _tables(restoration: RestoredSound) -> dict[str, Rows]:
     """Return the numbers of a restoration: findings, levels, changes, settings."""
     later = {finding.kind: finding for finding in restoration.after.findings}
     found = [
@@ -230,7 +238,7 @@ def _tables(restoration: Restoration) -> dict[str, Rows]:
             "stage": change.stage,
             "SI-SDR 60 Hz–7 kHz, dB": change.si_sdr_db,
             "at least, dB": change.budget_db,
-            "verdict": change.verdict,
+            "verdict": REDUCED.get(change.verdict, "kept"),
         }
         for change in restoration.changes
     ]

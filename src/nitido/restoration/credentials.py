@@ -20,7 +20,7 @@ from nitido.optional import load
 from nitido.version import __version__
 
 if TYPE_CHECKING:
-    from nitido.restoration.result import Restoration
+    from nitido.restoration.restored_sound import RestoredSound
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def signer() -> Any:
         ) from error
 
 
-def sign(path: Path, restoration: Restoration, form: str) -> bool:
+def sign(path: Path, restoration: RestoredSound, form: str) -> bool:
     """Put credentials into a file of a result, in place; tell whether that was done.
 
     It is where a certificate is given, the format can hold credentials, and it is known what the
@@ -115,7 +115,7 @@ def sign(path: Path, restoration: Restoration, form: str) -> bool:
     return True
 
 
-def _actions(restoration: Restoration) -> Iterator[Mapping[str, Any]]:
+def _actions(restoration: RestoredSound) -> Iterator[Mapping[str, Any]]:
     """Yield where the piece comes from, then each stage that ran."""
     kinds = restoration.metadata().tags.get(SOURCE_TYPE_TAG, [])
     kind = {"digitalSourceType": kinds[0]} if kinds else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -18,16 +19,18 @@ from nitido.restoration.chain import BLOCK_SECONDS, Chain, lay_out, loop_of, rea
 from nitido.restoration.plan import Plan, build
 from nitido.restoration.registry import STAGES
 from nitido.restoration.resources import Resources
-from nitido.restoration.result import Restoration, dry_blocks
+from nitido.restoration.restored_sound import RestoredSound, dry_blocks
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stages.loudness import LevelProfile, resolve_together
 from nitido.restoration.verify import Change, ChangeMeter, correct
 
 # Shares of the work, for the progress callback; measured on 60 s of stereo.
+Result = TypeVar("Result", bound=RestoredSound)
+
 DIAGNOSED, CHAINED = 0.25, 0.75
 
 
-def carry_out_album(works: Sequence[Work]) -> Iterator[Restoration]:
+def carry_out_album(works: Sequence[Work[Result]]) -> Iterator[Result]:
     """Yield the pieces of an album restored, all at one gain, in their order.
 
     The target is the loudness of the album as a whole; each piece is held under the ceiling. A
@@ -51,7 +54,7 @@ def carry_out_album(works: Sequence[Work]) -> Iterator[Restoration]:
         yield work.finish()
 
 
-class Work:
+class Work(Generic[Result]):
     """The passes over a piece: first its chain, then its loudness, each stage held to its budget.
 
     Attributes:
@@ -67,6 +70,8 @@ class Work:
         resources: Resources,
         block_seconds: float = BLOCK_SECONDS,
         on_progress: OnProgress | None = None,
+        *,
+        result: type[Result],
     ) -> None:
         """Prepare the work on a piece; nothing is read yet.
 
@@ -77,7 +82,9 @@ class Work:
             resources: what the stages may use beside the plan.
             block_seconds: length of the blocks at work; the result does not depend on it.
             on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
+            result: what the restored sound is given as.
         """
+        self._result = result
         self._source = source
         self._diagnosis = diagnosis
         self._resources = resources
@@ -108,7 +115,7 @@ class Work:
                 self._chained = attempt
         return self._chained
 
-    def finish(self) -> Restoration:
+    def finish(self) -> Result:
         """Return the piece at its loudness, the whole within its budget."""
         while True:
             attempt = replace(self.chain(), plan=self.plan)
@@ -117,7 +124,7 @@ class Work:
             self._chained = None  # its sound is gone
             if not self._correct(attempt):
                 break
-        return Restoration(
+        return self._result(
             self._source,
             attempt.scratch,
             diagnosis=self._diagnosis,

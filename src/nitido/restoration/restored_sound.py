@@ -1,4 +1,4 @@
-"""A restoration, finished and checked: the sound, and everything that can be said about it."""
+"""A restored sound, finished and checked, and what is known of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from math import inf, log10
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from nitido.dsp.chunks import join, reblock
 from nitido.dsp.loop import Loop
 from nitido.dsp.resample import resample
 from nitido.dsp.wav import Wav
-from nitido.errors import AudioWriteError, ConfigError, shown
+from nitido.errors import AudioWriteError, ConfigError
 from nitido.restoration.chain import lay_out
 from nitido.restoration.credentials import sign
 from nitido.restoration.headroom import write_under_ceiling
@@ -42,17 +42,15 @@ from nitido.version import __version__
 
 logger = logging.getLogger(__name__)
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-
-class Restoration:
-    """What `nitido.restore` returns: closed in itself, whatever becomes of the input later.
+class RestoredSound:
+    """A sound that went through a chain: closed in itself, whatever becomes of the input later.
 
     It holds its sound in memory or in a temporary file; used as a context, or when `close` is
     called, it gives that back at once instead of at its own end.
 
     Attributes:
+        input: the source that it was made of.
         name: of the input.
         diagnosis: of the input.
         plan: as carried out, with the gain that was found and what was turned down.
@@ -74,7 +72,7 @@ class Restoration:
         changes: tuple[Change, ...],
         stems: StemStore | None = None,
     ) -> None:
-        self._source = source
+        self.input = source
         self.name = source.name
         self._scratch = scratch
         self.diagnosis = diagnosis
@@ -88,7 +86,7 @@ class Restoration:
         self.samples = scratch.samples
         self.ceiling_dbtp = _ceiling(plan)
 
-    def __enter__(self) -> Restoration:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,12 +108,6 @@ class Restoration:
             lines.append(f"{found}: {', '.join(faults) or 'nothing'}")
         return "\n  ".join(lines)
 
-    def _repr_html_(self) -> str:
-        """Return the result as a notebook shows it: sentences, sounds, picture."""
-        from nitido.report.page import notebook_view
-
-        return notebook_view(self)
-
     def source(self) -> ArraySource:
         """Return the result as every verb takes it, with its tags."""
         metadata = self.metadata()
@@ -125,14 +117,14 @@ class Restoration:
             f"{Path(self.name).stem}_restored",
             tags=metadata.tags,
             chunks=(*metadata.chunks, *self._credentials),
-            pictures=self._source.pictures,
-            files=self._source.files,
+            pictures=self.input.pictures,
+            files=self.input.files,
         )
 
     @property
     def loop(self) -> Loop | None:
         """The loop that the input tells of, in samples of the result; None if it tells of none."""
-        source = self._source
+        source = self.input
         piece = source.samples, source.sample_rate, self.sample_rate
         return source.loop and source.loop.resampled(*piece)
 
@@ -185,6 +177,19 @@ class Restoration:
             return {}
         return {name: join(store.blocks(name), channels=store.channels) for name in store.names}
 
+    def kept_stems(self) -> StemStore:
+        """Return where the stems are kept.
+
+        Raises:
+            ConfigError: nobody asked for them, or nothing has stems.
+        """
+        if self._stems is None:
+            raise ConfigError(
+                "There are no stems to write: they are kept where they are asked for beforehand, "
+                "with nitido.restore(…, stems=True), and silence has none."
+            )
+        return self._stems
+
     def blocks(self) -> Iterator[Wav]:
         """Yield the result block by block."""
         return self._scratch.blocks()
@@ -200,31 +205,8 @@ class Restoration:
         """Yield the input at the result's rate, gain and channels: the fair comparison."""
         step = self.plan["loudness"]
         gain = 10 ** (step.settings["gain_db"] / 20) if step.on else 1.0
-        for block in dry_blocks(self._source, self.plan):
+        for block in dry_blocks(self.input, self.plan):
             yield np.broadcast_to(block * np.float32(gain), (self.channels, block.shape[1]))
-
-    def sidecar(self) -> dict[str, Any]:
-        """Return version, plan, changes, findings before and after, sentences as JSON values."""
-        return {
-            "nitido": __version__,
-            "input": {
-                "name": self._source.name,
-                "sha256": self._source.sha256,
-                "tags": dict(self._source.tags),
-            },
-            "plan": self.plan.to_dict(),
-            "changes": [change.to_dict() for change in self.changes],
-            "before": self.diagnosis.to_dict(),
-            "after": self.after.to_dict(),
-            "new_faults": [finding.kind for finding in self.new_faults],
-            "sentences": self.sentences(),
-        }
-
-    def sentences(self) -> list[str]:
-        """Return what was done in plain words, the most audible first."""
-        from nitido.report.text import describe_restoration
-
-        return [*describe_restoration(self), *self.metadata().notes, *self._of_credentials()]
 
     def metadata(self, bit_depth: int | None = None) -> Metadata:
         """Return what the input says about itself, as it is true of the result.
@@ -232,7 +214,7 @@ class Restoration:
         Args:
             bit_depth: of the file that it is written into, if that is known.
         """
-        source = self._source
+        source = self.input
         broadcast = any(chunk.id == b"bext" for chunk in source.chunks)
         work = Work(
             from_hz=source.sample_rate,
@@ -260,7 +242,7 @@ class Restoration:
 
     @property
     def _credentials(self) -> tuple[RawChunk, ...]:
-        return tuple(one for one in self._source.chunks if one.id.upper() == CREDENTIALS)[:1]
+        return tuple(one for one in self.input.chunks if one.id.upper() == CREDENTIALS)[:1]
 
     def sign(self, path: Path, *, format: str | None = None) -> bool:  # noqa: A002
         """Give a file of the result Content Credentials of its own; tell whether it has them now.
@@ -276,6 +258,10 @@ class Restoration:
         """
         self._signed = sign(path, self, find_format(path, format)[0])
         return self._signed
+
+    def notes(self) -> list[str]:
+        """Return what is to be known of tags, chunks and credentials of the result."""
+        return [*self.metadata().notes, *self._of_credentials()]
 
     def _of_credentials(self) -> Iterator[str]:
         if self._signed:
@@ -325,62 +311,7 @@ class Restoration:
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that it was made of, which it is never written to."""
-        return self._source.files
-
-    def write(
-        self,
-        path: str | Path,
-        *,
-        format: str | None = None,  # noqa: A002
-        bit_depth: int | None = None,
-        overwrite: bool = False,
-        sidecar: bool = True,
-        removed: bool = False,
-        stems: bool | str | Path = False,
-        report: bool = False,
-    ) -> Path:
-        """Write the result and, beside it, its sidecar `NAME.nitido.json`; return its path.
-
-        All files appear together, or none does.
-
-        Args:
-            path: where to; the suffix names the format unless `format` does.
-            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus``, ``mp3`` or ``m4a``.
-            bit_depth: 16 (TPDF dither), 24 or 32 (float); by default 24, or 32 where the result has
-                peaks beyond full scale, which a warning says.
-            overwrite: replace existing files.
-            sidecar: also write the JSON sidecar.
-            removed: also write what was taken away, as `NAME.removed.SUFFIX`.
-            stems: also write the stems, if the restoration kept them, as float WAV files into
-                `NAME.stems/`, or into this folder, one by one.
-            report: also write the page, as `NAME.report.html`.
-
-        Raises:
-            AudioWriteError: nothing half-written is left behind. Also for peaks beyond full scale
-                that the format, or the bit depth asked for, does not hold.
-            ConfigError: stems that were not kept.
-        """
-        from nitido.output import write_result
-
-        if not isinstance(stems, bool | str | Path):
-            raise ConfigError(f"stems is {shown(stems)}; it is True, False or a folder.")
-        self.bit_depth(Path(path), format=format, bit_depth=bit_depth)
-        if stems and self._stems is None:
-            raise _no_stems()
-        if not isinstance(stems, bool):
-            self.write_stems(Path(stems), overwrite=overwrite)
-        write_result(
-            self,
-            Path(path),
-            format=format,
-            bit_depth=bit_depth,
-            overwrite=overwrite,
-            sidecar=sidecar,
-            removed=removed,
-            stems=stems is True,
-            report=report,
-        )
-        return Path(path)
+        return self.input.files
 
     def write_audio(self, path: Path, **form: Any) -> None:
         """Write the sound alone; `form` is format and bit depth, see `write`.
@@ -392,7 +323,7 @@ class Restoration:
         about = {**self._shape, "tags": metadata.tags, "chunks": metadata.chunks}
 
         def put(blocks: Iterable[Wav], *, overwrite: bool = False) -> Path:
-            pictures = self._source.pictures
+            pictures = self.input.pictures
             return write(path, blocks, pictures=pictures, overwrite=overwrite, **about, **form)
 
         if None not in kind.subtypes:
@@ -418,7 +349,7 @@ class Restoration:
             "sample_rate": self.sample_rate,
             "channels": self.channels,
             "samples": self.samples,
-            "forbidden": self._source.files,
+            "forbidden": self.input.files,
         }
 
     def write_stems(self, folder: Path, *, overwrite: bool = False) -> None:
@@ -428,9 +359,7 @@ class Restoration:
             AudioWriteError: one exists already, is the input, or cannot be written.
             ConfigError: no stems were kept.
         """
-        store = self._stems
-        if store is None:
-            raise _no_stems()
+        store = self.kept_stems()
         paths = {name: folder / f"{name}.wav" for name in store.names}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -439,7 +368,7 @@ class Restoration:
                 f"The folder {folder} cannot be made: {error.strerror}."
             ) from None
         for path in paths.values():
-            check_target(path, overwrite=overwrite, forbidden=self._source.files)
+            check_target(path, overwrite=overwrite, forbidden=self.input.files)
         for name, path in paths.items():
             write(
                 path,
@@ -451,38 +380,6 @@ class Restoration:
                 tags=self.metadata().tags,
                 overwrite=overwrite,
             )
-
-    def plot(self, path: str | Path | None = None, *, overwrite: bool = False) -> Figure:
-        """Return a figure of input and result: spectrograms, average spectrum, what was done.
-
-        Args:
-            path: also save it there (PNG, SVG or PDF).
-            overwrite: replace an existing file.
-
-        Raises:
-            AudioWriteError: the file exists, or cannot be written.
-        """
-        from nitido.report.figures import restoration_figure, save
-
-        figure = restoration_figure(self)
-        if path is not None:
-            save(figure, Path(path), overwrite=overwrite, forbidden=self._source.files)
-        return figure
-
-    def report(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write a page to listen, look and read, one HTML file that needs no network; return path.
-
-        Args:
-            path: of the HTML file.
-            overwrite: replace an existing file.
-
-        Raises:
-            AudioWriteError: the file exists, or cannot be written.
-        """
-        from nitido.report.page import write_restoration_report
-
-        check_target(Path(path), overwrite=overwrite, forbidden=self._source.files)
-        return write_restoration_report(path, self, overwrite=overwrite)
 
 
 def dry_blocks(source: Source, plan: Plan) -> Iterator[Wav]:
@@ -503,10 +400,3 @@ def _ceiling(plan: Plan) -> float | None:
     """Return the ceiling that a plan asks for, dBTP; None where it keeps the level."""
     step = plan["loudness"]
     return float(step.settings["ceiling_dbtp"]) if step.on else None
-
-
-def _no_stems() -> ConfigError:
-    return ConfigError(
-        "There are no stems to write: they are kept where they are asked for beforehand, with "
-        "nitido.restore(…, stems=True), and silence has none."
-    )
