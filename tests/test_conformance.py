@@ -272,5 +272,8 @@ def test_json_gives_an_object_for_one_file_and_a_list_for_several(tmp_path: Path
     content = json.loads(one.stdout)
     assert (content["file"], content["passed"]) == (str(path), True)
     assert content["target"]["loudness_lufs"] == -23.0
-    several = CliRunner().invoke(main, ["check", str(path), str(path), "--json"])
+    path.with_name("b.wav").write_bytes(path.read_bytes())
+    several = CliRunner().invoke(main, ["check", str(tmp_path), "--json"])
     assert len(json.loads(several.stdout)) == 2
+    lines = CliRunner().invoke(main, ["check", str(tmp_path / "*.wav")]).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [str(path), str(path.with_name("b.wav"))]

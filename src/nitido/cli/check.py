@@ -11,6 +11,7 @@ from nitido.cli.each import each
 from nitido.cli.options import as_json, verbose
 from nitido.cli.output import STYLES, console, table
 from nitido.cli.progress import progress
+from nitido.errors import one_line
 
 if TYPE_CHECKING:
     from nitido.conformance import Verdict
@@ -19,7 +20,7 @@ EXAMPLES = """\b
 Examples:
   nitido check song.wav                    for streaming services in general
   nitido check song.wav --for spotify
-  nitido check album/*.wav --for apple --strict
+  nitido check album/ --for apple --strict   a line for each piece in a folder
   nitido check trailer.wav --for broadcast --json
 \b
 Targets: streaming, spotify, apple, youtube, amazon, tidal, deezer, podcast, broadcast (EBU R 128),
@@ -57,8 +58,12 @@ def check(
     Loudness, and what the place does about it; true peak, as it is and after the codecs that the
     place plays with; cut-off peaks, dropouts, silence, constant offset, a dead channel; what is
     lost on one loudspeaker; the format. Exits with 3 if a piece is not fit, with 1 if one could not
-    be read. With --json one file gives an object, several give a list.
+    be read. FILE may also be a folder (with everything below it) or a quoted glob: several pieces
+    get a line each. With --json one file gives an object, several give a list.
     """
+    from nitido.batch.inputs import find_audio
+
+    pieces = find_audio(files)
     verdicts: list[Verdict] = []
 
     def work(file: str) -> dict[str, Any]:
@@ -67,11 +72,13 @@ def check(
         with progress(Path(file).name, quiet=as_json) as on_progress:
             verdict = judge(file, target=target, max_seconds=max_seconds, on_progress=on_progress)
         verdicts.append(verdict)
-        if not as_json:
+        if len(pieces) == 1 and not as_json:
             show(file, verdict)
+        elif not as_json:
+            click.echo(one_line(f"{file}  {verdict.sentence}"))
         return {"file": file, **verdict.to_dict()}
 
-    each(files, work, as_json=as_json)
+    each(pieces, work, as_json=as_json)
     if not all(verdict.clean if strict else verdict.passed for verdict in verdicts):
         raise click.exceptions.Exit(NOT_FIT)
 
