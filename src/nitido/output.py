@@ -336,7 +336,8 @@ class Reservation:
         try:
             restoration.write_audio(audio, **form)
             signed = restoration.sign(audio, format=form.get("format"))
-            if restoration.credentials is not None and not signed:
+            in_manifest = signed and restoration.files  # of the file that they came in
+            if restoration.credentials is not None and not in_manifest:
                 with part_file(Path(files["ingredient"]), overwrite=False) as kept:
                     kept.write(restoration.credentials)
             restoration.analyse_file(audio)

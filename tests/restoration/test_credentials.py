@@ -201,6 +201,15 @@ def test_a_format_that_holds_no_credentials_has_those_of_the_input_aside(
     assert "b.ogg is not signed: ogg holds no Content Credentials" in caplog.text
 
 
+def test_credentials_without_their_file_are_kept_aside_though_the_result_is_signed(
+    tmp_path, certificate
+):
+    source = ArraySource(noise(seconds=1), 48_000, chunks=(RawChunk(b"C2PA", STORE),))
+    path = nitido.restore(source, **PLAIN).write(tmp_path / "b.wav")
+    assert credentials(certificate, path)[0] == "Valid"
+    assert (tmp_path / "b.wav.ingredient.c2pa").read_bytes() == STORE
+
+
 def test_what_comes_from_nowhere_is_not_signed(tmp_path, certificate, caplog):
     path = nitido.restore(noise(seconds=1), sample_rate=48_000, **PLAIN).write(tmp_path / "b.wav")
     assert not read_chunks(path)
