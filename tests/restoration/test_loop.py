@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,20 @@ def test_no_stage_hears_where_a_loop_begins(
     assert 10 * np.log10((error[:, seam] ** 2).mean() / (whole**2).mean()) < error_db
 
 
+def test_the_limiter_turns_down_before_a_peak_that_comes_after_the_seam() -> None:
+    wav = noise(seconds=1, rms=0.1, channels=2)
+    wav[:, 30:40] = 0.9
+    settings = {"ending.loop": True, "loudness.gain_db": 3.0}
+    shift = 24_000  # whole control intervals
+    whole, turned = (
+        nitido.restore(piece, sample_rate=48_000, stages=["loudness"], settings=settings).wav
+        for piece in (wav, np.roll(wav, shift, axis=1))
+    )
+    assert np.abs(whole).max() < 10 ** (-1 / 20)
+    np.testing.assert_allclose(np.roll(turned, -shift, axis=1), whole, atol=1e-5)
+    assert (np.abs(whole[:, -100:]) < 0.9 * 10 ** (3 / 20) * np.abs(wav[:, -100:])).all()
+
+
 @pytest.mark.parametrize("tags", [{}, {"loopstart": ["9001"]}])
 def test_a_loop_in_chunks_is_the_loop_at_once(spoiled: Wav, tags: Tags) -> None:
     piece = ArraySource(spoiled, 32_000, tags=tags)
@@ -115,6 +130,20 @@ def test_what_was_laid_around_a_piece_is_taken_off_again(loop: Loop | None, reac
     if loop is not None and layout.tail:
         tail = np.resize(np.arange(loop.start, loop.end), layout.tail)
         np.testing.assert_array_equal(laid[:, layout.lead + 5000 :], wav[:, tail])
+
+
+@pytest.mark.parametrize("tags", [{"looplength": ["1"]}, {"loopstart": ["399999"]}])
+def test_a_loop_of_one_sample_is_read_a_few_times_only(tags: Tags) -> None:
+    class Counted(ArraySource):
+        times = 0
+
+        def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
+            self.times += 1
+            return super().blocks(block_samples)
+
+    piece = Counted(noise(seconds=400_000 / RATE, sample_rate=RATE), RATE, tags=tags)
+    assert nitido.restore(piece, stages=["loudness"]).plan.loop
+    assert piece.times < 12
 
 
 def test_a_file_that_says_that_it_is_a_loop_is_treated_as_one(tmp_path: Path) -> None:

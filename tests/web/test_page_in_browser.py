@@ -329,6 +329,16 @@ def test_a_loop_is_said_to_be_one_until_a_hand_says_no(musician: Musician, tmp_p
     page.wait_for_selector("[data-row=ending].none", state="attached")
 
 
+def test_a_piece_is_checked_for_where_it_goes(musician: Musician, clip: Path) -> None:
+    page = musician.page
+    musician.drop(clip)
+    musician.restored()
+    page.select_option("#target", "broadcast")
+    page.click("#check")
+    page.wait_for_selector("#fit .told:has-text('Not fit for broadcast (EBU R 128): loudness')")
+    page.wait_for_selector("#fit li:has-text('LU louder than −23.0 LUFS')")
+
+
 def test_a_server_that_is_started_again_is_noticed_and_nothing_is_lost(
     browser: Any, clip: Path
 ) -> None:

@@ -8,14 +8,25 @@ from shutil import copyfile
 import numpy as np
 import pytest
 import soundfile as sf
+from tests.signals import pink_noise
 
 import nitido
 from nitido import api
 from nitido.errors import AudioReadError, CancelledError, ConfigError
+from nitido.restoration.headroom import file_true_peak_dbtp
 from nitido.web.choices import choose
 from nitido.web.limits import Limits
 from nitido.web.sessions import SessionPiece, Visits
-from nitido.web.work import download, examine, offered, preview, restore, zip_results
+from nitido.web.work import (
+    CREDENTIALS,
+    download,
+    examine,
+    judge,
+    offered,
+    preview,
+    restore,
+    zip_results,
+)
 
 
 @pytest.fixture
@@ -75,6 +86,38 @@ def test_a_result_beyond_full_scale_is_not_offered_in_a_format_that_would_clip_i
     restore(piece, silent)
     assert "wav32" in offered(piece)
     assert not {"wav", "wav16", "flac"} & set(offered(piece))
+
+
+@pytest.mark.parametrize("form", ["mp3", "opus", "ogg", "m4a"])
+def test_a_lossy_download_holds_the_ceiling_of_its_plan(piece: SessionPiece, form: str) -> None:
+    wav = np.clip(pink_noise(seconds=3.0, channels=2, rms=0.3), -0.5, 0.5)
+    sf.write(piece.source, wav.T, 48_000, subtype="FLOAT")
+    piece.choices = choose(settings={"loudness.target_lufs": -8.0})
+    restore(piece, silent)
+    if form in offered(piece):
+        assert (file_true_peak_dbtp(download(piece, form)) or 0.0) <= -1.0
+    assert not list(piece.result_folder.glob("begun*"))
+
+
+def test_a_verdict_is_that_of_nitido_check_of_the_result_once_there_is_one(
+    piece: SessionPiece,
+) -> None:
+    judge(piece, "spotify", silent)
+    assert piece.verdict["of"] == ""
+    restore(piece, silent)
+    judge(piece, "broadcast", silent)
+    same = nitido.check(piece.result_folder / "result.wav", target="broadcast")
+    assert piece.verdict["sentence"] == same.sentence.replace("result.wav", piece.name)
+    assert [one["summary"] for one in piece.verdict["reasons"]] == [
+        reason.summary for reason in same.reasons if reason.found
+    ]
+
+
+def test_credentials_that_came_in_can_be_taken_along(piece: SessionPiece) -> None:
+    restore(piece, silent)
+    assert "credentials" not in offered(piece)
+    (piece.result_folder / CREDENTIALS).write_bytes(b"store")
+    assert download(piece, "credentials").read_bytes() == b"store"
 
 
 def test_a_preview_is_the_loudest_part_at_its_place_as_it_will_be(piece: SessionPiece) -> None:

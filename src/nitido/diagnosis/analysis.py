@@ -33,6 +33,8 @@ class Analysable(Protocol):
     sample_rate: int
     channels: int
     samples: int
+    mask: int
+    warnings: tuple[str, ...]
 
     @property
     def loop(self) -> Loop | None:
@@ -45,10 +47,19 @@ class Analysable(Protocol):
 class Analysis:
     """A diagnosis under way: hands the signal on unchanged while its analysers listen."""
 
-    def __init__(self, *, sample_rate: int, channels: int, loop: Loop | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        sample_rate: int,
+        channels: int,
+        mask: int | None = None,
+        loop: Loop | None = None,
+        warnings: tuple[str, ...] = (),
+    ) -> None:
         self.sample_rate = sample_rate
         self.channels = channels
         self.loop = loop
+        self.warnings = warnings
         self.samples = 0
         piece = {"sample_rate": sample_rate, "channels": channels}
         self._analysers: tuple[Analyser, ...] = (
@@ -59,10 +70,10 @@ class Analysis:
             CombAnalyser(**piece),
             ToneAnalyser(**piece),
             BandwidthAnalyser(**piece),
-            WidthAnalyser(**piece),
+            WidthAnalyser(**piece, mask=mask),
             StartAnalyser(**piece),
             EndAnalyser(**piece),
-            LoudnessAnalyser(**piece),
+            LoudnessAnalyser(**piece, mask=mask),
         )
 
     def listen(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
@@ -83,7 +94,9 @@ class Analysis:
                 for finding in findings
             ]
         found = (*extra, *map(self._in_loop, findings), loudness)
-        return Diagnosis(self.sample_rate, self.channels, self.samples, found, self.loop)
+        return Diagnosis(
+            self.sample_rate, self.channels, self.samples, found, self.loop, self.warnings
+        )
 
     def _in_loop(self, finding: Finding) -> Finding:
         """Return a finding as it counts where a loop comes round: no click there, and no cut."""
@@ -109,7 +122,13 @@ def analyse(
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
         share: part of the whole work that this pass is.
     """
-    analysis = Analysis(sample_rate=source.sample_rate, channels=source.channels, loop=source.loop)
+    analysis = Analysis(
+        sample_rate=source.sample_rate,
+        channels=source.channels,
+        mask=source.mask,
+        loop=source.loop,
+        warnings=source.warnings,
+    )
     sanitized = SanitizedBlocks(source.blocks())
     stream = analysis.listen(ahead(iter(sanitized)))
     with one_blas_thread:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from nitido.dsp.loop import Loop
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError, shown
+from nitido.notebook import ShownInNotebook
 
 Severity = Literal["ok", "slight", "moderate", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("ok", "slight", "moderate", "severe")
@@ -62,7 +63,7 @@ class Finding:
 
 
 @dataclass(frozen=True, repr=False)
-class Diagnosis:
+class Diagnosis(ShownInNotebook):
     """All findings of one piece, in the order of the signal chain.
 
     Attributes:
@@ -71,6 +72,8 @@ class Diagnosis:
         samples: of the piece.
         findings: one per kind.
         loop: what the piece says that it is played as, over and over; None if it says nothing.
+        warnings: what to know about how its file was read, in sentences: that it is cut short, that
+            another stream of sound was left out.
     """
 
     sample_rate: int
@@ -78,6 +81,7 @@ class Diagnosis:
     samples: int
     findings: tuple[Finding, ...]
     loop: Loop | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def duration_seconds(self) -> float:
@@ -119,6 +123,7 @@ class Diagnosis:
             "samples": self.samples,
             "loop": None if self.loop is None else [self.loop.start, self.loop.end],
             "findings": [asdict(finding) for finding in self.findings],
+            "warnings": list(self.warnings),
         }
 
     @classmethod
@@ -135,6 +140,7 @@ class Diagnosis:
                 int(content["samples"]),
                 tuple(Finding.from_dict(entry) for entry in content["findings"]),
                 Loop(*map(int, content["loop"])) if content.get("loop") else None,
+                tuple(map(str, content.get("warnings", ()))),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ConfigError):
@@ -149,7 +155,8 @@ class Diagnosis:
         lines = [f"{finding.severity}: {finding.summary}" for finding in faults[:REPR_LINES]]
         if len(faults) > REPR_LINES:
             lines[-1] = f"and {len(faults) - REPR_LINES + 1} more"
-        return "\n  ".join([f"Diagnosis of {piece}", *(lines or ["Nothing wrong was found."])])
+        lines = lines or ["Nothing wrong was found."]
+        return "\n  ".join([f"Diagnosis of {piece}", *self.warnings, *lines])
 
 
 class Analyser(Protocol):

@@ -18,6 +18,7 @@ from nitido.dsp.resample import resampled_length
 from nitido.dsp.wav import Wav
 
 FADE_SECONDS = 0.01
+_HELD_SAMPLES = 2**16
 
 
 @dataclass(frozen=True)
@@ -163,16 +164,22 @@ class Unrolled:
         return closed
 
 
-def approach(read: Callable[[], Iterable[Wav]], loop: Loop, *, after: int) -> Iterator[Wav]:
+def approach(
+    read: Callable[[], Iterable[Wav]], loop: Loop, *, channels: int, reach: int
+) -> Iterator[Wav]:
     """Yield the start of a loop at its place in the piece, `[C, n]`, before it the loop's end.
 
     Args:
         read: gives the piece from its start, as often as it is called.
         loop: in the piece.
-        after: how many samples of the loop to yield.
+        channels: of the piece, C.
+        reach: how many samples to yield before the loop's start, and after; further back is 0.
     """
-    yield from _played(read, loop, before=loop.start)
-    yield from _played(read, loop, after=after)
+    before = min(loop.start, reach)
+    for first in range(0, loop.start - before, _HELD_SAMPLES):
+        yield np.zeros((channels, min(_HELD_SAMPLES, loop.start - before - first)), np.float32)
+    yield from _played(read, loop, before=before)
+    yield from _played(read, loop, after=reach)
 
 
 def span(blocks: Iterable[Wav], first: int, last: int) -> Iterator[Wav]:
@@ -191,9 +198,15 @@ def _played(
     read: Callable[[], Iterable[Wav]], loop: Loop, *, before: int = 0, after: int = 0
 ) -> Iterator[Wav]:
     """Yield what is played so many samples before a loop begins again, and after that."""
-    length = loop.end - loop.start
-    left, start = before + after, loop.end - before % length if before % length else loop.start
+    length, left = loop.end - loop.start, before + after
+    start = -before % length
+    if left and length < _HELD_SAMPLES:  # a file is not read again for each round of a short loop
+        held = np.concatenate(list(span(read(), loop.start, loop.end)), axis=1)
+        for first in range(start, start + left, _HELD_SAMPLES):
+            last = min(first + _HELD_SAMPLES, start + left)
+            yield held[:, np.arange(first, last) % length]
+        return
     while left > 0:
-        end = min(loop.end, start + left)
-        yield from span(read(), start, end)
-        left, start = left - (end - start), loop.start
+        stop = min(length, start + left)
+        yield from span(read(), loop.start + start, loop.start + stop)
+        left, start = left - (stop - start), 0

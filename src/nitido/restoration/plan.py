@@ -11,6 +11,7 @@ from typing import Any
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import check_sample_rate
 from nitido.errors import ConfigError, shown
+from nitido.notebook import ShownInNotebook
 from nitido.restoration.preset import Preset, check_settings, suggest
 from nitido.restoration.registry import STAGES
 from nitido.restoration.setting import is_number
@@ -21,7 +22,7 @@ FORMAT = 1  # raised when an older nitido could no longer read the plan
 
 
 @dataclass(frozen=True, repr=False)
-class Plan:
+class Plan(ShownInNotebook):
     """The stages in order, each with its settings and the reason for it, or why it is skipped.
 
     A plan reads and writes as JSON, so it can be looked at, edited and replayed.

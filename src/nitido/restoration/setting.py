@@ -63,7 +63,8 @@ class Setting:
                     f"{wanted}; it is a name: letters, digits, '.', '_' and '-', no path."
                 )
         elif not (is_number(value) or (value is None and self.nullable)):
-            raise ConfigError(f"{wanted}; it is a number{self._between()}.")
+            off = ", or none" if self.nullable else ""
+            raise ConfigError(f"{wanted}; it is a number{self._between()}{off}.")
         if self.range is not None:
             values = value if isinstance(value, list) else [value]
             if not all(one is None or self.range[0] <= one <= self.range[1] for one in values):

@@ -11,6 +11,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 
+from nitido.delivery_check import targets
 from nitido.optional import available
 from nitido.report.templating import environment
 from nitido.restoration.preset import load_preset
@@ -70,6 +71,7 @@ def restore(request: Request, site: SiteOf, visit: Found, piece: int = 0) -> HTM
         choices=shown(shown_piece.choices) if shown_piece else {},
         sets=_sets(shown_piece) if shown_piece else "",
         downloads=work.offered(shown_piece) if shown_piece else {},
+        targets=[(place.name, place.title) for place in targets().values()],
         busy=[task.piece for task in site.tasks(visit) if not task.over],
     )
 

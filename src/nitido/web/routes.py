@@ -216,6 +216,12 @@ def restore_all(site: SiteOf, visit: Begun, choices: Choices | None = None) -> A
     return site.state(visit)
 
 
+def check(site: SiteOf, own: Own, target: str = "streaming") -> Any:
+    """Ask whether a piece, or its result, is fit for where it goes, as `nitido check` does."""
+    site.check(*own, target)
+    return told(site, *own)
+
+
 def take(site: SiteOf, own: Own) -> Any:
     """Take a generated clip on to restoring."""
     if own[1].kind != "clip":
@@ -275,7 +281,7 @@ def events(request: Request, site: SiteOf) -> Any:
 
 
 async def give_file(own: Own, form: str, show: bool = False) -> Any:
-    """Return the result in a form: wav, wav16, wav32, flac, mp3, m4a, ogg, opus, report, plan."""
+    """Return the result as wav, wav16, wav32, flac, mp3, m4a, ogg, opus, report or plan."""
     piece = own[1]
     if form not in work.DOWNLOADS or not piece.result:
         raise HTTPException(404, "There is no such file; restore the piece first.")
@@ -369,6 +375,7 @@ ROUTES = (
     ("DELETE", "/api/pieces/{piece}", remove_piece),
     ("PUT", "/api/pieces/{piece}/choices", change),
     ("POST", "/api/pieces/{piece}/restore", restore),
+    ("POST", "/api/pieces/{piece}/check", check),
     ("POST", "/api/pieces/{piece}/take", take),
     ("GET", "/api/pieces/{piece}/files/{form}", give_file),
     ("GET", "/api/pieces/{piece}/source", give_source),

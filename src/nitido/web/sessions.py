@@ -36,6 +36,7 @@ FOLDER = "nitido-web-"  # how the name of the folder of all visitors begins
 SECRET, ABOUT = "secret", "about.json"
 LEFT_BEHIND_SECONDS = 3600.0  # a folder that nobody has touched for so long has no server any more
 SHOWN_LENGTH = 80  # letters of a name that are kept
+KEPT = ("id", "name", "kind", "suffix", "result", "sets", "verdict")  # of a piece, as it is
 KINDS = ("piece", "melody", "version")  # of files that are sent
 _TOKEN = re.compile(r"[\w-]{43}\.[0-9a-f]{64}")
 
@@ -58,6 +59,7 @@ class SessionPiece:
         choices: what the visitor wants done.
         result: what is told of the last restoration, or comparison; empty before that.
         sets: of sounds to play, by name: ``"original"``, ``"preview"``, ``"result"``.
+        verdict: whether it is fit for where it goes; empty if that was not asked.
         said: why the last work on it failed; empty if it did not.
     """
 
@@ -71,6 +73,7 @@ class SessionPiece:
     choices: RestoreOptions = field(default_factory=RestoreOptions)
     result: dict[str, Any] = field(default_factory=dict)
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verdict: dict[str, Any] = field(default_factory=dict)
     said: str = ""
 
     @property
@@ -123,7 +126,7 @@ class SessionPiece:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is to be known of it as plain JSON values."""
-        plain = {n: getattr(self, n) for n in ("id", "name", "kind", "suffix", "result", "sets")}
+        plain = {n: getattr(self, n) for n in KEPT}
         diagnosis = None if self.diagnosis is None else self.diagnosis.to_dict()
         return {
             **plain,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nitido.delivery_check import find_target
 from nitido.errors import ConfigError, NitidoError
 from nitido.web import listing, work
 from nitido.web.choices import choose, shown
@@ -130,6 +131,16 @@ class Site:
         self._add(self.quick, visit, piece, "preview", f"Preview of {piece.name}",
                   lambda tell: work.preview(piece, tell),
                   then=lambda: self.restore(visit, piece) if again else None)  # fmt: skip
+
+    def check(self, visit: Visit, piece: SessionPiece, target: str) -> None:
+        """Say whether a piece, or its result, is fit for where it goes.
+
+        Raises:
+            ConfigError: there is no such place.
+        """
+        title = find_target(target).title
+        self._add(self.quick, visit, piece, "check", f"Checking {piece.name} for {title}",
+                  lambda tell: work.judge(piece, target, tell))  # fmt: skip
 
     def remove(self, visit: Visit, piece: SessionPiece) -> None:
         """Cancel what is done with a piece, and delete it."""
@@ -285,6 +296,7 @@ def told(site: Site, visit: Visit, piece: SessionPiece) -> dict[str, Any]:
         "plan": plan.to_dict() if plan else None,
         "restored": bool(result),
         "stale": piece.stale,
+        "verdict": piece.verdict,
         "sentences": result.get("sentences", []),
         "files": [f"/api/pieces/{piece.id}/files/{form}" for form in work.offered(piece)]
         if piece.kind != "comparison"

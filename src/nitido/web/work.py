@@ -7,7 +7,7 @@ import secrets
 import shutil
 import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,18 @@ from nitido import api
 from nitido.audio import FORMATS as CONTAINERS
 from nitido.audio import ArraySource, SanitizedBlocks, open_source, write
 from nitido.audio.encode import flac_bytes
-from nitido.audio.ffmpeg import encode_aac, program
+from nitido.audio.ffmpeg import program
 from nitido.comparison import compare
+from nitido.delivery_check import check
 from nitido.dsp.chunks import join
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
+from nitido.output import INGREDIENT
 from nitido.report.page import restoration_tracks, write_report
 from nitido.report.thumbnails import thumbnails
 from nitido.report.tracks import LOSSLESS, PAGE_RATE_HZ, Track, encode, make_excerpts
+from nitido.restoration.headroom import write_under_ceiling
+from nitido.restoration.plan import Plan
 from nitido.restoration.restore import DIAGNOSED
 from nitido.web.choices import shown
 from nitido.web.queue import Tell
@@ -63,13 +67,21 @@ DOWNLOADS = {
     "wav32": Download("WAV", "32 bit float, to work on", ".wav", "wav", 32),
     "flac": Download("FLAC", "24 bit, half the size", ".flac", "flac", 24),
     "mp3": Download("MP3", "best quality", ".mp3", "mp3"),
-    "m4a": Download("M4A", "AAC, 256 kbit/s", ".m4a"),
+    "m4a": Download("M4A", "AAC, 256 kbit/s", ".m4a", "m4a"),
     "ogg": Download("Ogg", "Vorbis", ".ogg", "ogg"),
     "opus": Download("Opus", "192 kbit/s", ".opus", "opus"),
     "report": Download("Report", "to read, look and listen", ".report.html"),
     "plan": Download("Plan", "to do it again", ".nitido.json"),
+    "credentials": Download("Credentials", "C2PA, of what came in", INGREDIENT),
 }
-ZIPPED = ("wav", "report", "plan")
+CREDENTIALS = f"result.wav{INGREDIENT}"  # kept aside, if what came in has any
+FILES = {  # that are there as soon as a piece is restored
+    "wav32": "result.wav",
+    "report": "report.html",
+    "plan": "plan.json",
+    "credentials": CREDENTIALS,
+}
+ZIPPED = ("report", "plan", "credentials")  # with each result
 STRANGERS = "These seem to be different pieces of music, of which the rest says little."
 _encoding = threading.Lock()
 
@@ -165,10 +177,12 @@ def offered(piece: SessionPiece) -> dict[str, Download]:
     channels = piece.result["channels"]
 
     def holds(one: Download) -> bool:
+        if one.format == "m4a" and program() is None:
+            return False
         if one.format:
             clips = over and one.bit_depth in (16, 24)
             return channels <= CONTAINERS[one.format].channels_max and not clips
-        return one.suffix != ".m4a" or (program() is not None and channels <= 2)
+        return one.suffix != INGREDIENT or (piece.result_folder / CREDENTIALS).is_file()
 
     return {name: one for name, one in DOWNLOADS.items() if holds(one)}
 
@@ -182,26 +196,40 @@ def download(piece: SessionPiece, name: str) -> Path:
     if name not in offered(piece):
         raise ConfigError(f"{piece.name} cannot be had as {name}.")
     one, folder = DOWNLOADS[name], piece.result_folder
-    plain = {"report": "report.html", "plan": "plan.json", "wav32": "result.wav"}
-    path = folder / plain.get(name, f"{name}{one.suffix}")
+    path = folder / FILES.get(name, f"{name}{one.suffix}")
     with _encoding:
-        if path.is_file():
-            return path
-        if not one.format:
-            encode_aac(folder / "result.wav", path)
-            return path
-        source = open_source(folder / "result.wav")
+        if not path.is_file():
+            _encode(folder, path, one)
+    return path
+
+
+def _encode(folder: Path, path: Path, one: Download) -> None:
+    """Write a result in another form, a lossy one under the ceiling of its plan."""
+    source = open_source(folder / "result.wav")
+    begun = folder / f"begun{one.suffix}"  # it has its name when its peaks are right
+
+    def put(blocks: Iterable[Wav], *, overwrite: bool = True) -> Path:
         return write(
-            path,
-            source.blocks(),
+            begun,
+            blocks,
             sample_rate=source.sample_rate,
             channels=source.channels,
             samples=source.samples,
+            mask=source.mask,
             format=one.format,
             bit_depth=one.bit_depth,
             tags=source.tags,
             chunks=source.chunks,
+            pictures=source.pictures,
+            overwrite=overwrite,
         )
+
+    if one.bit_depth:
+        put(source.blocks())
+    else:
+        plan = Plan.from_json((folder / "plan.json").read_text("utf-8"))
+        write_under_ceiling(put, source, plan["loudness"])
+    begun.replace(path)
 
 
 def zip_results(pieces: Sequence[SessionPiece], path: Path, form: str) -> None:
@@ -213,10 +241,27 @@ def zip_results(pieces: Sequence[SessionPiece], path: Path, form: str) -> None:
             while stem.lower() in taken:
                 stem, number = f"{piece.stem} ({number})", number + 1
             taken.add(stem.lower())
-            names = dict.fromkeys([form if form in offered(piece) else "wav32", *ZIPPED[1:]])
-            for name in names:
+            had = offered(piece)
+            names = [form if form in had else "wav32", *ZIPPED]
+            for name in [name for name in dict.fromkeys(names) if name in had]:
                 safe = stem.replace("/", "_").lstrip(".") or "piece"
                 bundle.write(download(piece, name), f"{safe}_restored{DOWNLOADS[name].suffix}")
+
+
+def judge(piece: SessionPiece, target: str, tell: Tell) -> None:
+    """Say whether a piece, or its result if there is one, is fit for where it goes."""
+    source = open_source(piece.result_folder / "result.wav" if piece.result else piece.source)
+    source.name = piece.name
+    verdict = check(source, target=target, on_progress=lambda done, total: tell(done / total))
+    reasons = [
+        {"severity": one.severity, "summary": one.summary} for one in verdict.reasons if one.found
+    ]
+    piece.verdict = {
+        "target": target,
+        "sentence": verdict.sentence,
+        "reasons": reasons,
+        "of": piece.result.get("folder", ""),
+    }
 
 
 def compare_pieces(

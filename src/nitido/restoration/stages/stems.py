@@ -19,7 +19,7 @@ from nitido.restoration.resources import Resources
 from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Remedy, Settings, Step
 from nitido.restoration.stem_processing import StemProcessing
-from nitido.separation.checkpoint import RESIDUAL
+from nitido.separation.demucs_model import RESIDUAL
 from nitido.separation.separator import Separator, open_separator
 from nitido.separation.stems import CHANNELS_MAX, check_channels, separate_stream
 

@@ -67,7 +67,7 @@
       if (first) continue;
       if (task.state === "failed") notice(task.said);
       if (task.state === "cancelled" && task.kind !== "preview") say(`${task.words}: cancelled. Nothing was changed.`);
-      if (task.state === "done" && ["restore", "generate", "compare"].includes(task.kind)) say(`${task.words}: done.`);
+      if (task.state === "done" && ["restore", "generate", "compare", "check"].includes(task.kind)) say(`${task.words}: done.`);
       if (task.state === "done" && task.kind === "preview") say("The preview is ready.");
     }
     const open = list.filter((task) => ["waiting", "working"].includes(task.state) && task.kind !== "original");
@@ -375,6 +375,7 @@
     record: (button) => record(button),
     cancel: () => ask("POST", "api/cancel"),
     restore: () => ask("POST", `api/pieces/${own()}/restore`),
+    check: () => ask("POST", `api/pieces/${own()}/check?target=${byId("target").value}`),
     all: () => ask("POST", "api/restore"),
     same: () => ask("POST", "api/restore", choices()),
     reset: () => choose({ preset: choices().preset, settings: {} }),
