@@ -124,13 +124,15 @@ def test_a_preview_is_the_loudest_part_at_its_place_as_it_will_be(piece: Session
     wav, rate = sf.read(piece.source)
     quiet = 0.01 * np.tile(wav, 5)
     sf.write(piece.source, np.concatenate([quiet, np.tile(wav, 4), quiet]), rate)
-    examine(piece, silent)
-    preview(piece, silent)
+    preview(piece, silent)  # before the piece is examined
     told = piece.sets["preview"]
     assert told["offset"] == pytest.approx(15.0, abs=1.5)
     assert told["seconds"] == pytest.approx(10.0, abs=0.01)
     assert [track["name"] for track in told["tracks"]] == ["Before", "After", "Removed"]
-    assert piece.result == {}
+    assert (piece.result, piece.diagnosis) == ({}, None)
+    examine(piece, silent)
+    preview(piece, silent)
+    assert piece.sets["preview"]["offset"] == told["offset"]
 
 
 def test_one_slider_does_not_make_nitido_listen_again(
@@ -149,21 +151,27 @@ def test_one_slider_does_not_make_nitido_listen_again(
     assert piece.result["steps"]["bandwidth"]["settings"]["amount"] == 0.5
 
 
-@pytest.mark.parametrize("late", [False, True])
-def test_a_cancelled_restoration_leaves_the_result_before(piece: SessionPiece, late: bool) -> None:
+@pytest.mark.parametrize("at", [0.3, 0.7, 0.85, 0.9])
+def test_a_cancelled_restoration_leaves_the_result_before(piece: SessionPiece, at: float) -> None:
     restore(piece, silent)
-    first, kept = piece.result["folder"], sorted(piece.folder.iterdir())
+    first, before = piece.result["folder"], sorted(piece.folder.iterdir())
 
     def stop(share: float) -> None:
-        if share > 0.5 and (not late or len(list(piece.folder.rglob("report.html"))) > 1):
+        if share >= at:
             raise CancelledError("enough")
 
     with pytest.raises(CancelledError):
         restore(piece, stop)
     assert piece.result["folder"] == first
-    assert (piece.result_folder / "result.wav").is_file()
-    left = {path.name for path in piece.folder.iterdir()} - {path.name for path in kept}
-    assert not [name for name in left if (piece.folder / name / "result.wav").exists()]
+    assert sorted(piece.folder.iterdir()) == before
+
+
+def test_a_result_can_be_heard_before_its_report_is_written(piece: SessionPiece) -> None:
+    had: list[set[str]] = []
+    restore(piece, silent, lambda: had.append({*offered(piece), *piece.sets}))
+    assert had[0] >= {"wav", "plan", "result"}
+    assert "report" not in had[0]
+    assert "report" in offered(piece)
 
 
 def test_all_results_go_into_one_file_and_none_hides_another(

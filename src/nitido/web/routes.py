@@ -316,10 +316,12 @@ def give_sound(own: Own, name: str, id: str, number: int) -> Any:  # noqa: A002
     made = own[1].sets.get(name, {})
     if made.get("id") != id or not 0 <= number < len(made["tracks"]):
         raise HTTPException(404, "This is not played any more.")
-    kind = "audio/flac" if made["coding"] == "FLAC" else "audio/ogg"
+    path = own[1].folder / made["folder"] / str(number)
+    if not path.is_file():  # another has just taken its place
+        raise HTTPException(404, "This is not played any more.")
     return FileResponse(
-        own[1].folder / made["folder"] / str(number),
-        media_type=kind,
+        path,
+        media_type="audio/flac",
         headers={"Cache-Control": "private, max-age=3600"},
     )
 

@@ -92,13 +92,12 @@ class Site:
         return sum(queue.cancel(visit, piece=piece) for queue in (self.quick, self.long))
 
     def begin(self, visit: Visit, piece: SessionPiece, *, restoring: bool = True) -> None:
-        """Examine a new piece, let its loudest ten seconds be heard, and restore it."""
+        """Let the loudest ten seconds of a new piece be heard, examine and restore it."""
 
         def begin(tell: Tell) -> None:
-            self._told(piece, lambda: work.examine(piece, lambda share: tell(0.6 * share)))
+            self._told(piece, lambda: work.preview(piece, lambda share: tell(0.3 * share)))
             visit.changed()
-            if piece.diagnosis is not None and not piece.diagnosis.silent:
-                work.preview(piece, lambda share: tell(0.6 + 0.4 * share))
+            self._told(piece, lambda: work.examine(piece, lambda share: tell(0.3 + 0.7 * share)))
 
         def then() -> None:
             self._add(self.quick, visit, piece, "original", "Making it ready to play",
@@ -114,7 +113,7 @@ class Site:
         self.long.cancel(visit, piece=piece.id, kinds=("restore",))
         piece.said = ""
         self._add(self.long, visit, piece, "restore", f"Restoring {piece.name}",
-                  lambda tell: work.restore(piece, tell))  # fmt: skip
+                  lambda tell: work.restore(piece, tell, visit.changed))  # fmt: skip
 
     def change(self, visit: Visit, piece: SessionPiece, preset: str, settings: Any) -> None:
         """Take over what a visitor wants; the preview is made anew.

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import threading
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,18 @@ import numpy as np
 import nitido
 from nitido import api
 from nitido.audio import FORMATS as CONTAINERS
-from nitido.audio import ArraySource, SanitizedBlocks, open_source, write
+from nitido.audio import ArraySource, SanitizedBlocks, Source, open_source, write
 from nitido.audio.encode import flac_bytes
 from nitido.audio.ffmpeg import program
 from nitido.comparison import compare
 from nitido.delivery_check import check
-from nitido.dsp.chunks import join
+from nitido.dsp.chunks import join, reblock
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.output import INGREDIENT
 from nitido.report.page import restoration_tracks, write_report
 from nitido.report.thumbnails import thumbnails
-from nitido.report.tracks import LOSSLESS, PAGE_RATE_HZ, Track, encode, make_excerpts
+from nitido.report.tracks import LOSSLESS, PAGE_RATE_HZ, Track, make_excerpts
 from nitido.restoration.headroom import write_under_ceiling
 from nitido.restoration.plan import Plan
 from nitido.restoration.restore import DIAGNOSED
@@ -38,7 +38,6 @@ from nitido.web.sessions import SessionPiece
 
 PLAYED_SECONDS = 300.0  # of a piece that the page plays; the files have all of it
 PREVIEW_SECONDS = 10.0
-QUICK_SECONDS = 30.0  # what is so short is sent as FLAC, which takes a tenth of the time of Opus
 LOUD_STEP_SECONDS = 0.5  # between the places that are tried for the loudest
 
 
@@ -103,70 +102,82 @@ def play_original(piece: SessionPiece, tell: Tell) -> None:
 
 
 def preview(piece: SessionPiece, tell: Tell) -> None:
-    """Restore the loudest ten seconds of a piece, for its visitor to hear at once."""
-    diagnosis, plan = piece.diagnosis, piece.plan
-    if diagnosis is None or plan is None:
-        raise ConfigError(f"{piece.name} has not been examined.")
+    """Restore the loudest ten seconds of a piece, for its visitor to hear at once.
+
+    Before the piece was examined, that is by what is wrong with the ten seconds alone.
+    """
     choices = shown(piece.choices)
     source = open_source(piece.source)
-    wav = join(SanitizedBlocks(source.blocks()), channels=source.channels)
-    tell(0.3)
-    start = _loudest(wav, source.sample_rate)
-    wav = wav[:, start : start + round(PREVIEW_SECONDS * source.sample_rate)]
+    start = _loudest(source)
+    tell(0.2)
+    wav = _cut(source, start, round(PREVIEW_SECONDS * source.sample_rate))
+    excerpt = ArraySource(wav, source.sample_rate, piece.name)
+    if piece.diagnosis is None:
+        diagnosis = api.diagnose(excerpt)
+    else:
+        diagnosis = replace(piece.diagnosis, samples=wav.shape[1], loop=None)
+    plan = piece.choices.plan_for(piece.diagnosis or diagnosis)
     ending = plan["ending"]  # the excerpt has other ends
     plan = plan.with_step(replace(ending, on=False, settings={**ending.settings, "loop": False}))
-    restoration = api.restore_with(
+    with api.restore_with(
         piece.choices.with_plan(plan),
-        ArraySource(wav, source.sample_rate, piece.name),
-        diagnosis=replace(diagnosis, samples=wav.shape[1], loop=None),
+        excerpt,
+        diagnosis=diagnosis,
         on_progress=lambda done, total: tell(0.3 + 0.6 * done / total),
-    )
-    with restoration:
+    ) as restoration:
         offset = start / source.sample_rate
         told = _make_set(piece, restoration_tracks(restoration), offset=offset)
     tell(1.0)
     piece.keep_set("preview", {**told, "choices": choices})
 
 
-def restore(piece: SessionPiece, tell: Tell) -> None:
-    """Restore a piece as its visitor chose; its result then lies on the disk, with its report."""
+def restore(piece: SessionPiece, tell: Tell, ready: Callable[[], None] = lambda: None) -> None:
+    """Restore a piece as its visitor chose; its result then lies on the disk, with its report.
+
+    Args:
+        piece: to restore.
+        tell: takes the share done.
+        ready: called when the result can be heard, before the report is written.
+    """
     examine(piece, lambda share: tell(share * DIAGNOSED))
     choices = shown(piece.choices)
-    restoration = api.restore_with(
+    with api.restore_with(
         piece.choices,
         piece.source,
         name=piece.name,
         diagnosis=piece.diagnosis,
         on_progress=lambda done, total: tell(0.8 * done / total),
-    )
-    folder = piece.new_folder()
-    try:
-        with restoration:
+    ) as restoration:
+        folder = piece.new_folder()
+        told: dict[str, Any] = {}
+        try:
             restoration.write(folder / "result.wav", bit_depth=32)
             (folder / "result.wav.nitido.json").rename(folder / "plan.json")
             tell(0.85)
             told = _make_set(piece, restoration_tracks(restoration))
-            tell(0.9)
+            tell(0.9)  # raises if it was cancelled meanwhile
             sidecar = restoration.sidecar()
-            restoration.report(folder / "report.html")
-            tell(1.0)  # raises if it was cancelled meanwhile
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    piece.keep_set("result", told)
-    piece.keep(
-        folder,
-        {
-            "choices": choices,
-            "peak_dbfs": restoration.peak_dbfs,
-            "channels": restoration.channels,
-            "sentences": sidecar["sentences"],
-            "steps": {step["stage"]: step for step in sidecar["plan"]["steps"]},
-            "verdicts": {change["stage"]: change["verdict"] for change in sidecar["changes"]},
-            "after": {one["kind"]: one for one in sidecar["after"]["findings"]},
-            "new_faults": sidecar["new_faults"],
-        },
-    )
+        except BaseException:
+            for place in (folder, piece.folder / told.get("folder", folder)):
+                shutil.rmtree(place, ignore_errors=True)
+            raise
+        piece.keep_set("result", told)
+        piece.keep(
+            folder,
+            {
+                "choices": choices,
+                "peak_dbfs": restoration.peak_dbfs,
+                "channels": restoration.channels,
+                "sentences": sidecar["sentences"],
+                "steps": {step["stage"]: step for step in sidecar["plan"]["steps"]},
+                "verdicts": {change["stage"]: change["verdict"] for change in sidecar["changes"]},
+                "after": {one["kind"]: one for one in sidecar["after"]["findings"]},
+                "new_faults": sidecar["new_faults"],
+            },
+        )
+        ready()
+        tell(0.95)
+        restoration.report(folder / "report.html")
 
 
 def offered(piece: SessionPiece) -> dict[str, Download]:
@@ -176,15 +187,15 @@ def offered(piece: SessionPiece) -> dict[str, Download]:
     over = (piece.result["peak_dbfs"] or 0.0) > 0  # integers would clip it
     channels = piece.result["channels"]
 
-    def holds(one: Download) -> bool:
+    def holds(name: str, one: Download) -> bool:
         if one.format == "m4a" and program() is None:
             return False
         if one.format:
             clips = over and one.bit_depth in (16, 24)
             return channels <= CONTAINERS[one.format].channels_max and not clips
-        return one.suffix != INGREDIENT or (piece.result_folder / CREDENTIALS).is_file()
+        return (piece.result_folder / FILES[name]).is_file()
 
-    return {name: one for name, one in DOWNLOADS.items() if holds(one)}
+    return {name: one for name, one in DOWNLOADS.items() if holds(name, one)}
 
 
 def download(piece: SessionPiece, name: str) -> Path:
@@ -305,15 +316,26 @@ def generate(piece: SessionPiece, prompt: str, options: dict[str, Any], tell: Te
     made.write(piece.source)
 
 
-def _loudest(wav: Wav, sample_rate: int) -> int:
+def _loudest(source: Source) -> int:
     """Return the first sample of the loudest stretch of a preview's length."""
-    hop = round(LOUD_STEP_SECONDS * sample_rate)
-    energy = np.square(wav, dtype=np.float64).sum(axis=0)
-    steps = np.add.reduceat(energy, np.arange(0, len(energy), hop))
+    hop = round(LOUD_STEP_SECONDS * source.sample_rate)
+    blocks = reblock(SanitizedBlocks(source.blocks()), hop)
+    steps = [float(np.square(block, dtype=np.float64).sum()) for block in blocks]
     wide = round(PREVIEW_SECONDS / LOUD_STEP_SECONDS)
     if len(steps) <= wide:
         return 0
     return int(np.convolve(steps, np.ones(wide), "valid").argmax()) * hop
+
+
+def _cut(source: Source, start: int, samples: int) -> Wav:
+    """Return a stretch of a piece, `[C, n]`; only that is held."""
+    held, position = [], 0
+    for block in SanitizedBlocks(source.blocks()):
+        held.append(block[:, max(start - position, 0) : max(start + samples - position, 0)])
+        position += block.shape[1]
+        if position >= start + samples:
+            break
+    return join(held, channels=source.channels)
 
 
 def _make_set(
@@ -328,18 +350,14 @@ def _make_set(
     """
     excerpts, cut = make_excerpts(tracks, seconds_max=PLAYED_SECONDS)
     seconds = excerpts[0].wav.shape[1] / PAGE_RATE_HZ
-    if seconds <= QUICK_SECONDS:
-        pieces = [flac_bytes(excerpt.wav, sample_rate=PAGE_RATE_HZ) for excerpt in excerpts]
-        coding, files = LOSSLESS, pieces
-    else:
-        coding, files = encode(excerpts)
     folder = piece.new_folder()
-    for number, content in enumerate(files):
+    for number, excerpt in enumerate(excerpts):
+        content = flac_bytes(excerpt.wav, sample_rate=PAGE_RATE_HZ)  # ten times as fast as Opus
         (folder / str(number)).write_bytes(content)
     return {
         "id": secrets.token_hex(4),
         "folder": folder.name,
-        "coding": coding,
+        "coding": LOSSLESS,
         "sampleRate": PAGE_RATE_HZ,
         "seconds": seconds,
         "offset": offset,

@@ -42,10 +42,7 @@
     const decoder = new OfflineAudioContext(1, 1, sound.sampleRate);
     const made = [];
     for (const track of sound.tracks) {
-      const content = track.url
-        ? await (await fetch(track.url)).arrayBuffer()
-        : track.content ?? bytes(track.audio).buffer;
-      made.push(await decoder.decodeAudioData(content));
+      made.push(await decoder.decodeAudioData(track.content ?? bytes(track.audio).buffer));
       track.audio = track.content = ""; // the memory is better used
     }
     return made;

@@ -184,6 +184,8 @@
     const name = place.dataset.sets.split("/")[0];
     try {
       const set = await ask("GET", `api/pieces/${own()}/sets/${name}`);
+      await Promise.all(set.tracks.map(async (track) => (track.content = await (await fetch(track.url)).arrayBuffer())));
+      if (shownSet !== wanted) return;
       await window.nitido.load({ ...set, opens: "after", loops: name === "preview" ? true : undefined });
       byId("player").hidden = false;
       all("[data-track]").forEach((button, i) => {
