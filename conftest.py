@@ -28,7 +28,10 @@ SLOW = (
     "tests/test_examples.py",
     "tests/test_promise.py",
     "tests/test_readme_types.py",
-    "tests/web",
+    "tests/web/test_api.py",
+    "tests/web/test_page_in_browser.py",
+    "tests/web/test_server.py",
+    "tests/web/test_work.py",
 )
 
 

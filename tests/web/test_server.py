@@ -125,7 +125,8 @@ def test_cancelling_leaves_no_result_and_no_task(ann: Stranger, long_clip: Path)
             break
         time.sleep(0.1)
     assert ann.json("POST", "/api/cancel")["cancelled"] > 0
-    assert not wait(ann, piece)["restored"]
+    found = wait(ann, piece)
+    assert (found["restored"], found["said"]) == (False, "")
     assert ann.ask("GET", f"/api/pieces/{piece}/files/wav")[0] == 404
 
 

@@ -106,17 +106,17 @@ def _about(piece: SessionPiece, findings: list[Finding]) -> dict[str, Any]:
     faults = [finding for finding in findings if finding.found]
     worst = max(faults, key=lambda f: SEVERITIES.index(f.severity), default=None)
     shown = faults or findings
-    title, heard = FINDINGS.get(worst.kind, (worst.kind, "")) if worst else ("", "")
+    names = [FINDINGS.get(fault.kind, (fault.kind, "")) for fault in faults]
     told = worst is not None and worst.where and worst.kind not in ("start", "end")
     return {
-        "title": title,
+        "title": names[0][0] if len(names) == 1 else "",
         "technical": ", ".join(
             f"{f.kind} {minus(amount(f))}{f', {f.compared_with}' if f.compared_with else ''}"
             for f in shown
         ),
         "severity": worst.severity if worst else "ok",
         "found": [minus(finding.summary) for finding in shown],
-        "heard": heard,
+        "heard": " ".join(heard for _, heard in names),
         "where": places(worst) if worst and told else "",
         "spans": [span for finding in faults for span in finding.where][:20],
         "picture": piece.pictures.get(worst.kind, "") if worst else "",
@@ -130,9 +130,10 @@ def _repair(
     about = _about(piece, findings)
     stage = step.stage
     known = f"{stage}: {REGISTERED[stage].summary}"
-    about["technical"] = f"{known} {about['technical']}".rstrip()
+    measured = f"; measured: {about['technical']}" if about["technical"] else ""
+    about["technical"] = f"{known}{measured}"
     state, told = _state(step, findings, result, settings)
-    about["title"] = (about["title"] if about["severity"] != "ok" else "") or STAGES[stage]
+    about["title"] = about["title"] or STAGES[stage]
     return Row(
         **about,
         key=stage,

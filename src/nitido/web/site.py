@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nitido.delivery_check import find_target
-from nitido.errors import ConfigError, NitidoError
+from nitido.errors import CancelledError, ConfigError, NitidoError
 from nitido.web import listing, work
 from nitido.web.choices import choose, shown
 from nitido.web.limits import Limits
@@ -252,6 +252,8 @@ class Site:
         try:
             function()
             piece.said = ""
+        except CancelledError:
+            raise
         except NitidoError as error:
             piece.said = piece.named(str(error))
             raise type(error)(piece.said) from error
