@@ -27,7 +27,7 @@ LAYERS = (
     ("output",),
     ("restored",),
     ("generation",),
-    ("comparison",),
+    ("comparison", "delivery_check"),
     ("api",),
     ("batch", "demo", "doctor"),
     ("web",),

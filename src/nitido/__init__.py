@@ -29,8 +29,9 @@ from nitido.errors import (
 from nitido.version import __version__
 
 if TYPE_CHECKING:
-    from nitido.api import diagnose, generate, plan, restore, separate
+    from nitido.api import diagnose, generate, plan, restore, restore_album, separate
     from nitido.comparison import Comparison, compare
+    from nitido.delivery_check import Verdict, check
     from nitido.diagnosis.finding import Diagnosis, Finding
     from nitido.generation.result import Generation
     from nitido.restoration.plan import Plan
@@ -53,13 +54,16 @@ __all__ = [
     "Plan",
     "Restoration",
     "SampleRateError",
+    "Verdict",
     "WeightsError",
     "__version__",
+    "check",
     "compare",
     "diagnose",
     "generate",
     "plan",
     "restore",
+    "restore_album",
     "separate",
 ]
 
@@ -70,11 +74,14 @@ _LAZY = {
     "Generation": "nitido.generation.result",
     "Plan": "nitido.restoration.plan",
     "Restoration": "nitido.restored",
+    "Verdict": "nitido.delivery_check",
+    "check": "nitido.delivery_check",
     "compare": "nitido.comparison",
     "diagnose": "nitido.api",
     "generate": "nitido.api",
     "plan": "nitido.api",
     "restore": "nitido.api",
+    "restore_album": "nitido.api",
     "separate": "nitido.api",
 }
 

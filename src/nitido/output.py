@@ -358,6 +358,8 @@ class Reservation:
                     "bytes": size,
                     "sha256": sha256,
                     "bit_depth": depth,
+                    "true_peak_dbtp": restoration.after["loudness"].details["true_peak_dbtp"],
+                    "ceiling_dbtp": restoration.ceiling_dbtp,
                 },
             }
             if sidecar:

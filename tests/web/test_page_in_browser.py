@@ -91,6 +91,18 @@ def test_a_loop_is_said_to_be_one_until_a_hand_says_no(visitor: Visitor, tmp_pat
     page.wait_for_selector("[data-stage=ending].off")
 
 
+def test_a_piece_is_checked_for_where_it_goes(visitor: Visitor, clip: Path) -> None:
+    visitor.drop(clip)
+    visitor.page.click("#check")
+    visitor.page.wait_for_selector("#verdict [role=status]")
+    told = visitor.page.inner_text("#verdict")
+    assert nitido.check(clip).sentence in told
+    visitor.page.click("#target input")
+    visitor.page.get_by_role("option", name="broadcast (EBU R 128)").click()
+    visitor.page.click("#check")
+    visitor.page.wait_for_selector("#verdict :text('fit for broadcast (EBU R 128)')")
+
+
 def test_a_real_clip_is_examined_restored_listened_to_and_downloaded(
     visitor: Visitor, shared_audio: Path
 ) -> None:

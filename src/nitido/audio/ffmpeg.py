@@ -33,6 +33,8 @@ _DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,ape,wv,tta,aac,amr,amrnb,amrwb,ac3,eac3,dts,wav,"
     "w64,aiff,caf,flac,ogg,mpegts,mpeg,avi,flv,mpc,mpc8,dsf"
 )
+# Noise in place of noise, and one side in place of the other, decode to peaks up to 4 dB higher.
+_AAC = ("-aac_coder", "fast", "-aac_pns", "0", "-aac_is", "0")
 _CPU_SECONDS_MAX = 1800  # six hours of AAC take one minute
 _LATE_SECONDS_MIN = 0.05  # behind its picture; less is the delay of a coder
 _BOX_MAX_BYTES = 2**20
@@ -145,7 +147,7 @@ def encode_aac(
     command = [
         required(), "-nostdin", "-v", "error", "-y",
         "-f", "f32le", "-ar", str(sample_rate), "-ac", str(channels), "-i", "pipe:0",
-        "-c:a", "aac", "-b:a", f"{kbps}k", "-map_metadata", "-1", "-bitexact",
+        "-c:a", "aac", "-b:a", f"{kbps}k", *_AAC, "-map_metadata", "-1", "-bitexact",
         "-f", "ipod", f"file:{path.resolve()}",
     ]  # fmt: skip
     with tempfile.TemporaryFile() as said:

@@ -178,6 +178,7 @@ class FileSource:
         chunks: see `nitido.audio.read_chunks`.
         pictures: see `nitido.audio.read_pictures`.
         files: the files that are read, which must never be written to.
+        subtype: how the samples are stored, as libsndfile calls it; empty where ffmpeg reads them.
     """
 
     def __init__(
@@ -206,6 +207,7 @@ class FileSource:
         self.name = self.path.name
         self.files: tuple[Path, ...] = (self.path,)
         self._stream: ffmpeg.Stream | None = None
+        self.subtype = ""
         self._repair: Repair | None = None
         self._content = Content()
         try:
@@ -342,6 +344,7 @@ class FileSource:
     def _look_at(self, file: sf.SoundFile) -> None:
         """Note rate, channels and length, after checking them."""
         self.sample_rate, self.channels = file.samplerate, file.channels
+        self.subtype = file.subtype
         said = self._repair and self._repair.samples
         self.samples = file.frames if said is None else said
         self._check_range()

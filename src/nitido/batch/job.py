@@ -10,6 +10,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from time import perf_counter
@@ -31,6 +32,7 @@ from nitido.version import __version__
 
 if TYPE_CHECKING:
     from nitido.audio import Source
+    from nitido.restored import Restoration
 
 OnProgress = Callable[[float, float], None]
 State = Literal["done", "unchanged", "failed", "busy"]
@@ -116,6 +118,7 @@ class Job:
             **({"choice": self.options.choice} if plan is None else {"plan": plan.to_dict()}),
             **{name: getattr(self, name) for name in ("format", "bit_depth", "removed", "report")},
             "stems": self.options.stems,
+            **({"album": True} if self.options.album else {}),
         }
         plain: dict[str, Any] = json.loads(json.dumps(content))  # tuples become lists
         return plain
@@ -299,7 +302,65 @@ def _restore(
     """Write everything into the reserved folder; return the sidecar, and an account."""
     from nitido import api
 
-    restoration = api.restore_with(job.options, source, on_progress=on_progress)
+    return _fill(job, api.restore_with(job.options, source, on_progress=on_progress), reserved)
+
+
+def carry_out_album(jobs: Sequence[Job], *, on_progress: OnProgress | None = None) -> list[Outcome]:
+    """Restore the pieces of an album, all at one gain, and write them together.
+
+    Args:
+        jobs: the pieces, with the same options.
+        on_progress: called with `(done_seconds, total_seconds)` of the album; what it raises stops
+            the work, and nothing is left of it.
+
+    Raises:
+        ConfigError: the pieces have different options, or one is not on this machine.
+        NitidoError: as `carry_out`; one piece that fails ends the album, and nothing is written.
+    """
+    from nitido import api
+    from nitido.audio import MAX_SECONDS, open_source
+
+    began = perf_counter()
+    check_jobs(jobs)
+    options = jobs[0].options
+    if any(job.options != options for job in jobs):
+        raise ConfigError("An album has one gain, so its pieces take the same preset and settings.")
+    if far := next((n for job in jobs for n in (job.source, job.output) if is_remote(n)), None):
+        raise ConfigError(f"{far} is not on this machine; an album is restored here as a whole.")
+    most = options.max_seconds or MAX_SECONDS
+    sources = [open_source(job.source, max_seconds=most) for job in jobs]
+    with ExitStack() as stack:
+        reservations = []
+        for job in jobs:
+            target = Path(job.files["audio"])
+            _make_folder(target.parent)
+            reserved = reserve(target)
+            if reserved is None:
+                raise AudioWriteError(
+                    f"Another run is at work on {job.output}; wait until it ends."
+                )
+            reservations.append(stack.enter_context(reserved))
+            check_writable(job.files, overwrite=job.overwrite)
+        told = []
+        restorations = api.restore_album_with(options, sources, on_progress=on_progress)
+        for job, reserved, restoration in zip(jobs, reservations, restorations, strict=True):
+            with restoration:
+                told.append(_fill(job, restoration, reserved))
+        for job, reserved in zip(jobs, reservations, strict=True):
+            reserved.publish(overwrite=job.overwrite)
+    outcomes = [
+        _outcome(job, "done", content, began, account)
+        for job, (content, account) in zip(jobs, told, strict=True)
+    ]
+    whole = sum(outcome.seconds for outcome in outcomes)
+    took = perf_counter() - began  # of which each piece has its share
+    return [replace(one, wall_seconds=took * one.seconds / whole) for one in outcomes]
+
+
+def _fill(
+    job: Job, restoration: Restoration, reserved: Reservation
+) -> tuple[dict[str, Any], list[str]]:
+    """Write everything into the reserved folder; return the sidecar, and an account."""
     content = reserved.fill(
         restoration,
         removed=job.removed,

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nitido.batch.job import STREAM, Job, Outcome, carry_out, check_jobs, is_remote
+from nitido.batch.job import (
+    STREAM,
+    Job,
+    Outcome,
+    carry_out,
+    carry_out_album,
+    check_jobs,
+    is_remote,
+)
 from nitido.cli.each import each, exit_failed, failure
 from nitido.cli.output import as_flags, console, print_json, table
 from nitido.cli.progress import progress, progress_of_many
@@ -245,6 +253,31 @@ def run_many(
     if failed:
         exit_failed(failed, of=len(jobs), untried=len(jobs) - len(ended))
     _check_strict(ended.values(), strict)
+
+
+def run_album(jobs: Sequence[Job], *, as_json: bool, strict: bool) -> None:
+    """Restore the pieces of an album together, and say what became of each.
+
+    Args:
+        jobs: the pieces.
+        as_json: print JSON.
+        strict: exit with 3 if a result has a fault that its input had not.
+    """
+    began = perf_counter()
+    with (
+        stoppable(lambda: "stopped; nothing of the album was written."),
+        progress(f"album of {len(jobs)}", quiet=as_json) as on_progress,
+    ):
+        outcomes = carry_out_album(jobs, on_progress=on_progress)
+    if as_json:
+        print_json([as_entry(job, one) for job, one in zip(jobs, outcomes, strict=True)])
+    else:
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            _show_each(job.shown, outcome, as_json)
+        steps = outcomes[0].content["plan"]["steps"]
+        click.echo(next(step["reason"] for step in steps if step["stage"] == "loudness") + ".")
+        _show_end(outcomes, began)
+    _check_strict(outcomes, strict)
 
 
 def _ray_apart(ray: str | None, as_json: bool) -> AbstractContextManager[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from nitido.batch.job import BIT_DEPTHS, STREAM, SUFFIXES, Job
-from nitido.cli.jobs import run_dry, run_many, run_one, run_stream
+from nitido.cli.jobs import run_album, run_dry, run_many, run_one, run_stream
 from nitido.cli.options import as_json, damaged, verbose
 from nitido.errors import ConfigError
 from nitido.restoration.restore_options import RestoreOptions
@@ -36,6 +36,7 @@ Many files:
   nitido restore songs/ -o done/ --resume          go on; make again only what changed
   nitido restore songs/ -o done/ --shard 3/16      this machine does a sixteenth of them
   nitido restore --manifest list.jsonl -o done/    each with its own output, preset, settings, plan
+  nitido restore album/*.wav -o master/ --album    one gain for all, edges untouched
   nitido restore songs/ -o done/ --csv done.csv    and a table of what was wrong, and what is left
   nitido restore s3://in/ -o s3://out/ --resume --ray ADDRESS       on a cluster
 \b
@@ -70,6 +71,9 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     "--loop/--no-loop",
     default=None,
     help="After the end comes the start again.  [default: as the file says]",
+)
+@click.option(
+    "--album", is_flag=True, help="The pieces belong together: one gain, no fades at their edges."
 )
 @click.option(
     "--sample-rate",
@@ -141,6 +145,8 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
     stopped or killed at any time: --resume goes on from there. Several runs with --resume over the
     same files share the work.
     """
+    if options["album"]:
+        _check_album(inputs, options)
     how = _how(options)
     output, as_json, strict = options["output"], options["as_json"], options["strict"]
     stream = list(inputs) == [STREAM] or (len(inputs) == 1 and output == STREAM)
@@ -152,6 +158,8 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
     jobs = _jobs(ctx, inputs, how, options)
     if options["dry_run"]:
         run_dry(jobs, as_json=as_json)
+    elif options["album"]:
+        run_album(jobs, as_json=as_json, strict=strict)
     elif len(jobs) == 1 and options["ray"] is None and options["csv"] is None:
         run_one(jobs[0], as_json=as_json, strict=strict)
     else:
@@ -164,6 +172,20 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
             as_json=as_json,
             strict=strict,
         )
+
+
+def _check_album(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Refuse what an album, which is measured as a whole, cannot be combined with.
+
+    Raises:
+        ConfigError: a stream, or an option that shares the pieces out.
+    """
+    apart = next((n for n in ("resume", "shard", "ray", "csv") if options[n]), None)
+    apart = "workers" if (options["workers"] or 1) > 1 else apart
+    if apart is not None:
+        raise ConfigError(f"An album is measured as a whole, in one run; leave out --{apart}.")
+    if STREAM in (*inputs, options["output"]):
+        raise ConfigError("An album is made of files; '-' is a single stream.")
 
 
 def _how(options: Mapping[str, Any]) -> Job:
@@ -188,6 +210,7 @@ def _how(options: Mapping[str, Any]) -> Job:
             demucs_repo=options["demucs_repo"],
             max_seconds=options["max_seconds"],
             damaged=options["damaged"],
+            album=options["album"],
         ),
         bit_depth=None if depth is None else int(depth),
         **{name: options[name] for name in ("format", "removed", "report", "overwrite", "resume")},

@@ -10,6 +10,7 @@ Source: ITU-R BS.1770-4 (loudness, true peak), EBU Tech 3341 (momentary, short-t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -269,7 +270,15 @@ def integrated_lufs(wav: Wav, *, sample_rate: int) -> float | None:
 
 def true_peak_dbtp(wav: Wav, *, sample_rate: int) -> float | None:
     """Return the true peak of `wav` `[C, T]`, dB re full scale; None in silence."""
-    meter = TruePeakMeter(sample_rate, wav.shape[0])
-    meter.update(wav)
+    return stream_true_peak_dbtp([wav], sample_rate=sample_rate, channels=wav.shape[0])
+
+
+def stream_true_peak_dbtp(
+    blocks: Iterable[Wav], *, sample_rate: int, channels: int
+) -> float | None:
+    """Return the true peak of a stream of waveforms `[C, n]`, dB re full scale; None in silence."""
+    meter = TruePeakMeter(sample_rate, channels)
+    for block in blocks:
+        meter.update(block)
     peak = meter.true_peak
     return float(20 * np.log10(peak)) if peak > 0 else None

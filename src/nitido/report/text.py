@@ -122,6 +122,7 @@ def describe_restoration(restoration: RestoredSound) -> list[str]:
                 told += _kept(_most_level_change_db(change), change.si_sdr_db, up_to="8 kHz")
         old, new = (d["loudness"] for d in (restoration.diagnosis, restoration.after))
         told += _loudness(old.value, new.value, new.details.get("true_peak_dbtp"))
+        told += _headroom(restoration)
     for change in restoration.changes:
         if change.verdict != "kept":
             told.append(
@@ -129,6 +130,19 @@ def describe_restoration(restoration: RestoredSound) -> list[str]:
                 "much of the music."
             )
     return [*told, *restoration.notes()]
+
+
+def _headroom(restoration: RestoredSound) -> Iterator[str]:
+    """Yield from which ceiling a lossy file was made, and whether the one asked for held."""
+    used, step = restoration.ceiling_dbtp, restoration.plan["loudness"]
+    peak_dbtp = restoration.after["loudness"].details["true_peak_dbtp"]
+    if used is None or peak_dbtp is None or used == (asked := step.settings["ceiling_dbtp"]):
+        return
+    held = "" if peak_dbtp <= asked else f", and still pass {quantity(asked, 'dBTP')}"
+    yield (
+        f"Its format lifts peaks: made under {quantity(used, 'dBTP')}, they reach "
+        f"{quantity(peak_dbtp, 'dBTP', digits=2)} when it is played{held}."
+    )
 
 
 def _loop(restoration: RestoredSound) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from nitido.restoration.registry import STAGES
 from nitido.restoration.resources import Resources
 from nitido.restoration.restored_sound import RestoredSound, dry_blocks, mask_after
 from nitido.restoration.scratch import Scratch
-from nitido.restoration.stages.loudness import LevelProfile
+from nitido.restoration.stages.loudness import LevelProfile, resolve_together
 from nitido.restoration.verify import Change, ChangeMeter, correct
 
 # Shares of the work, for the progress callback; measured on 60 s of stereo.
@@ -30,51 +30,127 @@ Result = TypeVar("Result", bound=RestoredSound)
 DIAGNOSED, CHAINED = 0.25, 0.75
 
 
-def carry_out(
-    source: Source,
-    diagnosis: Diagnosis,
-    plan: Plan,
-    *,
-    result: type[Result],
-    block_seconds: float = BLOCK_SECONDS,
-    resources: Resources | None = None,
-    on_progress: OnProgress | None = None,
-) -> Result:
-    """Return the source restored by the plan, every stage held to its budget.
+def carry_out_album(works: Sequence[Work[Result]]) -> Iterator[Result]:
+    """Yield the pieces of an album restored, all at one gain, in their order.
+
+    The target is the loudness of the album as a whole; each piece is held under the ceiling. A
+    piece whose plan keeps the level, or says its gain already, keeps to that.
 
     Args:
-        source: of the samples.
-        diagnosis: of the source.
-        plan: to carry out.
-        result: what the restored sound is given as.
-        block_seconds: length of the blocks at work; the result does not depend on it.
-        resources: what the stages may use beside the plan.
-        on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
+        works: the pieces; their loudness stages have the same settings.
     """
-    resources = resources or Resources()
-    corrected: dict[str, list[Change]] = {}  # what was over budget, per stage, try by try
-    while True:
-        with one_blas_thread:
-            attempt = _chain_pass(source, plan, block_seconds, resources, on_progress)
-            if not _over(attempt.changes):
-                _loudness_pass(source, attempt, block_seconds, on_progress)
+    for work in works:
+        work.chain()
+    together = [work for work in works if _needs_gain(work.plan)]
+    if together:
+        asked = together[0].plan["loudness"].settings
+        settings, reason = resolve_together([work.profile for work in together], asked)
+        for work in together:
+            step = work.plan["loudness"]
+            said = f"one gain for an album of {len(works)}: {reason}"
+            work.plan = work.plan.with_step(replace(step, settings=settings, reason=said))
+            work.gain_is_shared = True
+    for work in works:
+        yield work.finish()
+
+
+class Work(Generic[Result]):
+    """The passes over a piece: first its chain, then its loudness, each stage held to its budget.
+
+    Attributes:
+        plan: to carry out, with what had to be turned down.
+        gain_is_shared: whether its gain is that of others, too: then that is not turned down.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        diagnosis: Diagnosis,
+        plan: Plan,
+        resources: Resources,
+        block_seconds: float = BLOCK_SECONDS,
+        on_progress: OnProgress | None = None,
+        *,
+        result: type[Result],
+    ) -> None:
+        """Prepare the work on a piece; nothing is read yet.
+
+        Args:
+            source: of the samples.
+            diagnosis: of the source.
+            plan: to carry out.
+            resources: what the stages may use beside the plan.
+            block_seconds: length of the blocks at work; the result does not depend on it.
+            on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
+            result: what the restored sound is given as.
+        """
+        self._result = result
+        self._source = source
+        self._diagnosis = diagnosis
+        self._resources = resources
+        self._block_seconds = block_seconds
+        self._on_progress = on_progress
+        self._chained: _Attempt | None = None
+        self._corrected: dict[str, list[Change]] = {}  # what was over budget, per stage
+        self.plan = plan
+        self.gain_is_shared = False
+
+    @property
+    def profile(self) -> LevelProfile:
+        """The level profile of the piece as it leaves the chain."""
+        return self.chain().profile
+
+    def chain(self) -> _Attempt:
+        """Run the stages but for the loudness, once, until each keeps its budget."""
+        while self._chained is None:
+            with one_blas_thread:
+                attempt = _chain_pass(
+                    self._source,
+                    self.plan,
+                    self._block_seconds,
+                    self._resources,
+                    self._on_progress,
+                )
+            if not self._correct(attempt):
+                self._chained = attempt
+        return self._chained
+
+    def finish(self) -> Result:
+        """Return the piece at its loudness, the whole within its budget."""
+        while True:
+            attempt = replace(self.chain(), plan=self.plan)
+            with one_blas_thread:
+                _loudness_pass(self._source, attempt, self._block_seconds, self._on_progress)
+            self._chained = None  # its sound is gone
+            if not self._correct(attempt):
+                break
+        return self._result(
+            self._source,
+            attempt.scratch,
+            diagnosis=self._diagnosis,
+            plan=attempt.plan,
+            changes=_verdicts(attempt.changes, self._corrected),
+            stems=self._resources.stems,
+        )
+
+    def _correct(self, attempt: _Attempt) -> bool:
+        """Return whether a stage was over its budget, and turn it down in the plan."""
         over = _over(attempt.changes)
-        if over is None:
-            break
-        tries = corrected.setdefault(over.stage, [])
-        plan = correct(plan, over, tries=len(tries))
-        if resources.stems is not None:
-            plan = _still_separated(plan)
+        if over is None or (over.stage == "loudness" and self.gain_is_shared):
+            return False
+        tries = self._corrected.setdefault(over.stage, [])
+        self.plan = correct(self.plan, over, tries=len(tries))
+        if self._resources.stems is not None:
+            self.plan = _still_separated(self.plan)
         tries.append(over)
         attempt.scratch.close()
-    return result(
-        source,
-        attempt.scratch,
-        diagnosis=diagnosis,
-        plan=attempt.plan,
-        changes=_verdicts(attempt.changes, corrected),
-        stems=resources.stems,
-    )
+        return True
+
+
+def _needs_gain(plan: Plan) -> bool:
+    """Return whether the gain is to be found from the sound."""
+    step = plan["loudness"]
+    return step.on and step.settings["gain_db"] is None
 
 
 @dataclass
@@ -100,7 +176,7 @@ def _chain_pass(
     scratch = Scratch(channels=chain.channels_out)
     mask = mask_after(source, chain.channels_out)
     profile = LevelProfile(plan.sample_rate, chain.channels_out, mask)
-    needs_profile = plan["loudness"].on and plan["loudness"].settings["gain_db"] is None
+    needs_profile = _needs_gain(plan)
     if resources.stems is not None:
         resources.stems.layout = layout.resampled(source.sample_rate, plan.sample_rate)
     blocks = SanitizedBlocks(layout.blocks(source.blocks))
@@ -144,7 +220,7 @@ def _loudness_pass(
     plan, before = attempt.plan, attempt.scratch
     rate, channels, samples = plan.sample_rate, before.channels, before.samples
     step = plan["loudness"]
-    if step.on and step.settings["gain_db"] is None:
+    if _needs_gain(plan):
         settings, reason = attempt.profile.resolve(step.settings)
         plan = plan.with_step(replace(step, settings=settings, reason=reason))
         step = plan["loudness"]

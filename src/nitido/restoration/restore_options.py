@@ -32,6 +32,7 @@ class RestoreOptions:
         output_sample_rate: of the result, Hz.
         plan: carry out this one; it answers all of the above, which are refused beside it.
         stems: also keep the stems.
+        album: the piece is one of an album: the edges to its neighbours are left alone.
         demucs_repo: folder of Demucs models in the hub's layout; None: official ones, fetched once.
         device: where networks compute: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         max_seconds: a longer file is refused; None: six hours.
@@ -49,6 +50,7 @@ class RestoreOptions:
     device: str = "auto"
     max_seconds: float | None = None
     damaged: Damaged = "refuse"
+    album: bool = False
 
     def __post_init__(self) -> None:
         """Check the choices, and resolve the preset.
@@ -124,11 +126,15 @@ class RestoreOptions:
         """Return what is to be done to the piece of that diagnosis."""
         from nitido.restoration.plan import make_plan
 
-        if self.plan is None:
-            return make_plan(diagnosis, self.resolved, sample_rate=self.output_sample_rate)
-        if self.stems:
-            return self.plan.with_step(replace(self.plan["stems"], on=True))
-        return self.plan
+        plan = self.plan
+        if plan is None:
+            plan = make_plan(diagnosis, self.resolved, sample_rate=self.output_sample_rate)
+        elif self.stems:
+            plan = plan.with_step(replace(plan["stems"], on=True))
+        if self.album:
+            edges = replace(plan["ending"], on=False, reason="album: its edges are left alone")
+            plan = plan.with_step(edges)
+        return plan
 
     def prepare(self, resources: Resources) -> None:
         """Check that what the stages need beside the sound is there, before any is read.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from math import inf, log10
 from pathlib import Path
@@ -34,6 +34,7 @@ from nitido.errors import AudioWriteError, ConfigError
 from nitido.formats import check_format, find_format
 from nitido.restoration.chain import lay_out
 from nitido.restoration.credentials import sign
+from nitido.restoration.headroom import write_under_ceiling
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stem_store import StemStore
@@ -60,6 +61,8 @@ class RestoredSound:
         samples: of the result.
         mask: the speakers of the result, see `nitido.dsp.speakers`.
         warnings: none; those about how the input was read are its diagnosis's.
+        ceiling_dbtp: that the true peaks were held under, dBTP; once it was written to a lossy
+            file, lower by what the encoder adds. None where the level was kept.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class RestoredSound:
         self.samples = scratch.samples
         self.mask = mask_after(source, scratch.channels)
         self.warnings: tuple[str, ...] = ()
+        self.ceiling_dbtp = _ceiling(plan)
 
     def __enter__(self) -> Self:
         return self
@@ -316,18 +320,30 @@ class RestoredSound:
         return self.input.files
 
     def write_audio(self, path: Path, **form: Any) -> None:
-        """Write the sound alone; `form` is format and bit depth, see `write`."""
+        """Write the sound alone; `form` is format and bit depth, see `write`.
+
+        A lossy file is held to the ceiling as it decodes, see `ceiling_dbtp`.
+        """
         metadata = self.metadata(self.bit_depth(path, **form))
         name, kind = find_format(path, form.get("format"))
-        if self.plan.loop and None in kind.subtypes:
+        about = {**self._shape, "tags": metadata.tags, "chunks": metadata.chunks}
+
+        def put(blocks: Iterable[Wav], *, overwrite: bool = False) -> Path:
+            pictures = self.input.pictures
+            return write(path, blocks, pictures=pictures, overwrite=overwrite, **about, **form)
+
+        if None not in kind.subtypes:
+            put(self.blocks())
+            self.ceiling_dbtp = _ceiling(self.plan)
+            return
+        if self.plan.loop:
             logger.warning(
                 "%s: the seam of a loop does not stay clean in %s, whose coder takes what is "
                 "outside the file for silence; write wav or flac.",
                 path.name,
                 name,
             )
-        carried: dict[str, Any] = {"tags": metadata.tags, "chunks": metadata.chunks}
-        write(path, self.blocks(), pictures=self.input.pictures, **carried, **self._shape, **form)
+        self.ceiling_dbtp = write_under_ceiling(put, self, self.plan["loudness"])
 
     def write_removed(self, path: Path, **form: Any) -> None:
         """Write what was taken away alone; `form` is format and bit depth, see `write`."""
@@ -390,3 +406,9 @@ def dry_blocks(source: Source, plan: Plan) -> Iterator[Wav]:
     )
     there = layout.resampled(source.sample_rate, plan.sample_rate)
     return there.piece(stream, sample_rate=plan.sample_rate)
+
+
+def _ceiling(plan: Plan) -> float | None:
+    """Return the ceiling that a plan asks for, dBTP; None where it keeps the level."""
+    step = plan["loudness"]
+    return float(step.settings["ceiling_dbtp"]) if step.on else None

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
+from nitido.delivery_check import Verdict
 from nitido.diagnosis.finding import SEVERITIES, Finding
 from nitido.report.formatting import minus, places
 from nitido.restoration.plan import Plan
@@ -221,6 +222,17 @@ def result(visit: Visit, piece: SessionPiece | None) -> str:
         f"<section><h2>Result <small>{escape(piece.name)}{_turned_down(piece.plan)}</small></h2>"
         f'<div class="downloads">{files}{more}</div>{report(f"{base}report.html")}</section>'
     )
+
+
+def verdict(judged: Verdict) -> str:
+    """Return whether a piece is fit for where it goes, and what speaks against it."""
+    items = "".join(
+        f"<li><b>{escape(reason.severity)}</b> {escape(minus(reason.summary))}</li>"
+        for reason in judged.reasons
+        if reason.found
+    )
+    more = f'<ul class="fine">{items}</ul>' if items else ""
+    return f'<section role="status"><p>{escape(judged.sentence)}</p>{more}</section>'
 
 
 def report(source: str) -> str:
