@@ -1,7 +1,9 @@
 """The page over HTTP, in this process: what can be asked, and what nobody can."""
 
+import asyncio
 import io
 import os
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -287,6 +289,37 @@ def test_pieces_and_results_are_there_again_after_a_restart(restored: tuple[Any,
     piece = again.ask("GET", "/api/pieces/1")[1]
     assert (piece["restored"], piece["stale"]) == (True, False)
     assert again.ask("GET", "/api/pieces/1/files/mp3")[0] == 200
+
+
+def test_downloads_that_wait_for_their_format_keep_nobody_else_waiting(
+    restored: tuple[Any, Visitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    httpx = pytest.importorskip("httpx")
+    app, ann = restored
+    done = threading.Event()
+
+    def slow(piece: Any, form: str) -> Path:
+        done.wait(10)
+        return Path(piece.result_folder / "result.wav")
+
+    monkeypatch.setattr("nitido.web.work.download", slow)
+
+    async def ask() -> tuple[int, bool, set[int]]:
+        transport = httpx.ASGITransport(app)
+        cookies = {"nitido": ann.http.cookies["nitido"]}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://localhost", cookies=cookies
+        ) as client:
+            downloads = [
+                asyncio.create_task(client.get("/api/pieces/1/files/mp3")) for _ in range(50)
+            ]
+            await asyncio.sleep(0.2)
+            other = (await client.get("/api/pieces/1")).status_code
+            late = done.is_set()
+            done.set()
+            return other, late, {(await one).status_code for one in downloads}
+
+    assert asyncio.run(ask()) == (200, False, {200})
 
 
 def test_versions_are_compared(ann: Visitor, clip: Path) -> None:

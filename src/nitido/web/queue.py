@@ -86,6 +86,7 @@ class Queue:
         self._working: list[Task] = []
         self._ended: list[Task] = []
         self._served: dict[str, float] = {}  # when a visitor's last task began
+        self._turns: dict[int, int] | None = None  # place of each waiting task; None: not known
 
     def add(self, task: Task) -> Task:
         """Take a task; it begins when there is a place.
@@ -98,6 +99,7 @@ class Queue:
             if own >= self._each or len(self._waiting) >= self._most:
                 raise FullError("Too much is waiting already; try again in a while.")
             self._waiting.append(task)
+            self._turns = None
         task.visit.changed()
         self._start()
         return task
@@ -110,8 +112,9 @@ class Queue:
     def ahead(self, task: Task) -> int:
         """Return how many tasks begin before a waiting one."""
         with self._lock:
-            order = self._order()
-        return order.index(task) if task in order else 0
+            if self._turns is None:
+                self._turns = {one.id: place for place, one in enumerate(self._order())}
+            return self._turns.get(task.id, 0)
 
     def cancel(self, visit: Visit, *, piece: int | None = None, kinds: tuple[str, ...] = ()) -> int:
         """Cancel what waits and works for a visitor; return how many tasks that were."""
@@ -125,6 +128,7 @@ class Queue:
             ]
             for task in found:
                 task._cancelled.set()
+                self._turns = None
                 if task in self._waiting:
                     self._waiting.remove(task)
                     self._end(task, "cancelled")
@@ -147,6 +151,7 @@ class Queue:
 
     def _start(self) -> None:
         with self._lock:
+            self._turns = None
             while len(self._working) < self._at_once and self._waiting:
                 task = self._order()[0]
                 self._waiting.remove(task)

@@ -280,7 +280,13 @@ def events(request: Request, site: SiteOf) -> Any:
     return StreamingResponse(listen(), media_type="text/event-stream", headers=headers)
 
 
-async def give_file(own: Own, form: str, show: bool = False) -> Any:
+async def _encoded(request: Request, function: Any, *asked: Any) -> Any:
+    """Do what may take a while in a thread; who waits for it keeps no thread from others."""
+    async with request.app.state.encoding:
+        return await asyncio.to_thread(function, *asked)
+
+
+async def give_file(request: Request, own: Own, form: str, show: bool = False) -> Any:
     """Return the result as wav, wav16, wav32, flac, mp3, m4a, ogg, opus, report or plan."""
     piece = own[1]
     if form not in work.DOWNLOADS or not piece.result:
@@ -288,7 +294,7 @@ async def give_file(own: Own, form: str, show: bool = False) -> Any:
     if piece.kind == "comparison":
         path = piece.result_folder / "report.html"
     else:
-        path = await asyncio.to_thread(work.download, piece, form)
+        path = await _encoded(request, work.download, piece, form)
     named = f"{piece.stem}_restored{work.DOWNLOADS[form].suffix}"
     return _file(path, named, show=show and form == "report")
 
@@ -326,7 +332,7 @@ def give_sound(own: Own, name: str, id: str, number: int) -> Any:  # noqa: A002
     )
 
 
-def give_zip(site: SiteOf, visit: Begun, form: str = "wav") -> Any:
+async def give_zip(request: Request, site: SiteOf, visit: Begun, form: str = "wav") -> Any:
     """Return all results in one ZIP file, each with its report and its plan."""
     pieces = [piece for piece in visit.of_kind("piece") if piece.result]
     if not pieces or form not in work.DOWNLOADS:
@@ -334,7 +340,7 @@ def give_zip(site: SiteOf, visit: Begun, form: str = "wav") -> Any:
     with site.visits.room():
         folder = Path(tempfile.mkdtemp(dir=visit.folder))
         path = folder / "results.zip"
-        work.zip_results(pieces, path, form)
+        await _encoded(request, work.zip_results, pieces, path, form)
 
     def done() -> None:
         path.unlink(missing_ok=True)
@@ -398,5 +404,7 @@ def add_routes(app: FastAPI) -> None:
     """Add the API to an application, whose `state.site` it asks."""
     for method, path, function in ROUTES:
         app.add_api_route(path, function, methods=[method], response_model=None)
+    app.add_api_route(HEALTH, health, methods=["HEAD"], include_in_schema=False)
+    app.state.encoding = asyncio.Semaphore(app.state.site.limits.at_once)
     app.add_exception_handler(NitidoError, refuse)
     app.middleware("http")(remember)

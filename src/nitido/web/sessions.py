@@ -61,6 +61,7 @@ class SessionPiece:
         sets: of sounds to play, by name: ``"original"``, ``"preview"``, ``"result"``.
         verdict: whether it is fit for where it goes; empty if that was not asked.
         said: why the last work on it failed; empty if it did not.
+        encoding: held while its result is written in another form.
     """
 
     id: int
@@ -75,6 +76,7 @@ class SessionPiece:
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)
     verdict: dict[str, Any] = field(default_factory=dict)
     said: str = ""
+    encoding: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def source(self) -> Path:

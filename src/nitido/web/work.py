@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import secrets
 import shutil
-import threading
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -82,7 +81,6 @@ FILES = {  # that are there as soon as a piece is restored
 }
 ZIPPED = ("report", "plan", "credentials")  # with each result
 STRANGERS = "These seem to be different pieces of music, of which the rest says little."
-_encoding = threading.Lock()
 
 
 def examine(piece: SessionPiece, tell: Tell) -> None:
@@ -208,7 +206,7 @@ def download(piece: SessionPiece, name: str) -> Path:
         raise ConfigError(f"{piece.name} cannot be had as {name}.")
     one, folder = DOWNLOADS[name], piece.result_folder
     path = folder / FILES.get(name, f"{name}{one.suffix}")
-    with _encoding:
+    with piece.encoding:
         if not path.is_file():
             _encode(folder, path, one)
     return path
