@@ -292,14 +292,14 @@ def test_pieces_and_results_are_there_again_after_a_restart(restored: tuple[Any,
 
 
 def test_downloads_that_wait_for_their_format_keep_nobody_else_waiting(
-    restored: tuple[Any, Visitor], monkeypatch: pytest.MonkeyPatch
+    restored: tuple[Any, Visitor], clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     httpx = pytest.importorskip("httpx")
     app, ann = restored
     done = threading.Event()
 
     def slow(piece: Any, form: str) -> Path:
-        done.wait(10)
+        done.wait()
         return Path(piece.result_folder / "result.wav")
 
     monkeypatch.setattr("nitido.web.work.download", slow)
@@ -314,12 +314,16 @@ def test_downloads_that_wait_for_their_format_keep_nobody_else_waiting(
                 asyncio.create_task(client.get("/api/pieces/1/files/mp3")) for _ in range(50)
             ]
             await asyncio.sleep(0.2)
-            other = (await client.get("/api/pieces/1")).status_code
+            sound = {"params": {"kind": "version"}, "content": clip.read_bytes()}
+            other = (await client.post("/api/pieces", **sound)).status_code
             late = done.is_set()
             done.set()
             return other, late, {(await one).status_code for one in downloads}
 
-    assert asyncio.run(ask()) == (200, False, {200})
+    end = threading.Timer(10, done.set)  # if it waits after all
+    end.start()
+    assert asyncio.run(ask()) == (201, False, {200})
+    end.cancel()
 
 
 def test_versions_are_compared(ann: Visitor, clip: Path) -> None:
