@@ -226,6 +226,17 @@ def test_a_server_that_is_started_again_finds_its_visitors(tmp_path: Path) -> No
     assert json.loads((again.folder / "about.json").read_text())["last"] == 1
 
 
+def test_nobody_s_own_files_are_deleted_because_their_folder_was_named(tmp_path: Path) -> None:
+    (tmp_path / "my songs").mkdir()
+    with pytest.raises(ConfigError, match="name a new folder"):
+        Visits(Limits(), folder=tmp_path)
+    place = Visits(Limits(), folder=tmp_path / "files")
+    (tmp_path / "files" / "my songs").mkdir()
+    place.sweep()
+    assert (tmp_path / "files" / "my songs").exists()
+    assert (tmp_path / "my songs").exists()
+
+
 def test_what_a_killed_server_left_is_deleted_when_it_is_old(tmp_path: Path) -> None:
     for name, age in ((f"{FOLDER}old", 7200), (f"{FOLDER}new", 10), ("other", 7200)):
         (tmp_path / name).mkdir()

@@ -38,6 +38,7 @@ LEFT_BEHIND_SECONDS = 3600.0  # a folder that nobody has touched for so long has
 SHOWN_LENGTH = 80  # letters of a name that are kept
 KEPT = ("id", "name", "kind", "suffix", "result", "sets", "verdict")  # of a piece, as it is
 KINDS = ("piece", "melody", "version")  # of files that are sent
+_VISIT = re.compile(r"[0-9a-f]{32}")  # name of a folder of a visit
 _TOKEN = re.compile(r"[\w-]{43}\.[0-9a-f]{64}")
 
 logger = logging.getLogger(__name__)
@@ -263,6 +264,9 @@ class Visits:
             limits: of what a visitor may ask.
             folder: for all files, which stay when the server ends; None: one that goes with it.
             clock: in seconds.
+
+        Raises:
+            ConfigError: the folder holds something else.
         """
         self.limits = limits
         self._clock = clock
@@ -273,6 +277,11 @@ class Visits:
         self._stays = folder is not None
         self.folder = folder or Path(tempfile.mkdtemp(prefix=FOLDER))
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (self.folder / SECRET).is_file() and any(self.folder.iterdir()):
+            raise ConfigError(
+                f"{self.folder} holds files that are none of nitido serve's; name a new folder, as "
+                "what lies there of former visitors is deleted."
+            )
         self._secret = self._find_secret()
         self._most = min(limits.gigabytes * 2**30, shutil.disk_usage(self.folder).free / 2)
         for about in self.folder.glob(f"*/{ABOUT}"):
@@ -391,7 +400,8 @@ class Visits:
             self.end(name)
         with self._lock:  # what a visitor's last work wrote after they had left
             known = {visit.folder for visit in self._visits.values()}
-            strays = [place for place in self.folder.iterdir() if place not in known]
+            strays = [place for place in self.folder.iterdir() if _VISIT.fullmatch(place.name)]
+            strays = [place for place in strays if place not in known]
             for visit in self._visits.values():
                 own = {piece.folder for piece in visit.pieces.values()}
                 strays += [place for place in visit.folder.iterdir() if place not in own]
