@@ -220,8 +220,11 @@ class _Levels:
         if loud is None or (usual is not None and abs(usual.hz - loud.hz) > APART_HZ):
             return None
         # What has treble only when it is loud fades out by itself the rest of the time; what
-        # reaches further when it is loud ends there.
-        return loud if usual is None or loud.hz >= FAULT_BELOW_HZ else usual
+        # reaches further when it is loud ends there. Of two that are near, a resampler's mirror
+        # or a line in the quiet moved the upper one.
+        if usual is None or loud.hz >= FAULT_BELOW_HZ:
+            return loud
+        return min(usual, loud, key=lambda ceiling: ceiling.hz)
 
     def mean_db(self, ceiling_hz: float, shares: Band, loudly: float = LOUDLY) -> float:
         """Return the level of a part of the band that all but a share of the frames reach, dB."""
