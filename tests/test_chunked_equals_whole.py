@@ -15,6 +15,7 @@ from tests.signals import cut, pink_noise, sine
 import nitido
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.chunks import join
+from nitido.dsp.loop import Unrolled
 from nitido.dsp.wav import Wav
 from nitido.restoration.chain import Chain
 from nitido.restoration.plan import Plan, build
@@ -84,7 +85,7 @@ def result(
     plan = plan_of((stage,), channels=len(wav), sample_rate=sample_rate)
     blocks = cut(wav, *sizes)
     if stage != "loudness":
-        chain = Chain(plan, sample_rate, len(wav), wav.shape[1], chunk_seconds)
+        chain = Chain(plan, sample_rate, len(wav), Unrolled(wav.shape[1]), chunk_seconds)
         return join(chain.run(blocks), channels=chain.channels_out)
     piece = {"sample_rate": sample_rate, "channels": len(wav), "samples": wav.shape[1]}
     size = max(1, round(chunk_seconds * sample_rate))

@@ -1,6 +1,8 @@
+import csv
 import errno
 import json
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -128,6 +130,15 @@ def test_sound_comes_from_standard_input_and_goes_to_standard_output(clip: bytes
     assert np.array_equal(heard, sf.read("song_restored.wav")[0])
 
 
+def test_what_standard_output_cannot_take_along_is_said(clip: bytes) -> None:
+    store = b"\0\0\0\x20jumb\0\0\0\x18jumdc2pa" + bytes(12)
+    chunk = b"C2PA" + struct.pack("<I", len(store)) + store
+    size = struct.pack("<I", len(clip) + len(chunk) - 8)
+    piped = run("restore", "-", input=clip[:4] + size + clip[8:] + chunk)
+    assert piped.exit_code == 0
+    assert "Content Credentials (C2PA) of the input are lost; -o FILE keeps them" in piped.stderr
+
+
 def test_json_and_sound_do_not_share_standard_output(clip: bytes) -> None:
     result = run("restore", "-", "--json", input=clip)
     assert result.exit_code == 2
@@ -144,12 +155,55 @@ def test_one_bad_file_does_not_stop_the_others(clip: bytes) -> None:
         "song.wav", "in/a.wav", "in/b.wav",
         "out/b_restored.wav", "out/b_restored.wav.nitido.json",
     }  # fmt: skip
-    why = "a.wav is not an audio file"
-    first, heading, row = result.stderr.splitlines()
-    assert first.startswith(f"Error: in/a.wav: {why}")
-    assert heading == "1 of 2 failed:"
-    assert row.startswith(f"  in/a.wav  {why}")
+    why, which = result.stderr.splitlines()
+    assert why.startswith("Error: in/a.wav: a.wav is not an audio file")
+    assert which == "1 of 2 failed: in/a.wav."
     assert result.stdout.splitlines()[-1].startswith("1 done, 1 failed; 2 s of audio in ")
+
+
+def test_many_end_with_where_most_is_left_and_a_table_has_a_row_for_each(clip: bytes) -> None:
+    Path("in").mkdir()
+    Path("in/a.wav").write_bytes(b"these are words, not sound")
+    for name in ("b", "c"):
+        Path(f"in/{name}.wav").write_bytes(clip)
+    Path("in/list.jsonl").write_text(
+        'a.wav\n{"input": "b.wav", "settings": {"decomb.mode": "off"}}\nc.wav'
+    )
+    arguments = ["--manifest", "in/list.jsonl", "-o", "out/", "--csv", "t.csv"]
+    result = run("restore", *arguments)
+    assert result.exit_code == 1
+    heading, worst = result.stdout.splitlines()[-2:]
+    assert heading == "Something is left to mend in:"
+    assert worst.startswith("  out/b_restored.wav  comb ")
+    bad, b, c = csv.DictReader(Path("t.csv").read_text("utf-8-sig").splitlines())
+    assert (bad["state"], b["state"], c["state"]) == ("failed", "done", "done")
+    assert "not an audio file" in bad["error"]
+    assert "comb" in b["found_before"]
+    assert "comb" in b["left_after"]
+    assert "comb" not in c["left_after"]
+    assert c["lufs_after"] == "-14.0"
+    assert run("restore", *arguments, "--resume").exit_code == 1  # an earlier table is replaced
+    again = csv.DictReader(Path("t.csv").read_text("utf-8-sig").splitlines())
+    assert [row["state"] for row in again] == ["failed", "unchanged", "unchanged"]
+
+
+@pytest.mark.parametrize("name", ["in/a.wav", "mine.csv"])
+def test_a_table_replaces_no_file_but_an_earlier_table(clip: bytes, name: str) -> None:
+    Path("in").mkdir()
+    Path("in/a.wav").write_bytes(clip)
+    Path("mine.csv").write_text("file,mine")
+    before = Path(name).read_bytes()
+    assert run("restore", "in", "-o", "out/", "--csv", name).exit_code == 1
+    assert Path(name).read_bytes() == before
+    assert not Path("out").exists()
+
+
+def test_a_dry_run_of_several_pieces_is_a_line_each(clip: bytes) -> None:
+    Path("other.wav").write_bytes(clip)
+    result = run("restore", "song.wav", "other.wav", "--dry-run", "--without", "width")
+    first, second, _ = result.stdout.splitlines()
+    assert first == "song.wav → song_restored.wav  decomb, bandwidth, ending, loudness"
+    assert second.startswith("other.wav → other_restored.wav  ")
 
 
 def test_json_of_a_batch_has_one_object_per_file_in_the_order_of_the_input(clip: bytes) -> None:
@@ -242,7 +296,11 @@ def test_the_input_is_never_the_output(link: str | None, song: Path, clip: bytes
         (["restore", "song.wav", "--stages", "decom"], "did you mean 'decomb'"),
         (["restore", "song.wav", "--set", "bandwidth.amuont=1"], "did you mean 'amount'"),
         (["restore", "song.wav", "--set", "bandwidth"], "STAGE.SETTING=VALUE"),
-        (["restore", "song.wav", "--loudness", "loud"], "is a number"),
+        (["restore", "song.wav", "--loudness", "loud"], "is a number between -60 and -5, or none."),
+        (["restore", "song.wav", "--set", "width.amount=wide"], "is a number between 0 and 2."),
+        (["restore", "song.wav", "-o", "k.wav", "--format", "flac"], "--format flac another"),
+        (["restore", "song.wav", "--csv", "t.csv", "--dry-run"], "leave it out"),
+        (["diagnose", "nothing/*.wav"], "Nothing matches"),
         (["restore", "nothing/*.wav"], "Nothing matches"),
         (["restore", "song.wav", "--bad"], "No such option"),
         (["restore"], "Missing argument"),
@@ -327,7 +385,7 @@ def test_control_c_is_one_line_and_leaves_nothing(monkeypatch: pytest.MonkeyPatc
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nitido.restoration.result.Restoration.sidecar", interrupt)
+    monkeypatch.setattr("nitido.output.sidecar_of", interrupt)
     monkeypatch.setattr("nitido.restoration.restore.Chain.run", interrupt)
     result = run("restore", "song.wav")
     assert result.exit_code == 130
@@ -355,6 +413,20 @@ def test_diagnose_shows_every_finding_and_a_verdict() -> None:
     for kind in ("comb", "bandwidth", "width", "loudness"):
         assert kind in result.stdout
     assert "32000 Hz, mono" in result.stdout
+
+
+def test_diagnose_takes_folders_and_globs_a_line_for_each_piece(clip: bytes) -> None:
+    for name in ("in/a.wav", "in/below/b.wav", "c/[1].wav"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(clip)
+    result = run("diagnose", "in", "c/*.wav", "in/a.wav", "song.wav")
+    assert result.exit_code == 0, result.output
+    *lines, last = result.stdout.splitlines()
+    names = ["in/a.wav", "in/below/b.wav", "c/[1].wav", "song.wav"]
+    assert [line.split("  ")[0] for line in lines] == names
+    assert all("comb" in line for line in lines)
+    assert last.startswith("4 pieces; found: ")
+    assert "comb in 4" in last
 
 
 def test_a_comparison_replaces_none_of_the_files_it_compares(clip: bytes) -> None:
@@ -438,3 +510,17 @@ def test_presets_are_listed_with_what_they_let_run() -> None:
 
 def test_the_version_is_the_package_s() -> None:
     assert run("--version").stdout.split()[-1] == nitido.__version__
+
+
+@pytest.mark.parametrize("command", ["restore", "diagnose"])
+def test_a_cut_file_is_taken_as_its_error_says(song: Path, command: str) -> None:
+    song.write_bytes(song.read_bytes()[:-20_001])
+    result = run(command, "song.wav")
+    assert result.exit_code == 1
+    assert "with --damaged take." in one_line(result)
+    result = run(command, "song.wav", "--damaged", "take")
+    assert result.exit_code == 0, result.output
+    assert "song.wav is cut short or damaged" in result.stdout
+    assert result.stderr == ""
+    if command == "restore":
+        assert sf.info("song_restored.wav").frames < 96_000

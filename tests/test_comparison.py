@@ -7,7 +7,8 @@ import soundfile as sf
 from click.testing import CliRunner
 from tests.signals import noise, pink_noise
 
-from nitido import optional
+from nitido import diagnose, optional
+from nitido.audio import write
 from nitido.cli import main
 from nitido.comparison import compare
 from nitido.demo.comb import add_comb
@@ -228,3 +229,14 @@ def test_wrong_usage_is_one_line(folder, arguments, status, says):
     assert result.exit_code == status
     (line,) = result.stderr.splitlines()
     assert says in line
+
+
+@pytest.mark.parametrize("mask", [0x3F, 0])
+def test_surround_is_as_loud_in_a_comparison_as_in_a_diagnosis(tmp_path, mask):
+    wav = noise(seconds=2, channels=6, rms=0.05)
+    paths = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    for path in paths:
+        write(path, [wav], sample_rate=48_000, channels=6, samples=wav.shape[1], mask=mask)
+    found = compare(*paths, tables=["delivery"])
+    lufs = found.scores["delivery"]["a"]["integrated_lufs"]
+    assert lufs == pytest.approx(diagnose(paths[0])["loudness"].value, abs=1e-3)

@@ -14,7 +14,7 @@ from tests.signals import pink_noise
 import nitido
 from nitido import output
 from nitido.batch import Job, make_jobs, restore_many
-from nitido.errors import AudioReadError, AudioWriteError, ConfigError
+from nitido.errors import AudioReadError, AudioWriteError, ConfigError, MissingExtraError
 from nitido.lock import try_lock
 from nitido.output import SIDECAR, Reservation, check_outputs, output_files, reserve
 
@@ -376,3 +376,12 @@ def test_an_error_is_one_line_whatever_a_file_is_called() -> None:
     with pytest.raises(AudioReadError) as caught:
         nitido.restore("\x1b[31mé\n.wav")
     assert str(caught.value) == r"\x1b[31mé\n.wav does not exist; check the name."
+
+
+def test_m4a_without_ffmpeg_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("nitido.audio.ffmpeg.available", lambda _: False)
+    with pytest.raises(MissingExtraError, match=r"pip install 'nitido\[m4a\]'"):
+        output.check_writable(output_files(str(tmp_path / "a.m4a")), overwrite=False)

@@ -15,7 +15,10 @@ from nitido.demo.render import render
 from nitido_lab.cli import main as lab
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/how-it-works.md", "docs/web.md", "CONTRIBUTING.md", "lab/README.md"]
+PAGES = [
+    *("README.md", "docs/how-it-works.md", "docs/loops.md", "docs/web.md"),
+    *("CONTRIBUTING.md", "lab/README.md"),
+]
 PROGRAMS = {"nitido": main, "nitido-lab": lab}
 
 

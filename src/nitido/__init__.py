@@ -29,12 +29,13 @@ from nitido.errors import (
 from nitido.version import __version__
 
 if TYPE_CHECKING:
-    from nitido.api import diagnose, generate, plan, restore, separate
+    from nitido.api import diagnose, generate, plan, restore, restore_album, separate
     from nitido.comparison import Comparison, compare
+    from nitido.delivery_check import Verdict, check
     from nitido.diagnosis.finding import Diagnosis, Finding
     from nitido.generation.result import Generation
     from nitido.restoration.plan import Plan
-    from nitido.restoration.result import Restoration
+    from nitido.restored import Restoration
 
 __all__ = [
     "AudioReadError",
@@ -53,13 +54,16 @@ __all__ = [
     "Plan",
     "Restoration",
     "SampleRateError",
+    "Verdict",
     "WeightsError",
     "__version__",
+    "check",
     "compare",
     "diagnose",
     "generate",
     "plan",
     "restore",
+    "restore_album",
     "separate",
 ]
 
@@ -69,12 +73,15 @@ _LAZY = {
     "Finding": "nitido.diagnosis.finding",
     "Generation": "nitido.generation.result",
     "Plan": "nitido.restoration.plan",
-    "Restoration": "nitido.restoration.result",
+    "Restoration": "nitido.restored",
+    "Verdict": "nitido.delivery_check",
+    "check": "nitido.delivery_check",
     "compare": "nitido.comparison",
     "diagnose": "nitido.api",
     "generate": "nitido.api",
     "plan": "nitido.api",
     "restore": "nitido.api",
+    "restore_album": "nitido.api",
     "separate": "nitido.api",
 }
 

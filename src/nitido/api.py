@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Unpack, overload
 
 from nitido.audio import MAX_SECONDS, Source, open_source
-from nitido.audio.limits import check_max_seconds
+from nitido.audio.limits import Damaged, check_damaged, check_max_seconds
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.chunks import OnProgress
@@ -18,12 +19,13 @@ from nitido.generation.result import Generation
 from nitido.generation.settings import GenerateArguments, GenerateOptions, Request
 from nitido.restoration.chain import BLOCK_SECONDS
 from nitido.restoration.plan import Plan
+from nitido.restoration.preset import suggest
 from nitido.restoration.resources import Resources
-from nitido.restoration.restore import DIAGNOSED, carry_out
+from nitido.restoration.restore import DIAGNOSED, Work, carry_out_album
 from nitido.restoration.restore_options import RestoreOptions
-from nitido.restoration.result import Restoration
 from nitido.restoration.setting import is_number
 from nitido.restoration.stem_store import StemStore
+from nitido.restored import Restoration
 from nitido.separation.separator import open_separator
 from nitido.separation.stems import check_channels, separate_whole
 
@@ -33,6 +35,7 @@ def diagnose(
     *,
     sample_rate: int | None = None,
     max_seconds: float = MAX_SECONDS,
+    damaged: Damaged = "refuse",
     on_progress: OnProgress | None = None,
 ) -> Diagnosis:
     """Return what is wrong with a piece; changes nothing.
@@ -43,6 +46,7 @@ def diagnose(
             or `Restoration`.
         sample_rate: of a waveform, Hz; all else knows its own.
         max_seconds: a longer file is refused: a small one can hold days of silence.
+        damaged: ``take`` takes what is there of a file that is cut short or damaged.
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
 
     Raises:
@@ -50,7 +54,8 @@ def diagnose(
         AudioShapeError: the array is no waveform.
     """
     check_max_seconds(max_seconds)
-    source = open_source(audio, sample_rate, max_seconds=max_seconds)
+    check_damaged(damaged)
+    source = open_source(audio, sample_rate, max_seconds=max_seconds, damaged=damaged)
     return analyse(source, on_progress=on_progress)
 
 
@@ -97,6 +102,7 @@ def restore(
     demucs_repo: str | Path | None = RestoreOptions.demucs_repo,
     device: str = RestoreOptions.device,
     max_seconds: float = MAX_SECONDS,
+    damaged: Damaged = "refuse",
     block_seconds: float = BLOCK_SECONDS,
     on_progress: OnProgress | None = None,
 ) -> Restoration:
@@ -104,7 +110,8 @@ def restore(
 
     Args:
         audio: whatever is a piece of audio, see `diagnose`; also what
-            `MusicgenForConditionalGeneration.generate` returns for one prompt. Tags travel along.
+            `MusicgenForConditionalGeneration.generate` returns for one prompt. Tags travel along;
+            an array has none, unless it comes as `nitido.audio.ArraySource` with tags.
         sample_rate: of a waveform, Hz (32000 for MusicGen); all else knows its own.
         preset: ``musicgen``, ``gentle``, ``master``, ``stems`` or ``demucs``.
         stages: only these may run; one that the preset leaves off is switched on.
@@ -120,6 +127,7 @@ def restore(
         demucs_repo: folder of Demucs models in the hub's layout; None: official ones, fetched once.
         device: where networks compute: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         max_seconds: a longer file is refused: a small one can hold days of silence.
+        damaged: ``take`` takes what is there of a file that is cut short or damaged.
         block_seconds: length of the blocks at work; the result does not depend on it.
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
 
@@ -142,6 +150,7 @@ def restore(
         demucs_repo=demucs_repo,
         device=device,
         max_seconds=max_seconds,
+        damaged=damaged,
     )
     return restore_with(
         options,
@@ -165,11 +174,96 @@ def restore_with(
     on_progress: OnProgress | None = None,
 ) -> Restoration:
     """Return what `restore` does, with its choices as one object."""
+    return _begin(
+        options,
+        audio,
+        sample_rate=sample_rate,
+        diagnosis=diagnosis,
+        name=name,
+        block_seconds=block_seconds,
+        on_progress=on_progress,
+    ).finish()
+
+
+def restore_album(
+    pieces: Sequence[Any],
+    *,
+    sample_rate: int | None = None,
+    on_progress: OnProgress | None = None,
+    **options: Any,
+) -> list[Restoration]:
+    """Return the pieces of an album repaired, in their order, all at one gain.
+
+    The target is the loudness of the album as a whole, so soft pieces stay soft; each piece is held
+    under the ceiling. The edges between the pieces are left alone: nothing is faded.
+
+    Args:
+        pieces: each whatever is a piece of audio, see `diagnose`.
+        sample_rate: of waveforms, Hz; all else knows its own.
+        on_progress: called with `(done_seconds, total_seconds)` of the album; what it raises stops
+            the work.
+        options: the choices of `restore`, for all pieces: preset, stages, without, settings, plan,
+            output_sample_rate, stems, demucs_repo, device, max_seconds.
+
+    Raises:
+        ConfigError: no pieces, or an option that `restore` refuses.
+        NitidoError: as `restore`; one piece that fails ends the album.
+    """
+    check_kind("pieces", pieces, list | tuple, "a list of pieces")
+    known = {field.name for field in fields(RestoreOptions)} - {"album"}
+    if unknown := next((name for name in options if name not in known), None):
+        raise ConfigError(f"restore_album has no option {shown(unknown)}{suggest(unknown, known)}")
+    chosen = RestoreOptions(**options, album=True)
+    return list(
+        restore_album_with(chosen, pieces, sample_rate=sample_rate, on_progress=on_progress)
+    )
+
+
+def restore_album_with(
+    options: RestoreOptions,
+    pieces: Sequence[Any],
+    *,
+    sample_rate: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Iterator[Restoration]:
+    """Yield what `restore_album` does, with its choices as one object."""
+    most = options.max_seconds or MAX_SECONDS
+    sources = [open_source(piece, sample_rate, max_seconds=most) for piece in pieces]
+    if not sources:
+        raise ConfigError("An album needs pieces; none was given.")
+    seconds = [source.samples / source.sample_rate for source in sources]
+    done = [0.0] * len(sources)
+
+    def tell(number: int) -> OnProgress | None:
+        def told(done_seconds: float, total_seconds: float) -> None:
+            if on_progress is not None:
+                share = done_seconds / total_seconds if total_seconds else 1.0
+                done[number] = max(done[number], share * seconds[number])
+                on_progress(sum(done), sum(seconds))
+
+        return told
+
+    yield from carry_out_album(
+        [_begin(options, source, on_progress=tell(n)) for n, source in enumerate(sources)]
+    )
+
+
+def _begin(
+    options: RestoreOptions,
+    audio: Any,
+    *,
+    sample_rate: int | None = None,
+    diagnosis: Diagnosis | None = None,
+    name: str | None = None,
+    block_seconds: float = BLOCK_SECONDS,
+    on_progress: OnProgress | None = None,
+) -> Work[Restoration]:
+    """Return the work on a piece: opened, checked, diagnosed, planned, nothing done yet."""
     if not is_number(block_seconds) or block_seconds <= 0:
         raise ConfigError(f"block_seconds is {shown(block_seconds)}; it is a positive number.")
     check_kind("name", name, str | None, "a text")
     check_kind("diagnosis", diagnosis, Diagnosis | None, "a Diagnosis, from nitido.diagnose")
-    source = open_source(audio, sample_rate, max_seconds=options.max_seconds or MAX_SECONDS)
+    source = open_source(audio, sample_rate, **options.reading)
     source.name = name or source.name
     if diagnosis is not None:
         _check_same_piece(diagnosis, source)
@@ -182,14 +276,8 @@ def restore_with(
     options.prepare(resources)  # before the file is read
     if diagnosis is None:
         diagnosis = analyse(source, on_progress=on_progress, share=(0.0, DIAGNOSED))
-    return carry_out(
-        source,
-        diagnosis,
-        options.plan_for(diagnosis),
-        block_seconds=block_seconds,
-        resources=resources,
-        on_progress=on_progress,
-    )
+    plan = options.plan_for(diagnosis)
+    return Work(source, diagnosis, plan, resources, block_seconds, on_progress, result=Restoration)
 
 
 def _check_same_piece(diagnosis: Diagnosis, source: Source) -> None:

@@ -24,6 +24,7 @@ from nitido.dsp.wav import Wav
 from nitido.errors import AudioTooShortError, ConfigError, MissingExtraError, shown
 from nitido.metrics.catalogue import CATALOGUE, Measure
 from nitido.metrics.features import change_percent
+from nitido.notebook import ShownInNotebook
 from nitido.report.text import describe_comparison
 from nitido.report.tracks import Track
 from nitido.restoration.preset import suggest
@@ -55,12 +56,14 @@ class Piece:
         role: ``"before"``, ``"after"`` or ``"reference"``.
         wav: `[C, T]`, finite.
         sample_rate: Hz.
+        mask: its speakers, see `nitido.dsp.speakers`; None: the default layout.
     """
 
     name: str
     role: Role
     wav: Wav = field(repr=False, compare=False)
     sample_rate: int
+    mask: int | None = None
 
     def at(self, sample_rate: int) -> Wav:
         """Return the waveform at another sample rate, `[C, T]`."""
@@ -116,7 +119,7 @@ class Matching:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(ShownInNotebook):
     """Versions of a piece and what was measured of them.
 
     Attributes:
@@ -293,7 +296,11 @@ def compare(
                 }
             else:
                 scores[table] = {
-                    piece.name: family.evaluate(estimate=piece.wav, sample_rate=piece.sample_rate)
+                    piece.name: family.evaluate(
+                        estimate=piece.wav,
+                        sample_rate=piece.sample_rate,
+                        **({"mask": piece.mask} if table == "delivery" else {}),
+                    )
                     for piece in pieces
                 }
         except (AudioTooShortError, MissingExtraError) as error:
@@ -354,7 +361,7 @@ def _open(
         name, source = _open_one(sound, role, sample_rate)
         taken.append(_unique(given or name, taken))
         wav = join(SanitizedBlocks(source.blocks()), channels=source.channels)
-        pieces.append(Piece(taken[-1], role, wav, source.sample_rate))
+        pieces.append(Piece(taken[-1], role, wav, source.sample_rate, source.mask))
     return tuple(pieces)
 
 

@@ -42,6 +42,7 @@ EXTRAS = {
     "web": ("gradio",),
     "ray": ("ray",),
     "m4a": ("imageio_ffmpeg",),
+    "c2pa": ("c2pa",),
 }
 # Their wheels break importing beside CPU torch, and make transformers fail on MusicGen.
 HARMFUL = ("torchaudio", "torchcodec")
@@ -124,7 +125,7 @@ def _ffmpeg() -> Check:
     if path:
         return Check("ffmpeg", "ok", path)
     remedy = "pip install 'nitido[m4a]'"
-    return Check("ffmpeg", "absent", "needed only to read AAC, M4A and WMA", remedy)
+    return Check("ffmpeg", "absent", "needed only for AAC, M4A, WMA and films", remedy)
 
 
 def _temporary_folder() -> Check:

@@ -5,6 +5,7 @@
     song.removed.wav         what was taken away
     song.stems/drums.wav …   its stems
     song.report.html         the page to listen, look and read
+    song.wav.ingredient.c2pa the Content Credentials of the input, which speak of the sound before
 
 Before a run makes the first file, the names of all are held against all inputs and each other.
 Whoever makes a result first reserves it: a hidden folder beside it, with a locked file in it. All
@@ -37,9 +38,10 @@ from typing import TYPE_CHECKING, Any
 
 from nitido.errors import AudioWriteError, ConfigError
 from nitido.lock import try_lock
+from nitido.version import __version__
 
 if TYPE_CHECKING:
-    from nitido.restoration.result import Restoration
+    from nitido.restoration.restored_sound import RestoredSound
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +50,14 @@ SIDECAR = ".nitido.json"
 REMOVED = ".removed"
 STEMS = ".stems"
 REPORT = ".report.html"
+INGREDIENT = ".ingredient.c2pa"  # NAME.c2pa would be read as credentials of the result itself
 _KINDS = {  # as a sentence calls them
     "audio": "result",
     "sidecar": "sidecar",
     "removed": "removed sound",
     "stems": "folder of stems",
     "report": "report",
+    "ingredient": "ingredient",
 }
 _HIDDEN, _LOCK = ".nitido", "lock"  # the folder, and the file in it
 _MOVE, _REPLACE = "move", "replace"  # the word: all is ready, existing files stay or are replaced
@@ -67,6 +71,7 @@ def output_files(
     removed: bool = False,
     stems: bool = False,
     report: bool = False,
+    ingredient: bool = False,
 ) -> dict[str, str]:
     """Return the names of all files of a result, by kind; that of `stems` is a folder.
 
@@ -79,6 +84,7 @@ def output_files(
         removed: whether the removed sound is written.
         stems: whether the stems are written.
         report: whether the page is written.
+        ingredient: whether credentials of the input are kept aside.
     """
     folder, slash, name = audio.rpartition("/" if "://" in audio else os.sep)
     stem, suffix = os.path.splitext(name)  # noqa: PTH122  a name, not a path
@@ -88,6 +94,7 @@ def output_files(
         "removed": stem + REMOVED + suffix if removed else None,
         "stems": stem + STEMS if stems else None,
         "report": stem + REPORT if report else None,
+        "ingredient": name + INGREDIENT if ingredient else None,
     }
     return {kind: folder + slash + name for kind, name in names.items() if name is not None}
 
@@ -114,7 +121,9 @@ def check_outputs(
     read = {key: source for source in sources for key in _keys(source)}
     taken: dict[str, str] = {}  # the input of which a file lies at each place
     for source, files in pieces:
-        for kind, name in files.items():
+        # Whether there are credentials to keep aside is known when the input was read.
+        aside = {"ingredient": files["audio"] + INGREDIENT} if "audio" in files else {}
+        for kind, name in {**aside, **files}.items():
             beside = list(map(str, Path(name).glob("*"))) if kind == "stems" else []
             for file in [name, *beside]:
                 if original := next((read[key] for key in _keys(file) if key in read), None):
@@ -123,8 +132,8 @@ def check_outputs(
             if place in taken:
                 of = f"{taken[place]} and {source}" if taken[place] != source else source
                 raise ConfigError(
-                    f"Files of {of} would both be written to {name}; "
-                    "`output={stem}_{suffix}.wav` keeps results apart."
+                    f"Files of {of} would both be written to {name}; `output=` has to give each a "
+                    "name of its own."
                 )
             taken[place] = source
     folders = {_place(files["stems"]): files["stems"] for _, files in pieces if "stems" in files}
@@ -132,18 +141,35 @@ def check_outputs(
         _check_folders(folders, read, taken)
 
 
-def check_writable(files: Mapping[str, str], *, overwrite: bool) -> None:
+def check_writable(
+    files: Mapping[str, str], *, overwrite: bool, remedy: str = "`overwrite=True` replaces it"
+) -> None:
     """Say before any work if the files of a result could not be written.
+
+    Args:
+        files: as `output_files` gives them.
+        overwrite: files that exist already may be replaced.
+        remedy: what the caller can do about one that exists.
 
     Raises:
         AudioWriteError: one exists already, is a result in its own right, a device, a pipe or a
             folder, has a name that no file can have, or their folder cannot be written to.
+        ConfigError: it is to be signed, with a certificate that cannot be used.
+        MissingExtraError: it is to be signed, and the extra `c2pa` is not installed; or to be M4A,
+            without the ffmpeg program.
     """
+    from nitido.audio.ffmpeg import required
+    from nitido.restoration.credentials import signer, wanted
+
+    if wanted():
+        signer()
+    if files["audio"].lower().endswith(".m4a"):
+        required()
     for kind, name in files.items():
         path = Path(name)
         _check_kind(kind, path)
         if not overwrite:
-            check_free(path)
+            check_free(path, remedy)
         _check_no_result(kind, path)
     audio = Path(files["audio"])
     folder = next(parent for parent in audio.absolute().parents if parent.exists())
@@ -161,14 +187,14 @@ def _check_kind(kind: str, path: Path) -> None:
         raise AudioWriteError(f"{path} is there already and no {what}; `output=` names another.")
 
 
-def check_free(path: Path) -> None:
+def check_free(path: Path, remedy: str = "`overwrite=True` replaces it") -> None:
     """Refuse a name that is taken.
 
     Raises:
         AudioWriteError: there is a file of that name.
     """
     if path.exists():
-        raise AudioWriteError(f"{path} exists already; `overwrite=True` replaces it.")
+        raise AudioWriteError(f"{path} exists already; {remedy}.")
 
 
 def read_sidecar(target: Path) -> dict[str, Any]:
@@ -190,7 +216,7 @@ def read_content(text: str | bytes) -> dict[str, Any]:
 
 
 def write_result(
-    restoration: Restoration,
+    restoration: RestoredSound,
     path: Path,
     *,
     overwrite: bool,
@@ -218,7 +244,9 @@ def write_result(
     """
     more: dict[str, Any] = {"removed": removed, "stems": stems, "report": report}
     target = resolved(path)
-    files = output_files(str(target), sidecar=sidecar, **more)
+    files = output_files(
+        str(target), sidecar=sidecar, ingredient=restoration.credentials is not None, **more
+    )
     check_outputs([(restoration.name, files)], inputs=map(str, restoration.files))
     check_writable(files, overwrite=overwrite)
     if not target.parent.is_dir():
@@ -229,6 +257,23 @@ def write_result(
     with reserved:
         reserved.fill(restoration, sidecar=sidecar, **more, **form)
         reserved.publish(overwrite=overwrite)
+
+
+def sidecar_of(restoration: RestoredSound) -> dict[str, Any]:
+    """Return version, plan, changes, findings before and after, sentences as JSON values."""
+    from nitido.report.text import describe_restoration
+
+    source = restoration.input
+    return {
+        "nitido": __version__,
+        "input": {"name": source.name, "sha256": source.sha256, "tags": dict(source.tags)},
+        "plan": restoration.plan.to_dict(),
+        "changes": [change.to_dict() for change in restoration.changes],
+        "before": restoration.diagnosis.to_dict(),
+        "after": restoration.after.to_dict(),
+        "new_faults": [finding.kind for finding in restoration.new_faults],
+        "sentences": describe_restoration(restoration),
+    }
 
 
 class Reservation:
@@ -255,7 +300,7 @@ class Reservation:
 
     def fill(
         self,
-        restoration: Restoration,
+        restoration: RestoredSound,
         *,
         sidecar: bool = True,
         removed: bool = False,
@@ -279,31 +324,42 @@ class Reservation:
             AudioWriteError: they cannot be written.
             ConfigError: the format is not known, or there are no stems.
         """
-        from nitido.audio import write_text  # the command line needs no numpy for its --help
+        # Here, since the command line needs no numpy for its --help.
+        from nitido.audio import part_file, write_text
+        from nitido.report.page import write_restoration_report
 
         audio = self.folder / self.target.name
-        files = output_files(str(audio), removed=removed, stems=stems, report=report)
+        files = output_files(
+            str(audio), removed=removed, stems=stems, report=report, ingredient=True
+        )
         form["bit_depth"] = depth = _bit_depth(restoration, audio, **form)
         try:
             restoration.write_audio(audio, **form)
+            signed = restoration.sign(audio, format=form.get("format"))
+            in_manifest = signed and restoration.files  # of the file that they came in
+            if restoration.credentials is not None and not in_manifest:
+                with part_file(Path(files["ingredient"]), overwrite=False) as kept:
+                    kept.write(restoration.credentials)
             restoration.analyse_file(audio)
             if removed:
                 restoration.write_removed(Path(files["removed"]), **form)
             if stems:
                 restoration.write_stems(Path(files["stems"]))
             if report:
-                restoration.report(files["report"])
+                write_restoration_report(files["report"], restoration)
             with audio.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size = audio.stat().st_size
             content: dict[str, Any] = {
-                **restoration.sidecar(),
+                **sidecar_of(restoration),
                 **({} if request is None else {"request": request}),
                 "result": {
                     "name": self.target.name,
                     "bytes": size,
                     "sha256": sha256,
                     "bit_depth": depth,
+                    "true_peak_dbtp": restoration.after["loudness"].details["true_peak_dbtp"],
+                    "ceiling_dbtp": restoration.ceiling_dbtp,
                 },
             }
             if sidecar:
@@ -491,7 +547,7 @@ def _sync(folder: Path) -> None:
             os.close(opened)
 
 
-def _bit_depth(restoration: Restoration, audio: Path, **form: Any) -> int | None:
+def _bit_depth(restoration: RestoredSound, audio: Path, **form: Any) -> int | None:
     """Return the bit depth to write with; say so where peaks beyond full scale decide it."""
     depth = restoration.bit_depth(audio, **form)
     peak_dbfs = restoration.peak_dbfs

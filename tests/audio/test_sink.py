@@ -1,6 +1,7 @@
 import errno
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ from tests.signals import cut, noise, pink_noise, silence, sine
 
 from nitido.audio import FORMATS, FileSource, sink, write, write_text
 from nitido.dsp.chunks import join
+from nitido.dsp.speakers import default_mask, speakers
 from nitido.errors import AudioWriteError, ConfigError, SampleRateError
 
 SOUND = pink_noise(seconds=1, channels=2)
@@ -143,6 +145,107 @@ def test_channels_keep_their_order(tmp_path, channels):
     )
     save(tmp_path / "a.wav", [wav], wav)
     assert np.array_equal(load(tmp_path / "a.wav"), wav)
+
+
+def chord(channels):
+    """A tone of its own for each channel, 300, 400, … Hz."""
+    return np.concatenate([sine(300 + 100 * number, amplitude=0.1) for number in range(channels)])
+
+
+def tones(wav):
+    spectra = np.abs(np.fft.rfft(wav[:, 12_000:36_000] * np.hanning(24_000)))
+    return (spectra.argmax(axis=1) * 2).tolist()
+
+
+def ffmpeg_tones(path, *options):
+    """The tones in WAVE's order, as another program reads them."""
+    command = ["ffmpeg", "-v", "error", "-i", path, *options, "-f", "f32le", "-"]
+    raw = subprocess.run(command, check=True, capture_output=True).stdout
+    channels = load(path).shape[0]
+    return tones(np.frombuffer(raw, "<f4").reshape(-1, channels).T)
+
+
+LOW_HZ = 60.0  # all that is left in the channel for low frequencies of Opus
+
+
+@pytest.mark.parametrize("channels", [3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.flac", "a.ogg", "a.opus"])
+def test_each_channel_comes_from_its_own_speaker_in_every_format(tmp_path, name, channels):
+    wav = chord(channels)
+    if channels >= 6:
+        wav[3] = sine(LOW_HZ, amplitude=0.1)
+    save(tmp_path / name, [wav], wav)
+    assert tones(load(tmp_path / name)) == tones(wav)
+    assert FileSource(tmp_path / name).mask == default_mask(channels)
+    if shutil.which("ffmpeg"):
+        assert ffmpeg_tones(tmp_path / name) == tones(wav)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("b.opus", "-c:a", "libopus", "-mapping_family", "1", "-b:a", "400k"),
+        ("b.ogg", "-c:a", "libvorbis"),
+        ("b.flac",),
+        ("b.m4a", "-c:a", "aac", "-b:a", "400k"),
+        ("b.caf",),
+        ("b.mka", "-c:a", "ac3", "-b:a", "448k"),
+    ],
+)
+def test_surround_that_another_program_wrote_has_each_channel_in_its_place(tmp_path, options):
+    name, *codec = options
+    wav = chord(6)
+    wav[3] = sine(LOW_HZ, amplitude=0.1)
+    save(tmp_path / "a.wav", [wav], wav)
+    command = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", *codec, tmp_path / name]
+    subprocess.run(command, check=True)
+    assert tones(load(tmp_path / name)) == tones(wav)
+    assert speakers(6, FileSource(tmp_path / name).mask)[:4] == speakers(6, default_mask(6))[:4]
+
+
+SIDES = 0x60F  # 5.1 with its surrounds at the side
+LOW = 0xB  # 2.1
+
+
+def format_tag(path):
+    return int.from_bytes(path.read_bytes()[20:22], "little")
+
+
+@pytest.mark.parametrize("mask", [SIDES, 0])
+@pytest.mark.parametrize(
+    ("name", "bit_depth"),
+    [("a.wav", 16), ("a.wav", 24), ("a.wav", 32), ("a.aiff", 24), ("a.flac", 24)],
+)
+def test_the_speakers_stay_what_they_were(tmp_path, name, bit_depth, mask):
+    wav = noise(seconds=0.1, channels=6)
+    save(tmp_path / name, [wav], wav, bit_depth=bit_depth, mask=mask, tags={"title": ["t"]})
+    source = FileSource(tmp_path / name)
+    assert source.mask == mask
+    assert source.tags == {"title": ["t"]}
+    if name == "a.wav":
+        assert format_tag(tmp_path / name) == 0xFFFE
+
+
+def test_one_and_two_channels_are_written_as_every_program_reads_them(tmp_path):
+    save(tmp_path / "a.wav", [SOUND])
+    assert format_tag(tmp_path / "a.wav") == 1
+
+
+@pytest.mark.parametrize(
+    ("mask", "channels", "said"), [(LOW, 3, "low-frequency"), (0, 5, "no speakers")]
+)
+def test_speakers_that_a_format_cannot_name_are_named_in_a_warning(
+    tmp_path, caplog, mask, channels, said
+):
+    wav = chord(channels)
+    save(tmp_path / "a.ogg", [wav], wav, mask=mask)
+    assert said in caplog.text
+    assert "Write wav or flac to keep them" in caplog.text
+    assert tones(load(tmp_path / "a.ogg")) == tones(wav)
+    caplog.clear()
+    save(tmp_path / "b.ogg", [chord(6)], chord(6), mask=SIDES)
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RuntimeError])

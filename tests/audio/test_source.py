@@ -11,9 +11,9 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import soundfile as sf
-from tests.signals import noise, pink_noise
+from tests.signals import noise, pink_noise, sine
 
-from nitido.audio import ArraySource, FileSource, open_source, write
+from nitido.audio import ArraySource, FileSource, open_source, validation, write
 from nitido.dsp.chunks import join
 from nitido.errors import (
     AudioReadError,
@@ -124,6 +124,57 @@ def test_a_wrong_size_in_an_mp3_is_put_right_and_the_decoder_has_nothing_to_say(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("off_by", [-1, 1])
+def test_a_number_of_frames_that_is_off_by_one_takes_nothing_from_the_start_of_an_mp3(
+    tmp_path, off_by
+):
+    whole = bytearray(written(tmp_path / "a.mp3").read_bytes())
+    at = whole.index(b"Xing") + 8
+    frames = int.from_bytes(whole[at : at + 4], "big")
+    whole[at : at + 4] = (frames + off_by).to_bytes(4, "big")
+    (tmp_path / "b.mp3").write_bytes(whole)
+    found = everything(FileSource(tmp_path / "b.mp3"))
+    assert found.shape == SOUND.shape
+    assert np.corrcoef(found[0], SOUND[0])[0, 1] > 0.95  # a sample late: 0.76
+
+
+def test_of_a_stream_whose_beginning_is_looked_at_the_decoder_has_nothing_to_say(
+    tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setattr(validation, "_SNIFFED_BYTES", 8_000)
+    with written(tmp_path / "a.mp3").open("rb") as stream:
+        assert open_source(stream).samples == 48_000
+    assert capfd.readouterr().err == ""
+
+
+def wrapped(content, *, tag, channels=2, sample_rate=48_000):
+    """A WAV file with coded sound, and a chunk behind it."""
+    head = struct.pack("<HHIIHHH", tag, channels, sample_rate, 16_000, 1, 0, 0)
+    chunks = [(b"fmt ", head), (b"data", content + b"\0" * (len(content) % 2)), (b"LIST", b"INFO")]
+    body = b"".join(name + struct.pack("<I", len(chunk)) + chunk for name, chunk in chunks)
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
+
+
+def test_an_mp3_in_a_wav_file_is_the_mp3_and_the_decoder_has_nothing_to_say(tmp_path, capfd):
+    mp3 = written(tmp_path / "a.mp3")
+    (tmp_path / "b.wav").write_bytes(wrapped(mp3.read_bytes(), tag=0x55))
+    found = everything(FileSource(tmp_path / "b.wav"))
+    assert np.array_equal(found, everything(FileSource(mp3)))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("missing", [1, 8, 44])
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff"])
+def test_a_size_that_promises_a_few_bytes_too_many_accuses_nobody(tmp_path, name, missing):
+    whole = bytearray(written(tmp_path / name).read_bytes())
+    sound, order = {"a.wav": (b"data", "<I"), "a.aiff": (b"SSND", ">I")}[name]
+    at = whole.index(sound) + 4
+    struct.pack_into(order, whole, at, struct.unpack_from(order, whole, at)[0] + missing)
+    (tmp_path / f"b{name}").write_bytes(whole)
+    found = everything(FileSource(tmp_path / f"b{name}"))
+    assert np.array_equal(found[:, :48_000], everything(FileSource(tmp_path / name)))
+
+
 @pytest.mark.parametrize("name", ["a.ogg", "a.opus"])
 def test_joined_ogg_streams_are_refused_rather_than_all_but_one_lost(tmp_path, name):
     once = written(tmp_path / name).read_bytes()
@@ -175,6 +226,62 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path, name, kept):
     path.write_bytes(whole[: int(len(whole) * kept)])
     with pytest.raises(AudioReadError, match="cut short"):
         everything(FileSource(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        *(("a.wav", 0.6), ("a.aiff", 0.6), ("a.caf", 0.6), ("a.flac", 0.5)),
+        *(("a.ogg", 0.5), ("a.opus", 0.45), ("a.mp3", 0.5)),
+    ],
+)
+def test_what_is_there_of_a_file_that_was_cut_short_is_taken_where_the_user_says_so(
+    tmp_path, name, least, capfd
+):
+    long = pink_noise(seconds=4, channels=2)
+    if name == "a.caf":
+        sf.write(tmp_path / name, long.T, 48_000, format="CAF", subtype="PCM_24")
+        whole = tmp_path / name
+    else:
+        whole = written(tmp_path / name, long)
+    path = tmp_path / f"short_{name}"
+    content = whole.read_bytes()
+    path.write_bytes(content[: round(len(content) * 0.7)])
+    with pytest.raises(AudioReadError, match='restore what is there of it with `damaged="take"`'):
+        everything(FileSource(path))
+    source = FileSource(path, damaged="take")
+    found = everything(source, 7_777)
+    assert found.shape == (2, source.samples)
+    assert least * long.shape[1] <= source.samples <= 0.75 * long.shape[1]
+    end = source.samples - 2_000  # a coder fades at the cut
+    assert np.array_equal(found[:, :end], everything(FileSource(whole))[:, :end])
+    (warning,) = source.warnings
+    assert f"the {source.samples / 48_000:.2f} s that are there are taken" in warning
+    assert capfd.readouterr().err == ""
+
+
+def test_up_to_where_a_flac_file_is_damaged_it_is_taken(tmp_path):
+    whole = bytearray(written(tmp_path / "a.flac").read_bytes())
+    middle = len(whole) // 2
+    whole[middle : middle + 64] = bytes(64)
+    (tmp_path / "b.flac").write_bytes(whole)
+    source = FileSource(tmp_path / "b.flac", damaged="take")
+    assert 15_000 < source.samples < 24_000
+    good = everything(FileSource(tmp_path / "a.flac"))
+    assert np.array_equal(everything(source), good[:, : source.samples])
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
+def test_of_a_whole_file_all_is_taken_and_nothing_said(tmp_path, name):
+    path = written(tmp_path / name)
+    source = FileSource(path, damaged="take")
+    assert source.warnings == ()
+    assert np.array_equal(everything(source), everything(FileSource(path)))
+
+
+def test_what_to_do_with_damage_is_one_of_two_words(tmp_path):
+    with pytest.raises(ConfigError, match="'refuse' or 'take'"):
+        FileSource(written(tmp_path / "a.wav"), damaged="repair")
 
 
 @pytest.mark.parametrize("container", ["RF64", "W64", "CAF"])
@@ -346,18 +453,126 @@ def test_without_ffmpeg_on_the_path_that_of_the_extra_is_used(tmp_path, ffmpeg, 
     assert FileSource(song).samples == 1000
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed")
-@pytest.mark.parametrize("suffix", ["m4a", "mka", "aac", "wv"])
-def test_the_real_ffmpeg_reads_what_it_is_there_for(tmp_path, suffix):
+real_ffmpeg = pytest.mark.skipif(
+    shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed"
+)
+
+
+def run_ffmpeg(*arguments):
+    subprocess.run(["ffmpeg", "-v", "error", *map(str, arguments)], check=True)
+
+
+@real_ffmpeg
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        *(("m4a", "aac"), ("m4a", "alac"), ("mka", "aac"), ("aac", "aac"), ("wv", "wavpack")),
+        *(("caf", "alac"), ("ac3", "ac3"), ("eac3", "eac3"), ("ts", "aac"), ("mpg", "mp2")),
+        *(("avi", "libmp3lame"), ("flv", "aac"), ("ogg", "flac"), ("wav", "ac3"), ("wma", "wmav2")),
+        *(("tta", "tta"), ("webm", "libopus")),
+    ],
+)
+def test_the_real_ffmpeg_reads_what_it_is_there_for(tmp_path, suffix, codec):
     song = tmp_path / f"song.{suffix}"
-    command = ["ffmpeg", "-v", "error", "-i", str(written(tmp_path / "a.wav")), str(song)]
-    subprocess.run(command, check=True)
+    run_ffmpeg("-i", written(tmp_path / "a.wav"), "-c:a", codec, song)
     source = FileSource(song)
     assert (source.sample_rate, source.channels) == (48_000, 2)
-    assert 48_000 <= source.samples < 54_000
+    assert 47_000 <= source.samples < 54_000  # the last frame of a WMA file is lost
     assert everything(source).shape == (2, source.samples)
     with pytest.raises(AudioReadError, match="max_seconds="):
         FileSource(song, max_seconds=0.5)
+
+
+@real_ffmpeg
+@pytest.mark.parametrize("seconds", [1.0, 0.7])
+def test_an_m4a_is_as_long_as_its_edit_list_says(tmp_path, seconds):
+    wav = SOUND[:, : round(seconds * 48_000)]
+    run_ffmpeg("-i", written(tmp_path / "a.wav", wav), "-c:a", "aac", tmp_path / "a.m4a")
+    source = FileSource(tmp_path / "a.m4a")
+    assert everything(source).shape == wav.shape
+    assert source.samples == wav.shape[1]
+
+
+@real_ffmpeg
+@pytest.mark.parametrize(("codec", "container"), [("aac", "adts"), ("flac", "flac")])
+def test_an_id3_tag_in_front_hides_no_sound(tmp_path, codec, container):
+    run_ffmpeg("-i", written(tmp_path / "a.wav"), "-c:a", codec, "-f", container, tmp_path / "a")
+    tag = b"ID3\4\0\0\0\0\0\x0a" + bytes(10)
+    (tmp_path / "b").write_bytes(tag + (tmp_path / "a").read_bytes())
+    found = everything(FileSource(tmp_path / "b"))
+    assert np.array_equal(found, everything(FileSource(tmp_path / "a")))
+
+
+@real_ffmpeg
+@pytest.mark.parametrize("sample_rate", [48_000, 24_000])
+@pytest.mark.parametrize("container", ["mp2", "wav"])
+def test_an_mp2_is_whole_and_so_it_is_in_a_wav_file(tmp_path, container, sample_rate, capfd):
+    song = tmp_path / f"b.{container}"
+    a = written(tmp_path / "a.wav")
+    run_ffmpeg("-i", a, "-ar", sample_rate, "-c:a", "mp2", "-b:a", "64k", song)
+    source = FileSource(song)
+    assert sample_rate <= source.samples < sample_rate + 2 * 1152
+    assert everything(source).shape == (2, source.samples)
+    assert capfd.readouterr().err == ""
+    song.write_bytes(song.read_bytes()[:-200])
+    with pytest.raises(AudioReadError, match="cut short"):
+        FileSource(song)
+
+
+@pytest.fixture
+def film(tmp_path):
+    """Return a function that makes a film from more inputs of ffmpeg, and options."""
+
+    def make(*arguments):
+        picture = ["-f", "lavfi", "-i", "color=blue:s=16x16:r=25:d=1.5"]
+        run_ffmpeg(*picture, *arguments, "-c:v", "mpeg4", "-c:a", "aac", tmp_path / "film.mp4")
+        return tmp_path / "film.mp4"
+
+    return make
+
+
+@real_ffmpeg
+def test_a_film_without_sound_is_said_to_have_none(film):
+    with pytest.raises(AudioReadError, match="holds no sound, only a picture"):
+        FileSource(film())
+
+
+@real_ffmpeg
+def test_of_several_streams_of_sound_the_default_one_is_taken_and_said(tmp_path, film):
+    mono = ["-f", "lavfi", "-i", "sine=300:d=1"]
+    maps = ["-map", "0", "-map", "1", "-map", "2", "-disposition:a:0", "0"]
+    other = written(tmp_path / "a.wav")
+    source = FileSource(film(*mono, "-i", other, *maps, "-disposition:a:1", "default"))
+    assert source.channels == 2
+    (warning,) = source.warnings
+    assert "2 streams of sound; the default one is taken, number 2" in warning
+
+
+@real_ffmpeg
+def test_sound_that_begins_after_its_picture_has_silence_before_it(tmp_path, film):
+    tone = sine(440, seconds=1)
+    wav = written(tmp_path / "a.wav", tone)
+    source = FileSource(film("-itsoffset", "0.5", "-i", wav))
+    found = everything(source, 1_000)
+    assert found.shape[1] == source.samples
+    assert np.abs(found[:, :22_000]).max() == 0
+    start = np.flatnonzero(np.abs(found[0]) > 0.1)[0]
+    assert start == pytest.approx(24_000, abs=300)
+    assert "begins 0." in source.warnings[0]
+
+
+@real_ffmpeg
+def test_what_is_there_of_an_m4a_that_was_cut_short_is_taken(tmp_path):
+    song = tmp_path / "a.m4a"
+    run_ffmpeg("-i", written(tmp_path / "a.wav"), "-movflags", "+faststart", song)
+    whole = everything(FileSource(song))
+    song.write_bytes(song.read_bytes()[:-4_000])
+    with pytest.raises(AudioReadError, match='with `damaged="take"`'):
+        FileSource(song)
+    source = FileSource(song, damaged="take")
+    assert 20_000 < source.samples < 48_000
+    assert np.array_equal(everything(source)[:, :20_000], whole[:, :20_000])
+    assert "are taken" in source.warnings[0]
 
 
 def test_what_ffmpeg_cannot_decode_to_the_end_is_refused_with_its_reason(tmp_path, ffmpeg):

@@ -1,14 +1,25 @@
 import logging
+import shutil
 import signal
 import struct
+import subprocess
 from contextlib import contextmanager
 
 import numpy as np
+import PIL.Image
 import pytest
 import soundfile as sf
 from tests.signals import noise
 
-from nitido.audio import FileSource, RawChunk, read_chunks, read_tags, write
+from nitido.audio import (
+    FileSource,
+    Picture,
+    RawChunk,
+    read_chunks,
+    read_pictures,
+    read_tags,
+    write,
+)
 from nitido.audio.ogg import paginate, read_page
 from nitido.audio.tag_blocks import id3v2
 from nitido.dsp.chunks import join
@@ -29,8 +40,13 @@ TAGS = {
     "ai-generated": ["true"],
     "my own field": ["a=b; c"],
 }
-ALL_FORMATS = ["a.wav", "a.flac", "a.aiff", "a.ogg", "a.opus", "a.mp3"]
+OWN_FORMATS = ["a.wav", "a.flac", "a.aiff", "a.ogg", "a.opus", "a.mp3"]
+no_ffmpeg = shutil.which("ffmpeg") is None
+needs_ffmpeg = pytest.mark.skipif(no_ffmpeg, reason="the ffmpeg program is not installed")
+ALL_FORMATS = [*OWN_FORMATS, pytest.param("a.m4a", marks=needs_ffmpeg)]
 BEXT = RawChunk(b"bext", b"Originator".ljust(601, b"\0"))
+COVER = Picture(b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40, description="Hülle")
+BACK = Picture(b"\x89PNG\r\n\x1a\n" + bytes(range(255)), kind=4)
 C2PA = RawChunk(b"C2PA", bytes(range(255)))
 
 
@@ -61,6 +77,44 @@ def test_without_tags_none_are_made_up(tmp_path, name):
     assert set(read_tags(save(tmp_path / name))) <= {"encoder"}
 
 
+@pytest.mark.parametrize("name", ALL_FORMATS)
+def test_the_cover_comes_back_from_every_format_and_the_tags_beside_it(tmp_path, name):
+    path = save(tmp_path / name, tags=TAGS, pictures=(BACK, COVER))
+    expected = {COVER, BACK}
+    if name == "a.m4a":  # has no place for what a picture shows; the first is the cover
+        expected = {Picture(COVER.content), Picture(BACK.content)}
+        assert read_pictures(path)[0].content == COVER.content
+    assert set(read_pictures(path)) == expected
+    assert values(read_tags(path)) == values(TAGS)
+    assert FileSource(path).samples - SOUND.shape[1] in range(1024 if name == "a.m4a" else 1)
+
+
+def test_a_cover_of_eight_mebibytes_fits_into_flac(tmp_path):
+    large = Picture(COVER.content + bytes(8 * 2**20))
+    path = save(tmp_path / "a.flac", pictures=[large])
+    assert read_pictures(path) == (large,)
+    assert FileSource(path).samples == SOUND.shape[1]
+
+
+@pytest.mark.parametrize(
+    "content", [b"<svg/>", b"\xff\xd8\xff" + bytes(11 * 2**20)], ids=["no picture", "too large"]
+)
+def test_a_bad_picture_is_left_out_with_a_word_and_the_tags_stay(tmp_path, caplog, content):
+    path = save(tmp_path / "a.mp3", tags=TAGS, pictures=[Picture(content), COVER])
+    source = FileSource(path)
+    assert source.pictures == (COVER,)
+    assert f"A picture of {len(content)} bytes in a.mp3 is left out" in caplog.text
+    assert values(source.tags) == values(TAGS)
+
+
+def test_a_picture_that_cannot_be_read_takes_no_tags_with_it(tmp_path, caplog):
+    tags = {"title": ["Song"], "metadata_block_picture": ["no Base64, that is"]}
+    source = FileSource(save(tmp_path / "a.ogg", tags=tags))
+    assert source.tags == {"title": ["Song"]}
+    assert source.pictures == ()
+    assert "pictures of a.ogg are left out" in caplog.text
+
+
 def test_tags_survive_from_wav_to_flac_to_wav(tmp_path):
     first = save(tmp_path / "a.wav", tags=TAGS)
     second = save(tmp_path / "b.flac", tags=FileSource(first).tags)
@@ -70,7 +124,7 @@ def test_tags_survive_from_wav_to_flac_to_wav(tmp_path):
 
 def test_a_round_through_all_formats_keeps_the_mark_of_the_machine(tmp_path):
     tags = {"ai-generated": ["MusicGen, 2025"], "c2pa.claim": ["x"]}
-    for name in [*ALL_FORMATS, "end.wav"]:
+    for name in [*OWN_FORMATS, *["a.m4a"] * (not no_ffmpeg), "end.wav"]:
         tags = read_tags(save(tmp_path / name, tags=tags))
     assert tags["ai-generated"] == ["MusicGen, 2025"]
     assert tags["c2pa.claim"] == ["x"]
@@ -81,7 +135,7 @@ def test_long_lyrics_fit(tmp_path, name):
     tags = {"title": ["t"], "lyrics": ["la " * 60_000 + "end"]}
     path = save(tmp_path / name, tags=tags)
     assert read_tags(path) == tags
-    assert FileSource(path).samples == SOUND.shape[1]
+    assert FileSource(path).samples - SOUND.shape[1] in range(1024 if name == "a.m4a" else 1)
 
 
 def test_what_other_programs_read_is_written_too(tmp_path):
@@ -116,6 +170,19 @@ def test_a_format_without_a_place_for_chunks_says_so(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         save(tmp_path / "a.flac", chunks=[BEXT])
     assert "bext" in caplog.text
+
+
+def test_chunks_that_say_what_the_tags_say_are_not_missed(tmp_path, caplog):
+    tags = {"title": ["Song"], "ai-generated": ["yes"]}
+    source = FileSource(save(tmp_path / "a.wav", tags=tags, pictures=[COVER]))
+    assert [chunk.id for chunk in source.chunks] == [b"id3 "]
+    path = tmp_path / "b.flac"
+    with caplog.at_level(logging.WARNING):
+        save(path, tags=source.tags, chunks=source.chunks, pictures=source.pictures)
+    assert (read_tags(path), read_pictures(path)) == (tags, (COVER,))
+    assert not caplog.records
+    save(tmp_path / "c.flac", chunks=[RawChunk(b"id3 ", id3v2_of([b"PRIV owner"]))])
+    assert "The chunks id3 have no place in flac" in caplog.text
 
 
 def test_a_file_with_odd_chunks_is_well_formed(tmp_path):
@@ -186,6 +253,107 @@ def id3v2_of(frames: list[bytes]) -> bytes:
 
 def synchsafe(number: int) -> bytes:
     return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+
+def mp3_of(tmp_path, *, head=b"", tail=b""):
+    path = save(tmp_path / "a.mp3")
+    path.write_bytes(head + path.read_bytes() + tail)
+    return path
+
+
+def test_a_comment_that_ffmpeg_wrote_into_an_mp3_is_a_comment(tmp_path):
+    path = mp3_of(tmp_path, head=id3v2_of([b"TXXX\3comment\0AI-GENERATED", b"TXXX\3title\0Song"]))
+    assert read_tags(path) == {"comment": ["AI-GENERATED"], "title": ["Song"]}
+
+
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_an_id3_tag_with_zeros_between_its_bytes_is_read_as_it_was(tmp_path, version):
+    names = (b"TT2", b"PIC", b"JPG") if version == 2 else (b"TIT2", b"APIC", b"image/jpeg\0")
+    frames = {
+        names[0]: b"\1" + "Ÿ夜".encode("utf-16"),
+        names[1]: b"\0" + names[2] + b"\3\0" + COVER.content,
+    }
+    tag = b""
+    for name, content in frames.items():
+        stuffed = content.replace(b"\xff", b"\xff\0")
+        if version == 2:
+            tag += name + len(content).to_bytes(3, "big") + content
+        elif version == 3:
+            tag += name + struct.pack(">I", len(content)) + b"\0\0" + content
+        else:
+            tag += name + synchsafe(len(stuffed)) + b"\0\2" + stuffed
+    tag = tag if version == 4 else tag.replace(b"\xff", b"\xff\0")
+    head = b"ID3" + bytes([version, 0, 0x80]) + synchsafe(len(tag))
+    path = mp3_of(tmp_path, head=head + tag)
+    assert read_tags(path)["title"] == ["Ÿ夜"]
+    assert [picture.content for picture in read_pictures(path)] == [COVER.content]
+
+
+@pytest.mark.parametrize(
+    "after", [b"", b"TAG" + bytes(124) + b"\xff"], ids=["last", "before ID3v1"]
+)
+def test_what_mp3gain_wrote_at_the_end_of_an_mp3_is_read(tmp_path, after):
+    items = {b"MP3GAIN_UNDO": b"+004,+004,N", b"Artist": b"One\0Two", b"Track": b"3/12"}
+    items[b"Title"] = b"an older one"
+    packed = b"".join(
+        struct.pack("<II", len(value), 0) + name + b"\0" + value for name, value in items.items()
+    )
+    packed += struct.pack("<II", 4, 2) + b"Cover Art (Front)\0" + b"\xff\xd8\xff\0"
+    footer = b"APETAGEX" + struct.pack("<IIII8x", 2000, len(packed) + 32, len(items) + 1, 0)
+    path = mp3_of(tmp_path, head=id3v2({"title": ["Song"]}), tail=packed + footer + after)
+    assert read_tags(path) == {
+        "title": ["Song"],
+        "mp3gain_undo": ["+004,+004,N"],
+        "artist": ["One", "Two"],
+        "track": ["3"],
+        "track_total": ["12"],
+    }
+    path.write_bytes(path.read_bytes()[:-40] + footer)  # lies about where it begins
+    assert read_tags(path)["title"] == ["Song"]
+
+
+LOCAL = {  # bytes as old programs write them, and what they mean
+    "Shift-JIS": ("夜の海".encode("cp932"), "夜の海"),
+    "Shift-JIS in kanji alone": ("東京".encode("cp932"), "東京"),
+    "cp1252": (b"Caf\xe9 \x93live\x94, it\x92s \x80 5", "Café “live”, it’s € 5"),
+    "UTF-8": ("Gerät".encode(), "Gerät"),
+    "German": ("Größe, schön".encode("latin-1"), "Größe, schön"),
+}
+
+
+@pytest.mark.parametrize("kind", LOCAL)
+@pytest.mark.parametrize("where", ["ID3v2", "ID3v1", "INFO", "NAME of AIFF", "Vorbis comment"])
+def test_text_in_the_encoding_of_some_computer_is_read_as_what_it_says(tmp_path, kind, where):
+    raw, text = LOCAL[kind]
+    path = tmp_path / "a"
+    if where == "ID3v2":
+        path = mp3_of(tmp_path, head=id3v2_of([b"TIT2\0" + raw]))
+    elif where == "ID3v1":
+        path = mp3_of(tmp_path, tail=b"TAG" + raw.ljust(30, b"\0") + bytes(94) + b"\xff")
+    elif where == "INFO":
+        path.write_bytes(wav_of(b"LIST", b"INFOINAM" + struct.pack("<I", len(raw)) + raw + b"\0"))
+    elif where == "NAME of AIFF":
+        name = b"NAME" + struct.pack(">I", len(raw)) + raw + b"\0"
+        path.write_bytes(b"FORM" + struct.pack(">I", len(name) + 4) + b"AIFF" + name)
+    else:
+        comment = vorbis_of([b"TITLE=" + raw])
+        path.write_bytes(b"fLaC\x84" + len(comment).to_bytes(3, "big") + comment)
+    assert read_tags(path) == {"title": [text]}
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("Москва, вода", "cp1251"), ("Šťáva", "cp1250"), ("夜", "cp932")]
+)
+def test_text_in_an_encoding_that_cannot_be_told_can_be_turned_back(tmp_path, text, encoding):
+    raw = text.encode(encoding)
+    (found,) = read_tags(mp3_of(tmp_path, head=id3v2_of([b"TIT2\0" + raw])))["title"]
+    assert raw in {found.encode(known, "replace") for known in ("cp1252", "latin-1")}
+
+
+def test_half_a_character_at_the_end_of_a_cut_field_is_left_out(tmp_path):
+    text = "A" + "夜の海" * 10
+    path = mp3_of(tmp_path, tail=b"TAG" + text.encode("cp932")[:30] + bytes(94) + b"\xff")
+    assert read_tags(path)["title"] == [text[:15]]
 
 
 def vorbis_of(comments: list[bytes]) -> bytes:
@@ -262,3 +430,27 @@ def test_tags_by_the_hundred_thousand_are_left_out_at_once(tmp_path, caplog, whe
 def test_hundreds_of_values_come_back(tmp_path, name):
     tags = {"artist": [f"Player {number}" for number in range(300)]}
     assert values(read_tags(save(tmp_path / name, tags=tags))) == values(tags)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["a.webm", "a.mka", "a.mkv", "a.wma", "a.m4a", "a.mp3"])
+def test_what_ffmpeg_writes_into_a_container_is_found_there(tmp_path, name):
+    cover, path = tmp_path / "cover.jpg", tmp_path / name
+    PIL.Image.new("RGB", (8, 8)).save(cover)
+    tags = ["title=Nacht", "comment=AI-GENERATED", "album_artist=a=b; c#d\\e"]
+    command = ["ffmpeg", "-v", "error", "-i", str(save(tmp_path / "a.wav"))]
+    if name == "a.mka":
+        command += ["-attach", str(cover), "-metadata:s:t", "mimetype=image/jpeg"]
+    elif name in ("a.m4a", "a.mp3"):
+        command += ["-i", str(cover), "-map", "0", "-map", "1", "-c:v", "copy"]
+        command += ["-disposition:v", "attached_pic"]
+    command += ["-c:a", "libopus"] if name == "a.webm" else []
+    command += [word for tag in tags for word in ("-metadata", tag)]
+    subprocess.run([*command, str(path)], check=True)
+    found = read_tags(path)
+    assert found.pop("title") == ["Nacht"]
+    assert found.pop("comment") == ["AI-GENERATED"]
+    assert found.pop("albumartist") == ["a=b; c#d\\e"]
+    assert set(found) <= {"encoded_by", "encoder_settings", "encodingsettings"}
+    has_cover = name in ("a.mka", "a.m4a", "a.mp3")
+    assert [p.content for p in read_pictures(path)] == [cover.read_bytes()] * has_cover

@@ -33,8 +33,8 @@ def test_a_cluster_gives_the_same_results_also_where_an_actor_is_killed(tmp_path
     entries = {Path(entry["file"]).name: entry for entry in json.loads(said)}
     assert set(entries) == {"bad.wav", "piece0.wav", "piece1.wav", "piece2.wav"}
     assert [name for name, entry in entries.items() if "error" in entry] == ["bad.wav"]
-    assert errors.splitlines()[-2] == "1 of 4 failed:"
-    assert "is not an audio file" in errors.splitlines()[-1]
+    assert errors.splitlines()[-1].startswith("1 of 4 failed: ")
+    assert errors.count("is not an audio file") == 1
     run_all(songs, tmp_path / "alone")
     assert contents(out) == contents(tmp_path / "alone")
 

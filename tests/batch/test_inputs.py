@@ -1,11 +1,13 @@
+import re
 from pathlib import Path
 
 import pytest
 
-from nitido.audio import FORMATS
 from nitido.batch import Job, make_jobs
-from nitido.batch.job import SUFFIXES, WRITABLE
 from nitido.errors import ConfigError
+from nitido.formats import READABLE
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +96,39 @@ def test_standard_input_goes_to_standard_output() -> None:
 
 
 @pytest.mark.parametrize(
+    ("inputs", "output", "expected"),
+    [
+        (["m"], None, ["m/a_flac_restored.wav", "m/a_wav_restored.wav", "m/b_restored.wav"]),
+        (
+            ["m"],
+            "out/",
+            ["out/a_flac_restored.wav", "out/a_wav_restored.wav", "out/b_restored.wav"],
+        ),
+        (["m"], "out/{stem}.mp3", ["out/a_flac.mp3", "out/a_wav.mp3", "out/b.mp3"]),
+        (["m/b.wav", "n/b.wav"], "out/", ["out/m/b_restored.wav", "out/n/b_restored.wav"]),
+        (["m/a.wav", "n/b.wav", "n/a.ogg"], "{stem}.mp3", ["m/a_wav.mp3", "b.mp3", "n/a_ogg.mp3"]),
+    ],
+)
+def test_pieces_that_are_called_alike_get_names_of_their_own_and_that_is_said(
+    inputs: list[str], output: str | None, expected: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    touch("m/a.wav", "m/a.flac", "m/b.wav", "n/b.wav", "n/a.ogg")
+    assert results(*inputs, **({} if output is None else {"output": output})) == expected
+    assert "Called alike, and so named apart: " in caplog.text
+
+
+def test_a_format_that_the_name_of_the_result_contradicts_is_refused() -> None:
+    touch("a.wav")
+    with pytest.raises(ConfigError, match="`format=flac` another"):
+        results("a.wav", output="k.wav", format="flac")
+    with pytest.raises(ConfigError, match="leave one of them out"):
+        results("a.wav", output="out/{stem}.mp3", format="ogg")
+    assert results("a.wav", output="k.WAVE", format="wav") == ["k.WAVE"]
+    assert results("a.wav", output="k.ogg", format="opus") == ["k.ogg"]
+    assert results("a.wav", output="k.pcm", format="wav") == ["k.pcm"]
+
+
+@pytest.mark.parametrize(
     ("inputs", "output", "says"),
     [
         ([], None, "no input"),
@@ -103,7 +138,7 @@ def test_standard_input_goes_to_standard_output() -> None:
         (["a.wav", "b.wav"], "-", "cannot all be written"),
         (["a.wav"], "{name}.wav", "it can name"),
         (["a.wav"], "{stem", "cannot be read"),
-        (["a.wav"], "result.m4a", "names no format"),
+        (["a.wav"], "result.wma", "names no format"),
     ],
 )
 def test_names_that_make_no_sense_are_refused(
@@ -115,6 +150,12 @@ def test_names_that_make_no_sense_are_refused(
         pieces(*inputs, output=output)
 
 
-def test_every_format_has_its_suffix() -> None:
-    assert {name: form.suffixes[0] for name, form in FORMATS.items()} == SUFFIXES
-    assert {suffix for form in FORMATS.values() for suffix in form.suffixes} == WRITABLE
+def test_every_format_that_can_be_read_is_found_in_a_folder_and_stands_in_the_docs() -> None:
+    lines = (DOCS / "formats.md").read_text("utf-8").splitlines()
+    rows = [line.split(" | ") for line in lines if line.endswith((" built in |", " ffmpeg |"))]
+    told = [(row[0].removeprefix("| "), tuple(re.findall(r"`(\S+)`", row[1]))) for row in rows]
+    assert told == [(form.name, form.suffixes) for form in READABLE]
+    names = {f"song{suffix}" for _, suffixes in told for suffix in suffixes}
+    touch(*(f"in/{name}" for name in names))
+    found = pieces("in", output="out/{stem}_{suffix}.wav")
+    assert {Path(job.source).name for job in found} == names

@@ -68,7 +68,7 @@ def test_the_fingerprint_is_the_one_that_older_sidecars_hold() -> None:
     [
         ({"preset": "musicgem"}, "musicgen"),
         ({"settings": {"bandwidth.amuont": 1}}, "amount"),
-        ({"format": "m4a"}, "format"),
+        ({"format": "wma"}, "format"),
         ({"bit_depth": 12}, "bit depth"),
     ],
 )

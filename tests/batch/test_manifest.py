@@ -39,17 +39,59 @@ def test_outputs_lie_below_the_output_folder(folder: Path) -> None:
     assert job.output == "s3://bucket/done/x/a.wav"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_plain_list_of_names_is_a_list(folder: Path, encoding: str) -> None:
+    path = folder / "names.txt"  # as `ls -name > names.txt` writes it in PowerShell
+    path.write_text("a.wav\r\n\r\nÄ [1].wav\r\n", encoding)
+    jobs = read_manifest(path, Job(), output=str(folder / "done"))
+    assert [job.source for job in jobs] == [str(folder / "a.wav"), str(folder / "Ä [1].wav")]
+    assert [Path(job.output).name for job in jobs] == ["a_restored.wav", "Ä [1]_restored.wav"]
+
+
+@pytest.mark.parametrize(
+    ("source", "result"),
+    [
+        ("x/a.wav", "x/a_restored.flac"),
+        ("../x/a.wav", "a_restored.flac"),
+        ("/music/a.wav", "a_restored.flac"),
+        ("s3://bucket/x/a.wav", "a_restored.flac"),
+    ],
+)
+def test_a_line_without_output_gets_one_in_the_folder_of_the_results(
+    folder: Path, source: str, result: str
+) -> None:
+    (job,) = listed(folder, {"input": source}, output=str(folder / "done"), how=Job(format="flac"))
+    assert job.output == str(folder / "done" / result)
+    (job,) = listed(folder, {"input": source}, output="s3://out/", how=Job(format="flac"))
+    assert job.output == f"s3://out/{result}"
+
+
+def test_the_suffix_of_an_output_names_its_format_and_the_run_that_of_the_others(
+    folder: Path,
+) -> None:
+    own, other = listed(folder, GOOD, "b.wav", how=Job(format="flac"))
+    assert (own.format, Path(own.output).name) == (None, "a.wav")
+    assert (other.format, Path(other.output).name) == ("flac", "b_restored.flac")
+
+
+def test_lines_that_are_called_alike_get_names_of_their_own(folder: Path) -> None:
+    jobs = listed(folder, "x/a.wav", {"input": "x/a.flac"}, "b.wav")
+    assert [str(Path(job.output).relative_to(folder)) for job in jobs] == [
+        "x/a_wav_restored.wav", "x/a_flac_restored.wav", "b_restored.wav",
+    ]  # fmt: skip
+
+
 def test_empty_lines_and_a_byte_order_mark_are_passed_over(folder: Path) -> None:
     assert len(listed(folder, "\ufeff" + json.dumps(GOOD), "", "  ")) == 1
 
 
 def test_a_line_goes_over_what_holds_for_all(folder: Path) -> None:
     line = {**GOOD, "preset": "gentle", "settings": {"bandwidth.amount": 0.5}}
-    common = how(preset="master", settings={"loudness.target_lufs": -16}, format="flac")
+    common = how(preset="master", settings={"loudness.target_lufs": -16}, removed=True)
     (job,) = listed(folder, line, how=common)
     assert job.options.preset == "gentle"
     assert job.options.settings == {"loudness.target_lufs": -16, "bandwidth.amount": 0.5}
-    assert job.format == "flac"
+    assert job.removed
 
 
 def test_a_plan_stands_in_the_line_or_in_a_file(folder: Path) -> None:
@@ -65,9 +107,8 @@ def test_a_plan_stands_in_the_line_or_in_a_file(folder: Path) -> None:
     ("line", "says"),
     [
         ("{", "not JSON"),
-        ("[" * 100_000, "not JSON"),
-        ("3", "not an object"),
-        ({"input": "a.wav"}, "'output' is None"),
+        ('{"input":' * 100_000, "not JSON"),
+        ({**GOOD, "output": None}, "'output' is None"),
         ({"output": "a.wav"}, "'input' is None"),
         ({**GOOD, "input": 3}, "name of a file"),
         ({**GOOD, "input": "a\0.wav"}, "name of a file"),
@@ -81,6 +122,7 @@ def test_a_plan_stands_in_the_line_or_in_a_file(folder: Path) -> None:
         ({**GOOD, "plan": "gone.json"}, "does not exist"),
         ({**GOOD, "plan": {"steps": []}, "preset": "gentle"}, "leave out"),
         ({**GOOD, "output": "b.exe"}, "no format"),
+        ({"input": "link/a.wav"}, "outside"),
         ({**GOOD, "output": "../b.wav"}, "outside"),
         ({**GOOD, "output": "x/../../b.wav"}, "outside"),
         ({**GOOD, "output": "/tmp/b.wav"}, "outside"),

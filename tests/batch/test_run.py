@@ -66,7 +66,8 @@ def test_without_resume_results_that_exist_are_left_alone_and_told_of(
     before = contents(out)
     outcomes = run_all(songs, out)
     assert states(outcomes) == ["failed"] * 3
-    assert "`overwrite=True` replaces it" in str(outcomes[0].error)
+    for remedy in ("`resume=True` keeps it", "`overwrite=True` replaces it"):
+        assert remedy in str(outcomes[0].error)
     assert contents(out) == before
 
 
@@ -104,7 +105,7 @@ def test_another_version_makes_results_again(
     assert states(run_all(songs / "below", out, resume=True)) == ["done"]
 
 
-@pytest.mark.parametrize("becomes", [None, "a word"])
+@pytest.mark.parametrize("becomes", [None, "a word", {}])
 def test_a_result_whose_sidecar_lacks_a_part_is_made_again(
     songs: Path, out: Path, becomes: object
 ) -> None:

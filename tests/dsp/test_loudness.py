@@ -32,6 +32,42 @@ def noise(seconds, *, sample_rate=48000, channels=2, seed=0):
     return wav.astype(np.float32)
 
 
+def surround(*levels_dbfs):
+    return np.concatenate([tone(level, 20, channels=1, hz=1000.0) for level in levels_dbfs])
+
+
+@pytest.mark.parametrize(
+    ("levels_dbfs", "mask"),
+    [
+        ((-28, -28, -24, -30, -30), None),
+        ((-28, -28, -24, -30, -30), 0x607),  # the surrounds as side speakers
+        ((-28, -28, -24, 0, -30, -30), None),
+        ((-28, -28, -24, 0, -30, -30), 0x3F),
+    ],
+)
+def test_ebu_3341_surround_reads_as_the_standard_says_and_low_frequencies_count_nothing(
+    levels_dbfs, mask
+):
+    wav = surround(*levels_dbfs)
+    loudness = LoudnessMeter(48000, len(wav), mask)
+    loudness.update(wav)
+    assert loudness.integrated_lufs == pytest.approx(-23, abs=0.1)
+
+
+def test_channels_without_speakers_and_pairs_count_alike():
+    for wav, mask in ((surround(*[-30] * 6), 0), (surround(-30, -30), 0x30)):
+        loudness = LoudnessMeter(48000, len(wav), mask)
+        loudness.update(wav)
+        expected = -30 - 3.01 + 10 * np.log10(len(wav))
+        assert loudness.integrated_lufs == pytest.approx(expected, abs=0.05)
+
+
+def test_beside_side_speakers_those_at_the_back_count_one():
+    wav = surround(-30, -30, -30, 0, -30, -30, -30, -30)
+    expected = -30 - 3.01 + 10 * np.log10(5 + 2 * 1.41)
+    assert integrated_lufs(wav, sample_rate=48000) == pytest.approx(expected, abs=0.05)
+
+
 def meter(wav, sample_rate=48000, cut=10**9):
     loudness = LoudnessMeter(sample_rate, wav.shape[0])
     for start in range(0, wav.shape[1], cut):

@@ -16,9 +16,8 @@ from tests.checkpoints import PROMPT_TOKENS_MAX, save_musicgen
 import nitido
 from nitido.audio import read_tags
 from nitido.errors import ConfigError, DeviceMemoryError, MissingExtraError, WeightsError
-from nitido.generation import checkpoint as checkpoint_module
-from nitido.generation.checkpoint import load
 from nitido.generation.device import find_device
+from nitido.generation.musicgen import load
 from nitido.generation.sampling import Draw
 from nitido.generation.settings import GenerateOptions
 
@@ -361,7 +360,7 @@ def test_the_real_checkpoint_makes_music_with_its_comb(
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     try:
-        checkpoint_module.load(name)
+        load(name)
     except WeightsError as error:
         pytest.skip(str(error))
     piece = nitido.generate("80s pop with heavy synth and drums", model=name, seconds=5.0)

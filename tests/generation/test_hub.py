@@ -53,6 +53,14 @@ def test_a_half_filled_cache_counts_as_none(hub_cache: Path) -> None:
         find_home("facebook/musicgen-small")
 
 
+@pytest.mark.parametrize("name", ["./nope", "/nope", "../a/b", "owner/-x", "owner/" + "x" * 99])
+def test_what_can_be_no_name_on_the_hub_is_a_folder_that_is_not_there(
+    hub_cache: Path, name: str
+) -> None:
+    with pytest.raises(ConfigError, match="There is no folder"):
+        find_home(name)
+
+
 @pytest.mark.parametrize("name", ["musicgen-smal", "facebook/musicgen-smal/x", "musicgen-small"])
 def test_a_mistyped_name_gets_a_suggestion(name: str) -> None:
     with pytest.raises(ConfigError, match="did you mean 'facebook/musicgen-small'"):

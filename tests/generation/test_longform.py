@@ -17,10 +17,10 @@ from nitido.demo.render import render
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioReadError, AudioTooShortError
 from nitido.generation import longform
-from nitido.generation.checkpoint import load
 from nitido.generation.continuation import read_for_model, take_over
 from nitido.generation.generate import generate_all
 from nitido.generation.longform import decode, sample_windows
+from nitido.generation.musicgen import load
 from nitido.generation.settings import GenerateOptions, Request
 
 RATE = 32_000

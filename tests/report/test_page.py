@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 from click.testing import CliRunner
+from markupsafe import escape
+from PIL import Image
 from tests.signals import click, noise, pink_noise, silence, sine
 
 import nitido
@@ -256,17 +258,19 @@ def test_the_wave_shows_where_it_is_loud() -> None:
 # ── What was found and done ──────────────────────────────────────────────────────────────────────
 
 
-def test_what_was_turned_down_is_told(restoration: nitido.Restoration, tmp_path: Path) -> None:
+def test_what_did_less_than_planned_is_told_in_plain_words(
+    restoration: nitido.Restoration, tmp_path: Path
+) -> None:
     corrected = copy.copy(restoration)
     corrected.changes = tuple(
         replace(change, verdict="turned down") if change.stage == "decomb" else change
         for change in restoration.changes
     )
-    said = "Turned down, as it changed too much of the music: decomb."
+    said = "decomb was used at less strength: more of it would have changed too much of the music."
     assert said not in restoration.sentences()
     assert said in corrected.sentences()
     text = corrected.report(tmp_path / "page.html").read_text("utf-8")
-    assert '<h3>decomb <span class="badge">turned down</span></h3>' in text
+    assert '<h3>decomb <span class="badge">used at less strength</span></h3>' in text
 
 
 def test_the_lines_of_the_comb_are_marked(restoration: nitido.Restoration, text: str) -> None:
@@ -372,3 +376,22 @@ def test_a_report_of_what_goes_to_standard_output_needs_a_name(song: Path) -> No
     result = run("song.wav", "-o", "-", "--report")
     assert result.exit_code != 0
     assert "--report needs -o FILE" in result.stderr
+
+
+def test_a_notebook_plays_a_restoration_and_shows_it(restoration: nitido.Restoration) -> None:
+    shown = restoration._repr_html_()
+    for sentence in restoration.sentences():
+        assert str(escape(sentence)) in shown
+    sounds = re.findall(r"data:audio/(?:flac|ogg);base64,([^\"]+)", shown)
+    lengths = {len(sf.read(io.BytesIO(base64.b64decode(sound)))[0]) for sound in sounds}
+    assert (len(sounds), lengths) == (3, {restoration.samples})
+    (picture,) = re.findall(r"data:image/png;base64,([^\"]+)", shown)
+    assert Image.open(io.BytesIO(base64.b64decode(picture))).width == 960
+    assert "<script" not in shown
+
+
+def test_a_notebook_shows_no_markup_that_a_prompt_holds() -> None:
+    piece = nitido.Generation(
+        np.zeros((1, 100), np.float32), 32_000, "<b>jazz", 0, "model", None, "licence", {}
+    )
+    assert "&lt;b&gt;jazz" in piece._repr_html_()

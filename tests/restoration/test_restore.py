@@ -11,10 +11,10 @@ import pytest
 from tests.signals import noise, silence, sine
 
 import nitido
-from nitido.audio import open_source
+from nitido.audio import open_source, write
 from nitido.demo.comb import add_comb
 from nitido.demo.render import render
-from nitido.dsp.loudness import TruePeakMeter
+from nitido.dsp.loudness import LoudnessMeter, TruePeakMeter
 from nitido.dsp.spectral import lower_ceiling
 from nitido.dsp.wav import Wav
 
@@ -138,7 +138,11 @@ def test_a_stage_over_its_budget_is_turned_down_and_the_result_says_so(spoiled: 
     verdicts = {change.stage: change.verdict for change in result.changes}
     assert verdicts["decomb"] == "bypassed"
     assert not result.plan["decomb"].on
-    assert "the budget is 200" in result.plan["decomb"].reason
+    assert "200.0 is the least" in result.plan["decomb"].reason
+    assert (
+        "decomb was left out: more of it would have changed too much of the music."
+        in result.sentences()
+    )
 
 
 @pytest.mark.parametrize("preset", ["musicgen", "gentle"])
@@ -283,3 +287,33 @@ def test_restorations_that_overlap_leave_the_threads_of_the_caller_as_they_were(
     )
     before, at_work, after = done.stdout.split()
     assert (after, at_work) == (before, "{1}")
+
+
+@pytest.mark.parametrize("mask", [0x3F, 0x60F, 0])
+def test_surround_keeps_its_speakers_and_plays_as_loud_as_they_make_it(
+    tmp_path: Path, mask: int
+) -> None:
+    wav = noise(seconds=3, channels=6, rms=0.02)
+    wav[3:] *= 2
+    write(
+        tmp_path / "a.wav", [wav], sample_rate=48_000, channels=6, samples=wav.shape[1], mask=mask
+    )
+    settings = {"loudness.target_lufs": -23.0}
+    result = nitido.restore(tmp_path / "a.wav", stages=["loudness"], settings=settings)
+    result.write(tmp_path / "b.wav")
+    assert open_source(tmp_path / "b.wav").mask == mask
+    heard = LoudnessMeter(48_000, 6, mask)
+    heard.update(result.wav)
+    assert heard.integrated_lufs == pytest.approx(-23, abs=0.05)
+    assert result.after["loudness"].value == pytest.approx(-23, abs=0.05)
+
+
+def test_what_is_missing_from_a_damaged_file_is_said_in_the_sidecar(tmp_path: Path) -> None:
+    wav = noise(seconds=2, channels=2)
+    path = tmp_path / "a.wav"
+    write(path, [wav], sample_rate=48_000, channels=2, samples=wav.shape[1])
+    path.write_bytes(path.read_bytes()[:300_000])
+    result = nitido.restore(path, damaged="take")
+    (warning,) = result.sidecar()["before"]["warnings"]
+    assert "cut short" in warning
+    assert warning == result.sentences()[0]

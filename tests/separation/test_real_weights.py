@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 
 import nitido
-from nitido.separation.checkpoint import missing
+from nitido.separation.demucs_model import missing
 
 pytestmark = pytest.mark.weights
 

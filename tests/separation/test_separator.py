@@ -50,7 +50,7 @@ def test_the_stems_of_a_stream_are_those_of_demucs_itself(
 ) -> None:
     from demucs.apply import apply_model
 
-    from nitido.separation.checkpoint import load_model
+    from nitido.separation.demucs_model import load_model
 
     wav = pink_noise(seconds=seconds, sample_rate=RATE, channels=2)
     mix = torch.from_numpy(wav)[None]

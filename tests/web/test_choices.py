@@ -1,12 +1,16 @@
 """What is chosen on the page is what the plan does."""
 
+from dataclasses import replace
+
 import pytest
 from tests.signals import noise
 
 import nitido
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.loop import Loop
 from nitido.errors import ConfigError
 from nitido.restoration.registry import STAGES as REGISTERED
+from nitido.restoration.restore_options import RestoreOptions
 from nitido.web.choices import AMOUNTS, PRESETS, STAGES, choose, read, shown
 
 
@@ -44,8 +48,25 @@ def test_every_slider_moves_within_what_its_stage_takes() -> None:
     assert set(AMOUNTS) <= set(STAGES) <= set(REGISTERED)
 
 
+@pytest.mark.parametrize(
+    ("choices", "loop"),
+    [
+        (choose(), True),  # as the file says
+        (choose(loop=False), False),
+        (choose(switches={"ending": True}), False),
+        (choose(switches={"ending": False}), True),
+    ],
+)
+def test_a_piece_is_a_loop_as_it_says_until_its_ends_are_to_be_mended(
+    diagnosis: Diagnosis, choices: RestoreOptions, loop: bool
+) -> None:
+    said = replace(diagnosis, loop=Loop(0, diagnosis.samples))
+    assert choices.plan_for(said).loop == loop
+    assert choose(loop=True).plan_for(diagnosis).loop
+
+
 def test_choices_come_back_as_they_were_shown() -> None:
-    choices = choose("gentle", switches={"width": True}, amounts={"loudness": -16.0})
+    choices = choose("gentle", switches={"width": True}, amounts={"loudness": -16.0}, loop=True)
     assert read(shown(choices)) == choices
 
 
@@ -63,6 +84,7 @@ def test_choices_come_back_as_they_were_shown() -> None:
         {"amounts": {"bandwidth": 1e9}},
         {"amounts": {"bandwidth": float("nan")}},
         {"amounts": {"bandwidth": "1"}},
+        {"loop": "yes"},
     ],
 )
 def test_what_the_page_would_never_send_is_refused(sent: object) -> None:

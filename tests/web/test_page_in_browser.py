@@ -76,6 +76,33 @@ def state(report: Any) -> dict[str, Any]:
     return found
 
 
+def test_a_loop_is_said_to_be_one_until_a_hand_says_no(visitor: Visitor, tmp_path: Path) -> None:
+    time = np.arange(3 * 44_100) / 44_100
+    wav = 0.3 * np.sin(2 * np.pi * 441 * time, dtype=np.float32)[None]
+    piece = nitido.audio.ArraySource(wav, 44_100, tags={"loopstart": ["0"]})
+    visitor.drop(nitido.restore(piece, stages=["ending"]).write(tmp_path / "loop.wav"))
+    page = visitor.page
+    row = page.locator("[data-stage=ending]")
+    assert row.locator("[name=loop]").is_checked()
+    assert "A loop: its end runs on into its start" in row.inner_text()
+    row.locator("[name=loop]").uncheck()
+    page.wait_for_selector("[data-stage=ending]:not(.off)")
+    row.locator("[name=loop]").check()
+    page.wait_for_selector("[data-stage=ending].off")
+
+
+def test_a_piece_is_checked_for_where_it_goes(visitor: Visitor, clip: Path) -> None:
+    visitor.drop(clip)
+    visitor.page.click("#check")
+    visitor.page.wait_for_selector("#verdict [role=status]")
+    told = visitor.page.inner_text("#verdict")
+    assert nitido.check(clip).sentence in told
+    visitor.page.click("#target input")
+    visitor.page.get_by_role("option", name="broadcast (EBU R 128)").click()
+    visitor.page.click("#check")
+    visitor.page.wait_for_selector("#verdict :text('fit for broadcast (EBU R 128)')")
+
+
 def test_a_real_clip_is_examined_restored_listened_to_and_downloaded(
     visitor: Visitor, shared_audio: Path
 ) -> None:

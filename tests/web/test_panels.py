@@ -13,7 +13,7 @@ from nitido.web import panels
 from nitido.web.choices import choose
 from nitido.web.limits import Limits
 from nitido.web.sessions import SessionPiece, Visit, Visits
-from nitido.web.work import restore
+from nitido.web.work import judge, restore
 
 EVIL = "<img src=x onerror=alert(1)>\"'.wav"
 
@@ -62,6 +62,20 @@ def test_every_fault_is_told_in_words_with_a_picture_and_the_rest_in_one_line(
     assert f"{fine} more were looked at and are ok" in html
 
 
+def test_a_verdict_is_told_in_words_of_the_result_once_there_is_one(piece: SessionPiece) -> None:
+    shares: list[float] = []
+    judged = judge(piece, "spotify", shares.append)
+    assert (judged.piece, shares[-1]) == (EVIL, 1.0)
+    result = nitido.check(piece.folder / piece.result / "result.wav", target="spotify")
+    assert [one.value for one in judged.reasons] == [one.value for one in result.reasons]
+    html = panels.verdict(judged)
+    assert "it for Spotify" in html
+    assert "<img" not in html
+    strict = panels.verdict(judge(piece, "broadcast", shares.append))
+    assert "Not fit for broadcast (EBU R 128): loudness" in strict
+    assert "LU louder than −23.0 LUFS" in strict
+
+
 def test_every_kind_of_finding_has_a_name() -> None:
     diagnosis = nitido.diagnose(silence(seconds=1.0), sample_rate=48_000)
     assert {finding.kind for finding in diagnosis.findings} == set(panels.FINDINGS)
@@ -100,3 +114,10 @@ def test_a_result_is_offered_in_every_format_that_can_hold_it(
     ):
         assert f'/{name}" download' in html
     assert html.count(visit.token) == 7  # and the report in its frame
+
+
+def test_credentials_that_came_in_can_be_taken_along(visit: Visit, piece: SessionPiece) -> None:
+    assert "c2pa" not in panels.result(visit, piece)
+    (piece.folder / piece.result).mkdir(parents=True, exist_ok=True)
+    (piece.folder / piece.result / "result.wav.ingredient.c2pa").write_bytes(b"store")
+    assert '/result.wav.ingredient.c2pa" download' in panels.result(visit, piece)

@@ -8,10 +8,12 @@ from shutil import copyfile
 import numpy as np
 import pytest
 import soundfile as sf
+from tests.signals import pink_noise
 
 import nitido
 from nitido import api
 from nitido.errors import AudioReadError, CancelledError, ConfigError
+from nitido.restoration.headroom import file_true_peak_dbtp
 from nitido.web.choices import choose
 from nitido.web.limits import Limits
 from nitido.web.sessions import SessionPiece, Visits
@@ -143,6 +145,19 @@ def test_lossy_formats_are_written_when_they_are_asked_for(piece: SessionPiece) 
         written = sf.info(encode(folder, name))
         assert written.format == container
         assert written.duration == pytest.approx(sf.info(folder / "result.wav").duration, abs=0.1)
+
+
+def test_a_lossy_download_holds_the_ceiling_of_its_plan(tmp_path: Path) -> None:
+    wav = np.clip(pink_noise(seconds=3.0, channels=2, rms=0.3), -0.5, 0.5)
+    settings = {"loudness.target_lufs": -5.0}
+    loud = nitido.restore((wav, 48_000), stages=["loudness"], settings=settings)
+    loud.write(tmp_path / "result.wav")
+    (tmp_path / "result.wav.nitido.json").rename(tmp_path / "plan.json")
+    for name in ("mp3", "opus"):
+        assert (file_true_peak_dbtp(encode(tmp_path, name)) or 0.0) <= -1.0
+    assert {path.name for path in tmp_path.glob("*.*")} == {
+        "result.wav", "plan.json", "result.mp3", "result.opus",
+    }  # fmt: skip
 
 
 def test_one_slider_does_not_make_nitido_listen_again(

@@ -29,6 +29,15 @@ def test_music_without_an_index_is_not_let_in_where_licences_count(
         works(replace(tiny, audio=(str(tmp_path),)))
 
 
+def test_a_folder_without_music_is_named_though_there_are_random_pieces(
+    tiny: TrainConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    places = (*tiny.audio, str(tmp_path / "empty"))
+    with pytest.raises(ConfigError, match=r"no music to train on in .*empty\.$"):
+        works(replace(tiny, audio=places, licences=(), random_pieces=3))
+
+
 def test_a_missing_folder_is_named(tiny: TrainConfig) -> None:
     with pytest.raises(ConfigError, match="no folder nowhere"):
         works(replace(tiny, audio=("nowhere",)))

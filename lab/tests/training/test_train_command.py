@@ -1,6 +1,7 @@
 """`nitido-lab train`, as a user types it."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,22 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["train", str(tmp_path / "small.toml")])
     assert result.exit_code == 2
     assert "no-such-folder" in result.output
+
+
+def test_an_empty_folder_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(CONFIG.replace("random_pieces = 0", "random_pieces = 6"))
+    (tmp_path / "mine").mkdir()
+    arguments = ["train", str(tmp_path / "small.toml"), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, [*arguments, "--audio", str(tmp_path / "mine")])
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: There is no music to train on in {tmp_path / 'mine'}.\n"
+
+
+def test_without_torch_the_command_that_installs_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "small.toml").write_text(CONFIG)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = CliRunner().invoke(main, ["train", str(tmp_path / "small.toml")])
+    assert result.exit_code == 1
+    assert "Training needs torch, which is not installed: pip install" in result.stderr

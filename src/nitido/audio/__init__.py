@@ -7,10 +7,11 @@ Everything is a stream of waveforms `[C, n]`, so memory does not grow with the l
 
 from nitido.audio.limits import MAX_SECONDS
 from nitido.audio.part import check_target, part_file, write_text
+from nitido.audio.pictures import Picture
 from nitido.audio.sanitize import SanitizedBlocks, sanitize
 from nitido.audio.sink import FORMATS, write
 from nitido.audio.source import ArraySource, FileSource, Source, is_waveform, open_source
-from nitido.audio.tags import RawChunk, Tags, read_chunks, read_tags
+from nitido.audio.tags import RawChunk, Tags, read_chunks, read_pictures, read_tags
 from nitido.audio.validation import no_room, read_text, set_down
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "MAX_SECONDS",
     "ArraySource",
     "FileSource",
+    "Picture",
     "RawChunk",
     "SanitizedBlocks",
     "Source",
@@ -28,6 +30,7 @@ __all__ = [
     "open_source",
     "part_file",
     "read_chunks",
+    "read_pictures",
     "read_tags",
     "read_text",
     "sanitize",

@@ -1,4 +1,4 @@
-"""MP3 frames: are they all there, and how many are they.
+"""MPEG frames, layers I to III (MP3): are they all there, and how many are they.
 
 libsndfile takes the length of an MP3 from its Xing header and guesses where there is none; a guess
 too low loses music, one too high promises what never comes. Frames are counted here instead.
@@ -15,99 +15,126 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nitido.audio.containers import Repair
-from nitido.audio.limits import too_long
-from nitido.errors import AudioReadError
+from nitido.audio.limits import cut_short, too_long
+from nitido.audio.tag_blocks import id3_size
 
-_KBPS_FULL = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)  # MPEG 1
-_KBPS_HALF = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  # MPEG 2, 2.5
+_KBPS = {  # by full rate (MPEG 1) or half (MPEG 2, 2.5), and layer
+    (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_SAMPLES = {1: 384, 2: 1152, 3: 1152}  # per frame; half as many in layer III at half rates
 _RATES_HZ = (44100, 48000, 32000)
-FRAME_SECONDS_MIN = 0.024  # 1152 samples at 48 kHz, 576 at 24 kHz
 _RESYNC_BYTES = 2**16
 _SKIPPED_MAX_BYTES = 2**20
 _TAGS_MAX = 100  # a file of empty tags must not keep us busy
+_LAME_BYTES = 36  # of a Xing header, behind its optional fields
+_LAME_DELAYS = 21  # where in them delay and padding stand, 12 bits each
 
 
 class _Header(NamedTuple):
-    """What the first four bytes of a Layer III frame say."""
+    """What the first four bytes of a frame say."""
 
     size: int  # bytes
-    kind: tuple[int, int]  # version and sample rate: the same throughout a file
+    samples: int
+    kind: tuple[int, int, int]  # version, layer, sample rate: the same throughout a file
+    rate_hz: int
+
+    @property
+    def layer(self) -> int:
+        return self.kind[1]
 
 
 @lru_cache(maxsize=4096)
 def _header(head: bytes) -> _Header | None:
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:  # sync word, Layer III
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:  # sync word
         return None
-    version, rate, bitrate = (head[1] >> 3) & 3, (head[2] >> 2) & 3, head[2] >> 4
-    if version == 1 or rate == 3 or bitrate in (0, 15):
+    version, layer = (head[1] >> 3) & 3, 4 - ((head[1] >> 1) & 3)
+    rate, bitrate = (head[2] >> 2) & 3, head[2] >> 4
+    if version == 1 or layer == 4 or rate == 3 or bitrate in (0, 15):
         return None
+    full = version == 3
     rate_hz = _RATES_HZ[rate] >> {3: 0, 2: 1, 0: 2}[version]
-    kbps = (_KBPS_FULL if version == 3 else _KBPS_HALF)[bitrate]
-    factor = 144_000 if version == 3 else 72_000
-    return _Header(factor * kbps // rate_hz + ((head[2] >> 1) & 1), (version, rate))
+    samples = _SAMPLES[layer] // (1 if full or layer != 3 else 2)
+    slot = 4 if layer == 1 else 1  # bytes that a frame is measured in
+    slots = samples * _KBPS[full, layer][bitrate] * 125 // (rate_hz * slot)
+    size = (slots + ((head[2] >> 1) & 1)) * slot
+    return _Header(size, samples, (version, layer, rate), rate_hz)
 
 
-def is_mp3(path: Path) -> bool:
-    """Tell whether a file is a series of Layer III frames, after any ID3 tags."""
+def is_mpeg(path: Path) -> bool:
+    """Tell whether a file is a series of frames, after any ID3 tags."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        return _first_frame(view) >= 0
+        return _next_frame(view, after_id3(view), None) >= 0
 
 
-def check_mp3(path: Path, max_seconds: float = math.inf) -> Repair | None:
+def check_mpeg(
+    path: Path,
+    max_seconds: float = math.inf,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    take: bool = False,
+) -> Repair | None:
     """Check that all frames are there.
 
     Args:
         path: of the file.
         max_seconds: the longest that is accepted.
+        start: where the frames begin in it, or tags before them, bytes.
+        end: where they end; None: with the file.
+        take: whether what is there of a file that was cut short is taken.
 
     Returns:
-        the file from its first frame on, with a right Xing header, where the file has none or a
-        wrong one: libsndfile's decoder writes what it thinks of both to the terminal.
+        the file from its first frame on, with a right Xing header: libsndfile's decoder writes what
+        it thinks of another to the terminal. Its delay and padding stay. None if it has no frames.
 
     Raises:
         AudioReadError: the last frame is not whole, frames are missing at the end, too much between
             them is no frame, or it is longer than `max_seconds`.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        start = _first_frame(view)
-        if start < 0:
+        start = _next_frame(view, after_id3(view, start), None)
+        header = _header(view[start : start + 4]) if start >= 0 else None
+        if header is None:
             return None
-        frames, whole = _walk(view, start, max_seconds / FRAME_SECONDS_MIN)
-        if frames * FRAME_SECONDS_MIN > max_seconds:
-            raise too_long(path.name, frames * FRAME_SECONDS_MIN, max_seconds)
-        head = view[start : start + max(_size(view[start : start + 4]), 256)]
-        body = start
-        promised = _promised(head)
-        if promised is not None:  # the first frame is a header, not music
-            frames, body = frames - 1, start + _size(head)
-        size = len(view) - start
-    frames = max(frames, 0)
-    missing = promised and frames < promised - 1  # some encoders count the header as well
+        end = _end_of_frames(view) if end is None else min(end, len(view))
+        seconds = header.samples / header.rate_hz
+        frames, whole, end = _walk(view, start, end, max_seconds / seconds)
+        if frames * seconds > max_seconds:
+            raise too_long(path.name, frames * seconds, max_seconds)
+        head = view[start : start + max(header.size, 256)]
+    promised, lame = _xing_says(head) if header.layer == 3 else (None, b"")
+    if promised is not None:  # the first frame is a header, not music
+        frames, start = max(frames - 1, 0), start + header.size
+    missing = promised is not None and 0 < frames < promised - 1  # some count the header as well
+    loss = ""
     if not whole or not frames or missing:
         promise = f" of the {promised} that its header promises" if promised else ""
-        raise AudioReadError(
-            f"{path.name} is cut short or damaged: only {frames} frames{promise} are whole; get "
-            "the file again from where it came from."
-        )
-    if promised != frames:
-        return Repair(_xing(head[:4], frames), body)
-    return Repair(_with_bytes(head, size), start + len(head))
+        loss = f"only {frames} frames{promise} are whole"
+        if not take or not frames:
+            raise cut_short(path.name, loss)
+    if header.layer < 3:  # whose decoder knows no such header, and guesses by the first frame
+        padding = header.size + max(frames * header.size - (end - start), 0)
+        return Repair(b"", start, end, padding, frames * header.samples, loss)
+    if promised and abs(promised - frames) > 1:  # the end is another, so is its padding
+        lame = lame[: _LAME_DELAYS + 1] + bytes([lame[_LAME_DELAYS + 1] & 0xF0, 0]) + lame[24:]
+    return Repair(_xing(head[:4], frames, lame), start, end, loss=loss)
 
 
-def _first_frame(view: mmap.mmap) -> int:
-    """Return the position of the first of two frames in a row, after any ID3 tags; -1 if none."""
-    start = 0
+def after_id3(view: mmap.mmap | bytes, start: int = 0) -> int:
+    """Return the position after any ID3 tags that stand at `start`."""
     for _ in range(_TAGS_MAX):
         if view[start : start + 3] != b"ID3" or len(view) < start + 10:
             break
-        size = 0
-        for byte in view[start + 6 : start + 10]:
-            size = size << 7 | byte & 0x7F
-        start += 10 + size
-    return _next_frame(view, start, None)
+        start += id3_size(view[start : start + 10])
+    return start
 
 
-def _next_frame(view: mmap.mmap, start: int, kind: tuple[int, int] | None) -> int:
+def _next_frame(view: mmap.mmap, start: int, kind: tuple[int, int, int] | None) -> int:
     """Return the next position, near `start`, of a frame that another frame follows; -1 if none."""
     position, limit = view.find(b"\xff", start, start + _RESYNC_BYTES), start + _RESYNC_BYTES
     while position >= 0:
@@ -120,31 +147,32 @@ def _next_frame(view: mmap.mmap, start: int, kind: tuple[int, int] | None) -> in
     return -1
 
 
-def _walk(view: mmap.mmap, start: int, most: float) -> tuple[int, bool]:
-    """Return the number of whole frames from `start` on, and whether the file is whole.
+def _walk(view: mmap.mmap, start: int, end: int, most: float) -> tuple[int, bool, int]:
+    """Return the number of whole frames, whether all is whole, and where the last of them ends.
 
     It is not when the last frame is cut short, or when 1 MiB between the frames was none. Stops
     after `most` frames.
     """
-    end = _end_of_frames(view)
     first = _header(view[start : start + 4])
     count, position, skipped = 0, start, 0
+    last = start
     while position < end and count <= most:
         header = _header(view[position : position + 4])
         if header is None or first is None or header.kind != first.kind:
             found = _next_frame(view, position + 1, first.kind if first else None)
-            if found < 0:  # a trailer that we do not know, or padding
-                return count, True
+            if found < 0 or found >= end:  # a trailer that we do not know, or padding
+                return count, True, last
             skipped += found - position
             if skipped > _SKIPPED_MAX_BYTES:
-                return count, False
+                return count, False, last
             position = found
             continue
         if position + header.size > end:
-            return count, False
+            return count, False, last
         count += 1
         position += header.size
-    return count, True
+        last = position
+    return count, True, last
 
 
 def _end_of_frames(view: mmap.mmap) -> int:
@@ -160,40 +188,30 @@ def _end_of_frames(view: mmap.mmap) -> int:
     return end
 
 
-def _size(head: bytes) -> int:
-    header = _header(head[:4])
-    return header.size if header else 0
+def _xing_says(frame: bytes) -> tuple[int | None, bytes]:
+    """Return the number of frames that a header frame gives, and LAME's part of it.
 
-
-def _promised(frame: bytes) -> int | None:
-    """Return the number of frames that a Xing, Info or VBRI header gives; 0 if it does not say."""
+    The number is 0 if it does not say, None where the frame is no Xing, Info or VBRI header.
+    """
     for name in (b"Xing", b"Info"):
         at = frame.find(name, 4, 64)
         if at >= 0:
-            says = frame[at + 7] & 1
-            return int.from_bytes(frame[at + 8 : at + 12], "big") if says else 0
-    return int.from_bytes(frame[50:54], "big") if frame[36:40] == b"VBRI" else None
+            flags, at = frame[at + 7], at + 8
+            frames = int.from_bytes(frame[at : at + 4], "big") if flags & 1 else 0
+            at += 4 * (flags & 1) + 4 * (flags >> 1 & 1) + 100 * (flags >> 2 & 1)
+            at += 4 * (flags >> 3 & 1)
+            return frames, frame[at : at + _LAME_BYTES].ljust(_LAME_BYTES, b"\0")
+    vbri = frame[36:40] == b"VBRI"
+    return (int.from_bytes(frame[50:54], "big") if vbri else None), bytes(_LAME_BYTES)
 
 
-def _with_bytes(frame: bytes, size: int) -> bytes:
-    """Return a header whose number of bytes, if it gives one, is that of the file from it on.
-
-    Tags that were added behind the frames later make it wrong.
-    """
-    at = max(frame.find(name, 4, 64) for name in (b"Xing", b"Info"))
-    if at < 0 or not frame[at + 7] & 2:
-        return frame
-    place = at + 8 + 4 * (frame[at + 7] & 1)
-    return frame[:place] + min(size, 2**32 - 1).to_bytes(4, "big") + frame[place + 4 :]
-
-
-def _xing(head: bytes, frames: int) -> bytes:
+def _xing(head: bytes, frames: int, lame: bytes) -> bytes:
     """Return a silent frame, like that of `head`, whose Xing header gives the number of frames."""
     full_rate, mono = head[1] & 0x18 == 0x18, head[3] & 0xC0 == 0xC0
     side_info = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}
     at = 4 + side_info[full_rate, mono]
     bitrate = 9 if full_rate else 12  # 128 kbps: room for the header at every sample rate
-    frame = bytearray([head[0], head[1] | 1, bitrate << 4 | head[2] & 0x0C, head[3]])
-    frame = frame.ljust(_size(bytes(frame)), b"\0")
-    frame[at : at + 12] = b"Xing" + (1).to_bytes(4, "big") + frames.to_bytes(4, "big")
-    return bytes(frame)
+    silent = bytes([head[0], head[1] | 1, bitrate << 4 | head[2] & 0x0C, head[3]])
+    said = b"Xing" + (1).to_bytes(4, "big") + frames.to_bytes(4, "big") + lame
+    header = _header(silent)
+    return (silent.ljust(at, b"\0") + said).ljust(header.size if header else 0, b"\0")

@@ -11,7 +11,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from nitido.audio.containers import Repair
+from nitido.audio.limits import cut_short
 from nitido.audio.tag_blocks import vorbis_comment
+from nitido.dsp.speakers import VORBIS
 from nitido.errors import AudioReadError
 
 _HEADER = struct.Struct("<4sBBqIIIB")
@@ -66,8 +69,12 @@ def read_page(buffer: bytes | bytearray, start: int = 0) -> tuple[Page, int] | N
     return Page(flags, granule, serial, sequence, lacing, bytes(buffer[body:end])), end
 
 
-def check_ogg(path: Path) -> None:
+def check_ogg(path: Path, *, take: bool = False) -> Repair | None:
     """Check that the last page is whole and marked as the last, and that no other stream follows.
+
+    Args:
+        path: of the file.
+        take: whether what is there of a file that was cut short is taken.
 
     Raises:
         AudioReadError: the file ends before the stream does, or is several joined to one, of which
@@ -77,17 +84,32 @@ def check_ogg(path: Path) -> None:
         size = file.seek(0, 2)
         file.seek(max(size - 2 * _PAGE_MAX, 0))
         tail = file.read()
-    found = read_page(tail, max(tail.rfind(b"OggS"), 0))
-    if found is None or not found[0].flags & _LAST:
-        raise AudioReadError(
-            f"{path.name} is cut short: the last page of its Ogg stream is missing; get the file "
-            "again from where it came from."
-        )
     if (position := _second_stream(path)) is not None:
         raise AudioReadError(
             f"{path.name} is several Ogg streams one after the other, the second from byte "
             f"{position} on; split it, or convert it to FLAC, so that none is lost."
         )
+    last = max(tail.rfind(b"OggS"), 0)
+    found = read_page(tail, last)
+    if found is not None and found[0].flags & _LAST:
+        return None
+    loss = "the last page of its Ogg stream is missing"
+    if not take:
+        raise cut_short(path.name, loss)
+    return Repair(end=size - len(tail) + last if found is None else size, loss=loss)
+
+
+def speakers_in(path: Path, channels: int) -> tuple[int, ...]:
+    """Return the numbers of the speakers of a Vorbis or Opus file, as its channels follow.
+
+    None are known beyond eight channels, and where Opus says that they have none.
+    """
+    with path.open("rb") as file:
+        found = read_page(file.read(_PAGE_MAX))
+    head = found[0].body if found else b""
+    if head.startswith(b"OpusHead") and head[18:19] > b"\x01":
+        return ()
+    return VORBIS.get(channels, ())
 
 
 def _second_stream(path: Path) -> int | None:

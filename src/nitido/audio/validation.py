@@ -14,17 +14,17 @@ from typing import BinaryIO
 
 import soundfile as sf
 
-from nitido.audio import ffmpeg
-from nitido.audio.containers import is_chunked
 from nitido.audio.limits import MAX_SECONDS, too_long
+from nitido.audio.mpeg import after_id3, is_mpeg
 from nitido.dsp.wav import CHANNELS_MAX, SAMPLE_RATE_MAX_HZ
 from nitido.errors import AudioReadError, AudioWriteError, NitidoError
+from nitido.formats import READS, is_known
 
 TEXT_MAX_BYTES = 16 * 2**20  # plans, sidecars and lists are far smaller
 _SNIFFED_BYTES = 2**20
 _TAGS_MAX_BYTES = 2**28  # what an ID3 tag can take
+_MPEG_BYTES_PER_SECOND_MAX = 448_000 / 8  # of layer I
 _BYTES_PER_SECOND_MAX = SAMPLE_RATE_MAX_HZ * 2 * 8  # stereo in 64 bit, if a stream does not say
-_OTHER_MAGICS = (b"fLaC", b"OggS", b"ID3", b".snd", b"dns.", b"\xff")
 
 
 def check_regular(path: Path) -> os.stat_result:
@@ -126,14 +126,15 @@ def no_room(error: OSError) -> AudioWriteError:
 
 def _bytes_per_second(path: Path, head: bytes) -> float:
     """Return the most bytes that a second of a sound takes, told from its beginning."""
+    if is_mpeg(path):  # whose decoder would print what it thinks of a file that goes on
+        return _MPEG_BYTES_PER_SECOND_MAX
     try:
         info = sf.info(os.fspath(path))
     except (sf.SoundFileError, TypeError, ValueError):
-        known = is_chunked(head) or head.startswith(_OTHER_MAGICS) or ffmpeg.kind_of(head)
-        if not known:
+        start = after_id3(head)
+        if start < len(head) and not is_known(head[start:]):
             raise AudioReadError(
-                "The stream is not audio that nitido can read; WAV, FLAC, AIFF, Ogg, Opus and MP3 "
-                "are."
+                f"The stream is not audio that nitido can read; {READS}."
             ) from None
         return _BYTES_PER_SECOND_MAX
     rate = min(max(info.samplerate, 1), SAMPLE_RATE_MAX_HZ)

@@ -3,8 +3,9 @@
 Only names are looked at here, no sound. All questions about names are settled before the first
 sample is read.
 
-A list holds one JSON object a line, with an input, its output, and how:
+A list holds a file name a line, or a JSON object with an input, its output, and how:
 
+takes/a.wav
 {"input": "takes/a.wav", "output": "a.flac"}
 {"input": "takes/b.wav", "output": "b/b.wav", "preset": "gentle"}
 {"input": "takes/c.wav", "output": "c.wav", "settings": {"bandwidth.amount": 0.5}}
@@ -13,21 +14,35 @@ A list holds one JSON object a line, with an input, its output, and how:
 
 from __future__ import annotations
 
+import codecs
 import glob
 import hashlib
+import io
 import json
 import logging
 import os
 import re
 import string
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import takewhile
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from nitido.batch.job import STREAM, SUFFIXES, WRITABLE, Job, check_jobs, is_remote, local
+from nitido.batch.job import (
+    STREAM,
+    SUFFIX_FORMATS,
+    SUFFIXES,
+    WRITABLE,
+    Job,
+    check_jobs,
+    is_remote,
+    local,
+)
 from nitido.errors import AudioReadError, ConfigError, NitidoError, shown
+from nitido.formats import READABLE
 from nitido.output import REMOVED, RESTORED, SIDECAR, STEMS
 
 if TYPE_CHECKING:
@@ -36,10 +51,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PASSED_OVER_SHOWN = 3
-AUDIO_SUFFIXES = WRITABLE | {
-    ".aac", ".caf", ".m4a", ".m4b", ".mp4", ".rf64", ".w64", ".wma"
-}  # fmt: skip
+LOGGED = 3
+AUDIO_SUFFIXES = WRITABLE.union(*(form.suffixes for form in READABLE))
 KNOWN = ("input", "output", "preset", "settings", "plan")  # in a line of a list
 LINE_MAX = 2**20  # characters
 SHARDS_MAX = 10**6
@@ -58,24 +71,34 @@ def make_jobs(inputs: Sequence[str], how: Job, *, output: str | None = None) -> 
     Raises:
         AudioReadError: a folder cannot be listed.
         AudioWriteError: a result would be one of the inputs.
-        ConfigError: nothing to do, two pieces would get the same result, or names that make no
-            sense.
+        ConfigError: nothing to do, two files of results would lie in one place, or names that make
+            no sense.
     """
     inputs = [local(name) for name in inputs]
     output = None if output is None else local(output)
     if any(map(is_remote, [*inputs, output or ""])):
         from nitido.batch.remote import find_pieces
 
-        jobs = find_pieces(inputs, how, output=output)
+        pieces = find_pieces(inputs, output)
+        namers = [partial(_in_folder, str(output), place, how.suffix) for _, place in pieces]
     else:
-        jobs = _make_jobs(inputs, how, output)
+        found = _found(inputs)
+        _check_found(found, inputs, output)
+        pieces = [(str(source), source.relative_to(root).as_posix()) for source, root in found]
+        namers = [partial(_result, source, root, output, how.suffix) for source, root in found]
+    outputs = _apart([source for source, _ in pieces], namers)
+    for name in outputs:
+        _check_suffix(name, how.format)
+    jobs = [
+        replace(how, source=source, output=name, place=place)
+        for (source, place), name in zip(pieces, outputs, strict=True)
+    ]
     if len(jobs) > 1 or STREAM not in (jobs[0].source, jobs[0].output):
         check_jobs(jobs)
     return jobs
 
 
-def _make_jobs(inputs: Sequence[str], how: Job, output: str | None) -> list[Job]:
-    found = _found(inputs)
+def _check_found(found: Sequence[object], inputs: Sequence[str], output: str | None) -> None:
     if not inputs:
         raise ConfigError("There is no input; give a file, a folder, a glob or '-'.")
     if not found:
@@ -87,18 +110,6 @@ def _make_jobs(inputs: Sequence[str], how: Job, output: str | None) -> list[Job]
             f"{len(found)} pieces cannot all be written to {output!r}; `output=` takes a "
             "folder, or a pattern such as 'out/{stem}.wav'."
         )
-    jobs = [
-        replace(
-            how,
-            source=str(source),
-            output=_result(source, root, output, how.suffix),
-            place=source.relative_to(root).as_posix(),
-        )
-        for source, root in found
-    ]
-    if how.format is None:
-        _check_suffixes(jobs)
-    return jobs
 
 
 def _found(inputs: Sequence[str]) -> list[tuple[Path, Path]]:
@@ -111,13 +122,21 @@ def _found(inputs: Sequence[str]) -> list[tuple[Path, Path]]:
     if len(inputs) == len(pieces) == 1 and pieces[0][0] == Path(inputs[0]):
         return pieces
     results = [source for source, _ in pieces if is_result(source)]
-    if results:
-        logger.warning(
-            "Passed over, as results of earlier runs: %s%s.",
-            ", ".join(map(str, results[:PASSED_OVER_SHOWN])),
-            f" and {left} more" if (left := len(results) - PASSED_OVER_SHOWN) > 0 else "",
-        )
+    _warn("Passed over, as results of earlier runs", list(map(str, results)))
     return [piece for piece in pieces if piece[0] not in results]
+
+
+def find_audio(names: Sequence[str]) -> list[str]:
+    """Return the files that are meant by files, folders and globs: each once, also results.
+
+    Raises:
+        ConfigError: a folder or a glob has no audio.
+    """
+    found: dict[Path, str] = {}
+    for name in names:
+        for path, _ in _expand(name):
+            found.setdefault(path.absolute(), name if path == Path(name) else str(path))
+    return list(found.values())
 
 
 def _expand(name: str) -> Iterator[tuple[Path, Path]]:
@@ -188,9 +207,9 @@ def _is_folder(output: str) -> bool:
     return output.endswith(("/", os.sep)) or Path(output).is_dir() or not Path(output).suffix
 
 
-def _result(source: Path, root: Path, output: str | None, suffix: str) -> str:
-    """Return where the result of one piece goes."""
-    stem = "stdin" if str(source) == STREAM else source.stem
+def _result(source: Path, root: Path, output: str | None, suffix: str, stem: str = "") -> str:
+    """Return where the result of one piece goes, which has another `stem` if need be."""
+    stem = stem or ("stdin" if str(source) == STREAM else source.stem)
     if output is None:
         beside = str(source.with_name(f"{stem}{RESTORED}{suffix}"))
         return STREAM if str(source) == STREAM else beside
@@ -198,8 +217,15 @@ def _result(source: Path, root: Path, output: str | None, suffix: str) -> str:
         path = Path(_fill(output, stem=stem, suffix=source.suffix.lstrip(".")))
         return str(path if path.suffix else path.with_name(path.name + suffix))
     if output != STREAM and _is_folder(output):
-        return str(Path(output, source.parent.relative_to(root), f"{stem}{RESTORED}{suffix}"))
+        return _in_folder(output, source.relative_to(root).as_posix(), suffix, stem)
     return str(Path(output))
+
+
+def _in_folder(folder: str, place: str, suffix: str, stem: str = "") -> str:
+    """Return where the result of a piece goes in a folder that mirrors the folder of the pieces."""
+    path = PurePosixPath(place)
+    name = path.parent / f"{stem or path.stem}{RESTORED}{suffix}"
+    return f"{folder.rstrip('/')}/{name}" if is_remote(folder) else str(Path(folder, name))
 
 
 def _fill(pattern: str, **names: str) -> str:
@@ -217,25 +243,74 @@ def _fill(pattern: str, **names: str) -> str:
     return pattern.format(**names)
 
 
-def _check_suffixes(jobs: Iterable[Job]) -> None:
-    """Refuse results whose suffix names no format that nitido writes."""
-    for job in jobs:
-        if job.output != STREAM and Path(job.output).suffix.lower() not in WRITABLE:
-            raise ConfigError(
-                f"{job.output} names no format that nitido writes "
-                f"({', '.join(sorted(SUFFIXES.values()))}); `format=` does, or end a folder in '/'."
-            )
+def _apart(sources: Sequence[str], namers: Sequence[Callable[..., str]]) -> list[str]:
+    """Return the name of each result; pieces that would share one say more of their own in it.
+
+    That is the folder where they lie in different ones, and the suffix where they end differently:
+    `song.wav` and `song.flac` become `song_wav_restored.wav` and `song_flac_restored.wav`.
+
+    Args:
+        sources: the pieces.
+        namers: give the name of the result of each, also with another `stem=` of the piece.
+    """
+    outputs = [name() for name in namers]
+    alike: dict[str, list[int]] = {}
+    for index, output in enumerate(outputs):
+        alike.setdefault(unicodedata.normalize("NFC", output).casefold(), []).append(index)
+    named_apart: list[str] = []
+    for group in alike.values():
+        paths = [PurePath(_absolute(sources[index])) for index in group]
+        levels = zip(*(path.parts[:-1] for path in paths), strict=False)
+        shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, levels))
+        suffixes = {path.suffix for path in paths}
+        for index, path in zip(group, paths, strict=True):
+            if len(group) > 1:
+                more = f"_{path.suffix[1:]}" if len(suffixes) > 1 and path.suffix else ""
+                stem = "/".join((*path.parts[shared:-1], path.stem + more))
+                outputs[index] = namers[index](stem=stem)
+        named_apart += [f"{sources[i]} → {outputs[i]}" for i in group if len(group) > 1]
+    _warn("Called alike, and so named apart", named_apart)
+    return outputs
+
+
+def _warn(what: str, names: Sequence[str]) -> None:
+    """Log a list, the first of it by name."""
+    if names:
+        shown = ", ".join(names[:LOGGED])
+        more = f" and {len(names) - LOGGED} more" if len(names) > LOGGED else ""
+        logger.warning("%s: %s%s.", what, shown, more)
+
+
+def _absolute(name: str) -> str:
+    return name if is_remote(name) else os.path.abspath(name)  # noqa: PTH100  links stay
+
+
+def _check_suffix(output: str, format: str | None) -> None:  # noqa: A002
+    """Refuse a result whose suffix names no format that nitido writes, or not the one asked for."""
+    suffix = PurePath(output).suffix.lower()
+    if format is None and output != STREAM and suffix not in WRITABLE:
+        raise ConfigError(
+            f"{output} names no format that nitido writes "
+            f"({', '.join(sorted(SUFFIXES.values()))}); `format=` does, or end a folder in '/'."
+        )
+    says = SUFFIX_FORMATS.get(suffix, format)
+    if format not in (None, says) and (says, format) != ("ogg", "opus"):  # Opus is an Ogg, too
+        raise ConfigError(
+            f"{output} says {says} and `format={format}` another format; leave one of them out."
+        )
 
 
 def read_manifest(path: str | Path, how: Job, *, output: str | None = None) -> list[Job]:
     """Return the pieces of a list, every line of it checked.
 
     Inputs and plans are relative to the folder of the list. Outputs are relative to `output`, or
-    else to the folder of the list, and cannot leave it. Where a line names no preset, settings or
-    plan, those of `how` hold; its settings are added to those of `how`.
+    else to the folder of the list, and cannot leave it; a line that names none gets
+    `NAME_restored.wav` there, in the folders that its input names. Where a line names no preset,
+    settings or plan, those of `how` hold; its settings are added to those of `how`.
 
     Args:
-        path: of the list, JSON Lines in UTF-8; empty lines are passed over.
+        path: of the list: a file name or a JSON object a line, in UTF-8, or UTF-16 with a byte
+            order mark; empty lines are passed over.
         how: what holds for all lines: a job without names.
         output: folder of the results.
 
@@ -246,28 +321,40 @@ def read_manifest(path: str | Path, how: Job, *, output: str | None = None) -> l
     """
     path = Path(path)
     base = local(output) if output is not None else str(path.parent)
-    jobs = []
+    jobs, namers = [], []
     for number, text in _lines(path):
         try:
-            jobs.append(_read_line(text, how, path.parent, base))
+            content = _read_line(text)
+            place = _name(content, "input")
+            source = local(place) if is_remote(place) else str(path.parent / place)
+            options = _options(content, how, path.parent)
+            form = None if "output" in content else how.format  # then its suffix says it
+            jobs.append(replace(how, source=source, place=place, options=options, format=form))
+            namers.append(partial(_line_output, content, base, how))
+            namers[-1]()
         except NitidoError as error:
             raise ConfigError(f"{path} line {number}: {error}") from None
     if not jobs:
-        raise ConfigError(f"{path} lists no piece; write one JSON object per line.")
+        raise ConfigError(f"{path} lists no piece; write a file name or a JSON object a line.")
+    outputs = _apart([job.source for job in jobs], namers)
+    jobs = [replace(job, output=name) for job, name in zip(jobs, outputs, strict=True)]
     check_jobs(jobs)
     return jobs
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="\n") as file:
+        with path.open("rb") as file:
+            utf_16 = file.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            encoding = "utf-16" if utf_16 else "utf-8-sig"
+            lines = io.TextIOWrapper(file, encoding, newline="\n")
             number = 0
-            while text := file.readline(LINE_MAX):
+            while text := lines.readline(LINE_MAX):
                 number += 1
                 if len(text) == LINE_MAX:
                     raise ConfigError(f"{path} line {number} is longer than {LINE_MAX} characters.")
                 if text.strip():
-                    yield number, text
+                    yield number, text.strip()
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text; save it as that.") from None
     except OSError as error:
@@ -276,29 +363,33 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise AudioReadError(f"The list {path} cannot be read: {error.strerror}.") from None
 
 
-def _read_line(text: str, how: Job, folder: Path, base: str) -> Job:
+def _read_line(text: str) -> dict[str, Any]:
     from nitido.restoration.preset import suggest
 
+    if not text.startswith("{"):
+        return {"input": text}
     try:
-        content = json.loads(text)
+        content: dict[str, Any] = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"this is not JSON: {error}.") from None
-    if not isinstance(content, dict):
-        raise ConfigError('this is not an object such as {"input": "a.wav", "output": "b.wav"}.')
     for key in content:
         if key not in KNOWN:
             raise ConfigError(f"there is no entry {shown(key)}{suggest(key, KNOWN)}")
-    source, output = _name(content, "input"), _name(content, "output")
-    return replace(
-        how,
-        source=local(source) if is_remote(source) else str(folder / source),
-        output=_inside(output, base),
-        options=_options(content, how, folder),
-        place=source,
-    )
+    return content
 
 
-def _name(content: dict[str, Any], key: str) -> str:
+def _line_output(content: Mapping[str, Any], base: str, how: Job, stem: str = "") -> str:
+    """Return where the result of a line goes: as it says, or in the folders of its input."""
+    if "output" in content:
+        return _inside(_name(content, "output"), base)
+    name = _name(content, "input")
+    place = PurePath(name)
+    if is_remote(name) or place.is_absolute() or ".." in place.parts:
+        place = PurePath(place.name)
+    return _inside(_in_folder("", place.as_posix(), how.suffix, stem), base)
+
+
+def _name(content: Mapping[str, Any], key: str) -> str:
     name = content.get(key)
     if not isinstance(name, str) or not name.strip("/") or "\0" in name:
         raise ConfigError(f"{key!r} is {shown(name)}; it is the name of a file.")

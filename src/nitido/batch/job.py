@@ -10,12 +10,14 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from nitido.errors import AudioWriteError, ConfigError, explain
+from nitido.formats import FORMATS
 from nitido.output import (
     Reservation,
     check_outputs,
@@ -30,24 +32,21 @@ from nitido.version import __version__
 
 if TYPE_CHECKING:
     from nitido.audio import Source
+    from nitido.restored import Restoration
 
 OnProgress = Callable[[float, float], None]
 State = Literal["done", "unchanged", "failed", "busy"]
 WAIT_SECONDS = 0.2  # between two looks at whether another run has finished
 STREAM = "-"  # standard input, or standard output
-SUFFIXES = {
-    "wav": ".wav",
-    "flac": ".flac",
-    "aiff": ".aiff",
-    "ogg": ".ogg",
-    "opus": ".opus",
-    "mp3": ".mp3",
-}
-WRITABLE = frozenset(SUFFIXES.values()) | {".aif", ".aifc", ".oga", ".wave"}
+SUFFIXES = {name: form.suffixes[0] for name, form in FORMATS.items()}
+SUFFIX_FORMATS = {suffix: name for name, form in FORMATS.items() for suffix in form.suffixes}
+WRITABLE = frozenset(SUFFIX_FORMATS)
 BIT_DEPTHS = (16, 24, 32)
+_REPLACE = "`overwrite=True` replaces it"
 _PARTS = {  # of a sidecar
     **dict.fromkeys(("input", "plan", "before", "after", "request", "result"), dict),
     **dict.fromkeys(("changes", "sentences", "new_faults"), list),
+    "nitido": str,
 }
 
 
@@ -119,6 +118,7 @@ class Job:
             **({"choice": self.options.choice} if plan is None else {"plan": plan.to_dict()}),
             **{name: getattr(self, name) for name in ("format", "bit_depth", "removed", "report")},
             "stems": self.options.stems,
+            **({"album": True} if self.options.album else {}),
         }
         plain: dict[str, Any] = json.loads(json.dumps(content))  # tuples become lists
         return plain
@@ -131,10 +131,10 @@ class Job:
             sha256: of the input, in hexadecimal.
         """
         return (
-            all(isinstance(content.get(part), kind) for part, kind in _PARTS.items())
+            _is_whole(content)
             and content["input"].get("sha256") == sha256
-            and content.get("nitido") == __version__
-            and content.get("request") == self.fingerprint
+            and content["nitido"] == __version__
+            and content["request"] == self.fingerprint
         )
 
     def to_json(self) -> str:
@@ -221,11 +221,11 @@ def carry_out(
     """
     if is_remote(job.source) or is_remote(job.output):
         return _carry_out_elsewhere(job, on_progress=on_progress, wait=wait, again=again)
-    from nitido.audio import MAX_SECONDS, open_source
+    from nitido.audio import open_source
 
     began = perf_counter()
     check_outputs([(job.source, job.files)])
-    source = open_source(job.source, max_seconds=job.options.max_seconds or MAX_SECONDS)
+    source = open_source(job.source, **job.options.reading)
     target = Path(job.files["audio"])
     _make_folder(target.parent)
     while (reserved := reserve(target)) is None:
@@ -237,7 +237,8 @@ def carry_out(
         if (job.resume or again) and is_done(job, content, source.sha256):
             return _outcome(job, "unchanged", content, began)
         overwrite = job.overwrite or (job.resume and bool(content))
-        check_writable(job.files, overwrite=overwrite)
+        remedy = _REPLACE if job.resume else f"`resume=True` keeps it if up to date, {_REPLACE}"
+        check_writable(job.files, overwrite=overwrite, remedy=remedy)
         content, account = _restore(job, source, reserved, on_progress)
         reserved.publish(overwrite=overwrite)
     return _outcome(job, "done", content, began, account)
@@ -301,7 +302,65 @@ def _restore(
     """Write everything into the reserved folder; return the sidecar, and an account."""
     from nitido import api
 
-    restoration = api.restore_with(job.options, source, on_progress=on_progress)
+    return _fill(job, api.restore_with(job.options, source, on_progress=on_progress), reserved)
+
+
+def carry_out_album(jobs: Sequence[Job], *, on_progress: OnProgress | None = None) -> list[Outcome]:
+    """Restore the pieces of an album, all at one gain, and write them together.
+
+    Args:
+        jobs: the pieces, with the same options.
+        on_progress: called with `(done_seconds, total_seconds)` of the album; what it raises stops
+            the work, and nothing is left of it.
+
+    Raises:
+        ConfigError: the pieces have different options, or one is not on this machine.
+        NitidoError: as `carry_out`; one piece that fails ends the album, and nothing is written.
+    """
+    from nitido import api
+    from nitido.audio import MAX_SECONDS, open_source
+
+    began = perf_counter()
+    check_jobs(jobs)
+    options = jobs[0].options
+    if any(job.options != options for job in jobs):
+        raise ConfigError("An album has one gain, so its pieces take the same preset and settings.")
+    if far := next((n for job in jobs for n in (job.source, job.output) if is_remote(n)), None):
+        raise ConfigError(f"{far} is not on this machine; an album is restored here as a whole.")
+    most = options.max_seconds or MAX_SECONDS
+    sources = [open_source(job.source, max_seconds=most) for job in jobs]
+    with ExitStack() as stack:
+        reservations = []
+        for job in jobs:
+            target = Path(job.files["audio"])
+            _make_folder(target.parent)
+            reserved = reserve(target)
+            if reserved is None:
+                raise AudioWriteError(
+                    f"Another run is at work on {job.output}; wait until it ends."
+                )
+            reservations.append(stack.enter_context(reserved))
+            check_writable(job.files, overwrite=job.overwrite)
+        told = []
+        restorations = api.restore_album_with(options, sources, on_progress=on_progress)
+        for job, reserved, restoration in zip(jobs, reservations, restorations, strict=True):
+            with restoration:
+                told.append(_fill(job, restoration, reserved))
+        for job, reserved in zip(jobs, reservations, strict=True):
+            reserved.publish(overwrite=job.overwrite)
+    outcomes = [
+        _outcome(job, "done", content, began, account)
+        for job, (content, account) in zip(jobs, told, strict=True)
+    ]
+    whole = sum(outcome.seconds for outcome in outcomes)
+    took = perf_counter() - began  # of which each piece has its share
+    return [replace(one, wall_seconds=took * one.seconds / whole) for one in outcomes]
+
+
+def _fill(
+    job: Job, restoration: Restoration, reserved: Reservation
+) -> tuple[dict[str, Any], list[str]]:
+    """Write everything into the reserved folder; return the sidecar, and an account."""
     content = reserved.fill(
         restoration,
         removed=job.removed,
@@ -336,6 +395,22 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AudioWriteError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    """Return whether a sidecar has all of its parts, and each can be read."""
+    from nitido.diagnosis.finding import Diagnosis
+    from nitido.restoration.plan import Plan
+
+    if not all(isinstance(content.get(part), kind) for part, kind in _PARTS.items()):
+        return False
+    try:
+        Plan.from_dict(content["plan"])
+        Diagnosis.from_dict(content["before"])
+        Diagnosis.from_dict(content["after"])
+    except ConfigError:
+        return False
+    return True
 
 
 def is_remote(name: str) -> bool:

@@ -11,7 +11,6 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,16 +18,15 @@ from nitido.batch.inputs import is_audio, results_of
 from nitido.batch.job import Job, local
 from nitido.errors import AudioReadError, AudioWriteError, ConfigError, NitidoError
 from nitido.optional import load
-from nitido.output import RESTORED, SIDECAR, read_content
+from nitido.output import SIDECAR, read_content
 
 
-def find_pieces(inputs: Sequence[str], how: Job, *, output: str | None) -> list[Job]:
-    """Return one job per piece of folders or files that fsspec finds.
+def find_pieces(inputs: Sequence[str], output: str | None) -> list[tuple[str, str]]:
+    """Return each piece of folders or files that fsspec finds, and its place in its folder.
 
     Args:
         inputs: folders, searched with everything below, and files.
-        how: what holds for all pieces: a job without names.
-        output: folder of the results; below it lies the tree of the inputs.
+        output: folder of the results.
 
     Raises:
         AudioReadError: a folder cannot be listed.
@@ -36,15 +34,10 @@ def find_pieces(inputs: Sequence[str], how: Job, *, output: str | None) -> list[
     """
     if output is None:
         raise ConfigError("Pieces on another file system need a folder for the results: `output=`.")
-    jobs = []
-    for name in inputs:
-        for source, place in _below(name):
-            result = PurePosixPath(place).with_suffix("").as_posix() + RESTORED
-            result = f"{output.rstrip('/')}/{result}{how.suffix}"
-            jobs.append(replace(how, source=source, output=result, place=place))
-    if not jobs:
+    pieces = [piece for name in inputs for piece in _below(name)]
+    if not pieces:
         raise ConfigError(f"There is no audio in {', '.join(inputs)} that is still to be restored.")
-    return jobs
+    return pieces
 
 
 def _below(name: str) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The command `nitido`: its sub-commands, and what becomes of an error.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped with Ctrl-C. An error is one line.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 done, but the sound is not as it should be (`check`,
+`restore --strict`), 130 stopped with Ctrl-C. An error is one line.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from nitido import c_stderr
+from nitido.cli.check import check
 from nitido.cli.compare import compare
 from nitido.cli.demo import demo
 from nitido.cli.diagnose import diagnose
@@ -78,6 +80,7 @@ Examples:
   nitido restore song.wav              repair it: song_restored.wav
   nitido restore songs/ -o done/       a whole folder
   nitido compare song.wav song_restored.wav
+  nitido check song_restored.wav --for spotify       is it fit to be delivered
   nitido COMMAND --help                more of each
 """
 
@@ -93,6 +96,7 @@ def main() -> None:
 
 
 for command in (
+    check,
     compare,
     demo,
     diagnose,

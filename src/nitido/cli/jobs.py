@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +16,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nitido.batch.job import STREAM, Job, Outcome, carry_out, check_jobs, is_remote
-from nitido.cli.each import each
+from nitido.batch.job import (
+    STREAM,
+    Job,
+    Outcome,
+    carry_out,
+    carry_out_album,
+    check_jobs,
+    is_remote,
+)
+from nitido.cli.each import each, exit_failed, failure
 from nitido.cli.output import as_flags, console, print_json, table
 from nitido.cli.progress import progress, progress_of_many
 from nitido.cli.stop import stoppable
 from nitido.errors import AudioWriteError, ConfigError, one_line
+from nitido.output import INGREDIENT
 
 if TYPE_CHECKING:
     from nitido.restoration.plan import Plan
+
+WORST_SHOWN = 10
+CSV_COLUMNS = (
+    *("file", "output", "state", "seconds", "wall_seconds", "lufs_before", "lufs_after"),
+    *("found_before", "left_after", "new_faults", "si_sdr_db", "error"),
+)
 
 # ── A single piece ───────────────────────────────────────────────────────────────────────────────
 
@@ -67,6 +84,13 @@ def run_stream(
             return
         run_one(here, as_json=as_json, strict=strict, to_stdout=to_stdout)
         if to_stdout:
+            if Path(here.output + INGREDIENT).exists():
+                click.secho(
+                    "Nothing lies beside standard output: the Content Credentials (C2PA) of the "
+                    "input are lost; -o FILE keeps them.",
+                    fg="yellow",
+                    err=True,
+                )
             with Path(here.output).open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
 
@@ -86,7 +110,7 @@ def _check_stdout(job: Job, *, as_json: bool) -> None:
 @contextmanager
 def _set_down(job: Job) -> Iterator[Job]:
     """Give the piece as files."""
-    from nitido.audio import no_room, set_down
+    from nitido.audio import MAX_SECONDS, no_room, set_down
 
     try:
         place = tempfile.TemporaryDirectory(prefix="nitido-")
@@ -96,7 +120,8 @@ def _set_down(job: Job) -> Iterator[Job]:
         here = replace(job, name=job.source)
         if job.source == STREAM:
             here = replace(here, source=str(Path(folder, "stdin")))
-            set_down(sys.stdin.buffer, Path(here.source), **_limit(job))
+            longest = job.options.max_seconds or MAX_SECONDS
+            set_down(sys.stdin.buffer, Path(here.source), max_seconds=longest)
         if job.output == STREAM:
             here = replace(here, output=str(Path(folder, "stdout").with_suffix(job.suffix)))
         yield here
@@ -123,17 +148,22 @@ def _show(job: Job, outcome: Outcome, *, to_stdout: bool) -> None:
 
 
 def run_dry(jobs: Sequence[Job], *, as_json: bool, to_stdout: bool = False) -> None:
-    """Print what would be done to each piece."""
+    """Print what would be done to each piece: to a single one in full, to several a line each."""
 
     def work(job: Job) -> dict[str, Any]:
         plan = _plan(job, as_json=as_json)
-        if not as_json:
+        if not as_json and len(jobs) == 1:
             show_plan(job.shown, plan)
-            where = "to standard output" if to_stdout else job.output
-            click.echo(f"Would write {where}.\n")
+            click.echo(f"Would write {'to standard output' if to_stdout else job.output}.\n")
+        elif not as_json:
+            stages = ", ".join(step.stage for step in plan.steps if step.on)
+            click.echo(one_line(f"{job.shown} → {job.output}  {stages or 'nothing'}"))
         return {"file": job.shown, "plan": plan.to_dict()}
 
-    each(jobs, work, name=lambda job: job.shown, as_json=as_json)
+    def end() -> None:
+        click.echo(f"{len(jobs)} pieces; --dry-run with one of them says why, and all settings.")
+
+    each(jobs, work, name=lambda job: job.shown, as_json=as_json, end=end)
 
 
 def _plan(job: Job, *, as_json: bool) -> Plan:
@@ -142,14 +172,8 @@ def _plan(job: Job, *, as_json: bool) -> Plan:
     if is_remote(job.source):
         raise ConfigError(f"{job.source} is not on this machine; --dry-run looks at files here.")
     with progress(job.shown, quiet=as_json) as on_progress:
-        diagnosis = api.diagnose(job.source, on_progress=on_progress, **_limit(job))
+        diagnosis = api.diagnose(job.source, on_progress=on_progress, **job.options.reading)
     return job.options.plan_for(diagnosis)
-
-
-def _limit(job: Job) -> dict[str, Any]:
-    """Return the longest piece that is accepted, where the user said so, as keyword argument."""
-    most = job.options.max_seconds
-    return {} if most is None else {"max_seconds": most}
 
 
 def show_plan(name: str, plan: Plan) -> None:
@@ -165,7 +189,8 @@ def show_plan(name: str, plan: Plan) -> None:
         shown = settings(step.settings) if step.on else ""
         rows.add_row(Text(step.stage, style), state, Text(step.reason, style), shown)
     click.secho(name, bold=True, nl=False)
-    click.echo(f"  preset {plan.preset}, result at {plan.sample_rate} Hz")
+    loop = ", as a loop" if plan.loop else ""
+    click.echo(f"  preset {plan.preset}, result at {plan.sample_rate} Hz{loop}")
     console().print(rows)
 
 
@@ -178,6 +203,7 @@ def run_many(
     workers: int | None,
     ray: str | None,
     fail_fast: bool,
+    csv_file: str | None,
     as_json: bool,
     strict: bool,
 ) -> None:
@@ -188,6 +214,7 @@ def run_many(
         workers: processes, or actors on a cluster; None if nobody said.
         ray: address of the cluster, ``local`` for one on this machine, None for none.
         fail_fast: stop at the first piece that fails.
+        csv_file: file for a table with a row per piece, or None.
         as_json: print JSON.
         strict: exit with 3 if a result has a fault that its input had not.
     """
@@ -195,9 +222,16 @@ def run_many(
     names = {job.output: job.shown for job in jobs}
     began = perf_counter()
 
-    def told() -> str:
+    table_file = None if csv_file is None else _check_csv(csv_file, jobs)
+
+    def end() -> None:
+        if table_file is not None:
+            _write_csv(table_file, jobs, ended)
         if not as_json:
             _show_end(ended.values(), began)
+
+    def told() -> str:
+        end()
         return (
             f"stopped, {len(ended)} of {len(jobs)} came to an end; nothing half-written is left, "
             "--resume goes on."
@@ -212,11 +246,38 @@ def run_many(
         for outcome in outcomes:
             ended[outcome.output] = outcome
             _show_each(names[outcome.output], outcome, as_json)
+    end()
     if as_json:
         print_json([as_entry(job, ended[job.output]) for job in jobs if job.output in ended])
+    failed = [job.shown for job in jobs if job.output in ended and ended[job.output].error]
+    if failed:
+        exit_failed(failed, of=len(jobs), untried=len(jobs) - len(ended))
+    _check_strict(ended.values(), strict)
+
+
+def run_album(jobs: Sequence[Job], *, as_json: bool, strict: bool) -> None:
+    """Restore the pieces of an album together, and say what became of each.
+
+    Args:
+        jobs: the pieces.
+        as_json: print JSON.
+        strict: exit with 3 if a result has a fault that its input had not.
+    """
+    began = perf_counter()
+    with (
+        stoppable(lambda: "stopped; nothing of the album was written."),
+        progress(f"album of {len(jobs)}", quiet=as_json) as on_progress,
+    ):
+        outcomes = carry_out_album(jobs, on_progress=on_progress)
+    if as_json:
+        print_json([as_entry(job, one) for job, one in zip(jobs, outcomes, strict=True)])
     else:
-        _show_end(ended.values(), began)
-    _end(jobs, ended, strict)
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            _show_each(job.shown, outcome, as_json)
+        steps = outcomes[0].content["plan"]["steps"]
+        click.echo(next(step["reason"] for step in steps if step["stage"] == "loudness") + ".")
+        _show_end(outcomes, began)
+    _check_strict(outcomes, strict)
 
 
 def _ray_apart(ray: str | None, as_json: bool) -> AbstractContextManager[Any]:
@@ -243,8 +304,7 @@ def _outcomes(
 
 def _show_each(name: str, outcome: Outcome, as_json: bool) -> None:
     if outcome.error is not None:
-        error = as_flags(outcome.error)
-        click.echo(f"Error: {error if name in error else one_line(f'{name}: {error}')}", err=True)
+        click.echo(failure(name, outcome.error), err=True)
         if click.get_current_context().find_root().ensure_object(dict).get("verbose"):
             click.echo(outcome.trace, err=True)
     elif not as_json:
@@ -253,8 +313,8 @@ def _show_each(name: str, outcome: Outcome, as_json: bool) -> None:
         click.echo(one_line(f"{name} → {outcome.output}  {how}"))
 
 
-def _show_end(ended: Iterable[Outcome], began: float) -> None:
-    """Print how much was done, and how fast."""
+def _show_end(ended: Collection[Outcome], began: float) -> None:
+    """Print how much was done, how fast, and in which results most is left to mend."""
     states = [outcome.state for outcome in ended]
     seconds = sum(outcome.seconds for outcome in ended)
     took = perf_counter() - began
@@ -265,22 +325,78 @@ def _show_end(ended: Iterable[Outcome], began: float) -> None:
     )
     speed = f"{seconds:.0f} s of audio in {took:.1f} s, {_speed(seconds, took)}"
     click.echo(f"{counts or 'nothing done'}; {speed}.")
+    left = [(_faults(one, "after"), one) for one in ended if one.content]
+    left = sorted((one for one in left if one[0]), key=lambda one: _weight(one[0]), reverse=True)
+    if left:
+        click.echo("Most is left to mend in:" if len(left) > 1 else "Something is left to mend in:")
+    for faults, outcome in left[:WORST_SHOWN]:
+        click.echo(one_line(f"  {outcome.output}  {_listed(faults)}"))
+    if len(left) > WORST_SHOWN:
+        click.echo(f"  and {len(left) - WORST_SHOWN} more; --csv FILE lists all")
 
 
-def _end(jobs: Sequence[Job], ended: dict[str, Outcome], strict: bool) -> None:
-    """Print what failed, and leave with the exit status that says so."""
-    failed = [job for job in jobs if job.output in ended and ended[job.output].error]
-    if not failed:
-        _check_strict(ended.values(), strict)
-        return
-    left = len(jobs) - len(ended)
-    untried = f", {left} not tried (--fail-fast)" if left else ""
-    click.echo(f"{len(failed)} of {len(jobs)} failed{untried}:", err=True)
-    width = max(len(one_line(job.shown)) for job in failed)
-    for job in failed:
-        name = one_line(job.shown)
-        click.echo(f"  {name:<{width}}  {as_flags(ended[job.output].error or '')}", err=True)
-    raise click.exceptions.Exit(1)
+def _faults(outcome: Outcome, when: str) -> dict[str, str]:
+    """Return the severity of what was found ``before``, or is found ``after``, the worst first."""
+    from nitido.diagnosis.finding import Diagnosis
+    from nitido.generation.candidates import faults
+
+    return faults(Diagnosis.from_dict(outcome.content[when]))
+
+
+def _weight(faults: Mapping[str, str]) -> int:
+    from nitido.generation.candidates import POINTS
+
+    return sum(POINTS[severity] for severity in faults.values())
+
+
+def _listed(faults: Mapping[str, str]) -> str:
+    return ", ".join(f"{kind} {severity}" for kind, severity in faults.items())
+
+
+def _check_csv(name: str, jobs: Sequence[Job]) -> Path:
+    """Return where the table goes; an earlier table may be replaced, and nothing else.
+
+    Raises:
+        AudioWriteError: something else lies there, or the folder is missing.
+    """
+    from nitido.audio import check_target
+
+    path = Path(name)
+    earlier = path.read_bytes()[:400].decode("utf-8-sig", "replace") if path.is_file() else ""
+    ours = earlier.startswith(",".join(CSV_COLUMNS))
+    overwrite = ours or any(job.overwrite for job in jobs)
+    check_target(path, overwrite=overwrite, forbidden=[Path(job.source) for job in jobs])
+    return path
+
+
+def _write_csv(path: Path, jobs: Sequence[Job], ended: Mapping[str, Outcome]) -> None:
+    """Write a row per piece, for a spreadsheet."""
+    from nitido.audio import write_text
+
+    text = io.StringIO()
+    rows = csv.DictWriter(text, CSV_COLUMNS)
+    rows.writeheader()
+    for job in jobs:
+        outcome = ended.get(job.output)
+        row: dict[str, object] = {"file": job.shown, "output": job.output, "state": "not tried"}
+        if outcome is not None:
+            row |= {"state": outcome.state, "error": as_flags(outcome.error or "")}
+            row["wall_seconds"] = round(outcome.wall_seconds, 3)
+        if outcome is not None and outcome.content:
+            content = outcome.content
+            before, after = (_faults(outcome, when) for when in ("before", "after"))
+            row |= {
+                "seconds": content["before"]["samples"] / content["before"]["sample_rate"],
+                "found_before": _listed(before),
+                "left_after": _listed(after),
+                "new_faults": ", ".join(content["new_faults"]),
+                "si_sdr_db": content["changes"][-1]["si_sdr_db"] if content["changes"] else "",
+            }
+            for when in ("before", "after"):
+                findings = {one["kind"]: one["value"] for one in content[when]["findings"]}
+                row[f"lufs_{when}"] = findings["loudness"] and round(findings["loudness"], 2)
+        rows.writerow(row)
+    write_text(path, "\ufeff" + text.getvalue(), overwrite=True)  # Excel wants the mark
 
 
 def _check_strict(outcomes: Iterable[Outcome], strict: bool) -> None:

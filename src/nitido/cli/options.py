@@ -29,6 +29,17 @@ def verbose(command: Command) -> Command:
     )(command)
 
 
+def damaged(command: Command) -> Command:
+    """Add ``--damaged``."""
+    return click.option(
+        "--damaged",
+        type=click.Choice(["refuse", "take"]),
+        default="refuse",
+        show_default=True,
+        help="Take what is there of a file that is cut short or damaged.",
+    )(command)
+
+
 def as_json(command: Command) -> Command:
     """Add ``--json``."""
     return click.option(

@@ -49,10 +49,12 @@ def as_flags(message: str) -> str:
 
     >>> as_flags("`overwrite=True` replaces it, `batch_size=1` and `output=` take less.")
     '--overwrite replaces it, --batch 1 and -o take less.'
+    >>> as_flags('`damaged="take"` takes what is there.')
+    '--damaged take takes what is there.'
     """
 
     def flag(argument: re.Match[str]) -> str:
-        name, value = argument[1], argument[2]
+        name, value = argument[1], argument[2].strip('"')
         option = FLAGS.get(name, f"--{name.replace('_', '-')}")
         return option if value in ("", "True") else f"{option} {value}"
 

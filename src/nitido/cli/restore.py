@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from nitido.batch.job import BIT_DEPTHS, STREAM, SUFFIXES, Job
-from nitido.cli.jobs import run_dry, run_many, run_one, run_stream
-from nitido.cli.options import as_json, verbose
+from nitido.cli.jobs import run_album, run_dry, run_many, run_one, run_stream
+from nitido.cli.options import as_json, damaged, verbose
 from nitido.errors import ConfigError
 from nitido.restoration.restore_options import RestoreOptions
 
@@ -26,6 +26,7 @@ Examples:
   nitido restore song.wav --dry-run                what would be done, and why
   nitido restore song.wav --preset gentle --without width
   nitido restore song.wav --set bandwidth.amount=0.5 --loudness -16
+  nitido restore battle.wav --loop                 the end runs on into the start: no click
   nitido restore song.wav --dry-run --json > plan.json   edit it, then
   nitido restore song.wav --plan plan.json
   cat song.mp3 | nitido restore - > song_restored.wav
@@ -35,10 +36,12 @@ Many files:
   nitido restore songs/ -o done/ --resume          go on; make again only what changed
   nitido restore songs/ -o done/ --shard 3/16      this machine does a sixteenth of them
   nitido restore --manifest list.jsonl -o done/    each with its own output, preset, settings, plan
+  nitido restore album/*.wav -o master/ --album    one gain for all, edges untouched
+  nitido restore songs/ -o done/ --csv done.csv    and a table of what was wrong, and what is left
   nitido restore s3://in/ -o s3://out/ --resume --ray ADDRESS       on a cluster
 \b
-A line of a list: {"input": "a.wav", "output": "x/a.flac", "preset": "gentle"}. "settings"
-({"bandwidth.amount": 0.5}) or "plan" (a file, or the plan itself) may stand there as well.
+A line of a list: a.wav, or {"input": "a.wav", "output": "x/a.flac", "preset": "gentle"}, with
+"settings" ({"bandwidth.amount": 0.5}) or "plan" (a file, or the plan itself) if need be.
 \b
 More: 'nitido presets' lists the presets, 'nitido stages' every stage and setting.
 """
@@ -51,7 +54,11 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     "--preset", default=RestoreOptions.preset, show_default=True, help="See 'nitido presets'."
 )
 @click.option("--stages", metavar="A,B", help="Only these stages may run.")
-@click.option("--without", metavar="C,D", help="These stages do not run.")
+@click.option(
+    "--without",
+    metavar="C,D",
+    help="These stages do not run; 'ending': both ends stay, as of album tracks and stems.",
+)
 @click.option(
     "--set",
     "changed",
@@ -60,7 +67,14 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     help="One setting; repeatable.",
 )
 @click.option("--loudness", metavar="LUFS|off", help="Target; off keeps the level.  [default: -14]")
-@click.option("--loop", is_flag=True, help="The piece is a loop: its ends are left alone.")
+@click.option(
+    "--loop/--no-loop",
+    default=None,
+    help="After the end comes the start again.  [default: as the file says]",
+)
+@click.option(
+    "--album", is_flag=True, help="The pieces belong together: one gain, no fades at their edges."
+)
 @click.option(
     "--sample-rate",
     type=int,
@@ -90,6 +104,7 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     metavar="S",
     help="Refuse longer pieces.  [default: 21600: six hours]",
 )
+@damaged
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist already.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: 1]")
@@ -103,7 +118,7 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first piece that fails.")
 @click.option("--shard", metavar="K/N", help="Only part K of N, told apart by their names.")
-@click.option("--manifest", metavar="FILE", help="Pieces listed in JSON Lines, instead of INPUT.")
+@click.option("--manifest", metavar="FILE", help="A list of pieces, instead of INPUT.")
 @click.option(
     "--ray",
     is_flag=False,
@@ -111,6 +126,7 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     metavar="[ADDRESS]",
     help="Work on a Ray cluster; without ADDRESS, on one that is started here.",
 )
+@click.option("--csv", metavar="FILE", help="Also write a table with a row per piece.")
 @as_json
 @verbose
 @click.pass_context
@@ -120,22 +136,31 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
     INPUT is a file, a folder (with everything below it), a quoted glob, or - for standard input.
     Results of earlier runs, told by their sidecar, are passed over unless one is named alone. The
     result is NAME_restored.wav, with a sidecar NAME_restored.wav.nitido.json that says what was
-    found and done. The input is never changed. With --json one piece gives an object, several give
-    a list with an object for each.
+    found and done; song.wav and song.flac in one run become song_wav_restored.wav and
+    song_flac_restored.wav. The input is never changed. With --json one piece gives an object,
+    several give a list with an object for each.
 
-    A run of many goes on after a failure, lists at the end what failed and why, and exits with 1.
-    It can be stopped or killed at any time: --resume goes on from there. Several runs with --resume
-    over the same files share the work.
+    A run of many goes on after a failure, which is said when it happens, and exits with 1. It ends
+    with counts, and with the results in which most is left to mend; --csv lists all. It can be
+    stopped or killed at any time: --resume goes on from there. Several runs with --resume over the
+    same files share the work.
     """
+    if options["album"]:
+        _check_album(inputs, options)
     how = _how(options)
     output, as_json, strict = options["output"], options["as_json"], options["strict"]
-    if list(inputs) == [STREAM] or (len(inputs) == 1 and output == STREAM):
+    stream = list(inputs) == [STREAM] or (len(inputs) == 1 and output == STREAM)
+    if options["csv"] is not None and (stream or options["dry_run"]):
+        raise ConfigError("--csv is a table of results in files; leave it out here.")
+    if stream:
         run_stream(inputs[0], how, output, dry=options["dry_run"], as_json=as_json, strict=strict)
         return
     jobs = _jobs(ctx, inputs, how, options)
     if options["dry_run"]:
         run_dry(jobs, as_json=as_json)
-    elif len(jobs) == 1 and options["ray"] is None:
+    elif options["album"]:
+        run_album(jobs, as_json=as_json, strict=strict)
+    elif len(jobs) == 1 and options["ray"] is None and options["csv"] is None:
         run_one(jobs[0], as_json=as_json, strict=strict)
     else:
         run_many(
@@ -143,9 +168,24 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
             workers=options["workers"],
             ray=options["ray"],
             fail_fast=options["fail_fast"],
+            csv_file=options["csv"],
             as_json=as_json,
             strict=strict,
         )
+
+
+def _check_album(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Refuse what an album, which is measured as a whole, cannot be combined with.
+
+    Raises:
+        ConfigError: a stream, or an option that shares the pieces out.
+    """
+    apart = next((n for n in ("resume", "shard", "ray", "csv") if options[n]), None)
+    apart = "workers" if (options["workers"] or 1) > 1 else apart
+    if apart is not None:
+        raise ConfigError(f"An album is measured as a whole, in one run; leave out --{apart}.")
+    if STREAM in (*inputs, options["output"]):
+        raise ConfigError("An album is made of files; '-' is a single stream.")
 
 
 def _how(options: Mapping[str, Any]) -> Job:
@@ -169,6 +209,8 @@ def _how(options: Mapping[str, Any]) -> Job:
             stems=options["stems"],
             demucs_repo=options["demucs_repo"],
             max_seconds=options["max_seconds"],
+            damaged=options["damaged"],
+            album=options["album"],
         ),
         bit_depth=None if depth is None else int(depth),
         **{name: options[name] for name in ("format", "removed", "report", "overwrite", "resume")},
@@ -251,6 +293,6 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
         settings |= read_settings([f"loudness.target_lufs={options['loudness']}"])
     if options["demucs_model"] is not None:
         settings["stems.model"] = options["demucs_model"]
-    if options["loop"]:
-        settings["ending.loop"] = True
+    if options["loop"] is not None:
+        settings["ending.loop"] = options["loop"]
     return settings

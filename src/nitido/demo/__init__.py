@@ -17,7 +17,7 @@ from nitido.demo.render import render
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError
 from nitido.output import read_sidecar
-from nitido.restoration.result import Restoration
+from nitido.restored import Restoration
 
 ORIGINAL_HZ, DECODER_HZ = 48_000, 32_000
 SECONDS = 16.0

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
+from nitido.dsp.loop import Loop
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError, shown
+from nitido.notebook import ShownInNotebook
 
 Severity = Literal["ok", "slight", "moderate", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("ok", "slight", "moderate", "severe")
@@ -61,18 +63,41 @@ class Finding:
 
 
 @dataclass(frozen=True, repr=False)
-class Diagnosis:
-    """All findings of one piece, in the order of the signal chain."""
+class Diagnosis(ShownInNotebook):
+    """All findings of one piece, in the order of the signal chain.
+
+    Attributes:
+        sample_rate: Hz.
+        channels: of the piece.
+        samples: of the piece.
+        findings: one per kind.
+        loop: what the piece says that it is played as, over and over; None if it says nothing.
+        warnings: what to know about how its file was read, in sentences: that it is cut short, that
+            another stream of sound was left out.
+    """
 
     sample_rate: int
     channels: int
     samples: int
     findings: tuple[Finding, ...]
+    loop: Loop | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def duration_seconds(self) -> float:
         """Length of the piece, s."""
         return self.samples / self.sample_rate
+
+    @property
+    def loop_told(self) -> str:
+        """Where the loop is, in words; all of the piece if it says nothing."""
+        loop = self.loop or Loop(0, self.samples)
+        start, end = loop.start / self.sample_rate, loop.end / self.sample_rate
+        if loop.end < self.samples:
+            return f"a loop from {start:.2f} to {end:.2f} s"
+        if loop.start:
+            return f"a loop from {start:.2f} s on: its end runs on into that"
+        return "a loop: its end runs on into its start"
 
     @property
     def silent(self) -> bool:
@@ -96,7 +121,9 @@ class Diagnosis:
             "sample_rate": self.sample_rate,
             "channels": self.channels,
             "samples": self.samples,
+            "loop": None if self.loop is None else [self.loop.start, self.loop.end],
             "findings": [asdict(finding) for finding in self.findings],
+            "warnings": list(self.warnings),
         }
 
     @classmethod
@@ -112,6 +139,8 @@ class Diagnosis:
                 int(content["channels"]),
                 int(content["samples"]),
                 tuple(Finding.from_dict(entry) for entry in content["findings"]),
+                Loop(*map(int, content["loop"])) if content.get("loop") else None,
+                tuple(map(str, content.get("warnings", ()))),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ConfigError):
@@ -126,7 +155,8 @@ class Diagnosis:
         lines = [f"{finding.severity}: {finding.summary}" for finding in faults[:REPR_LINES]]
         if len(faults) > REPR_LINES:
             lines[-1] = f"and {len(faults) - REPR_LINES + 1} more"
-        return "\n  ".join([f"Diagnosis of {piece}", *(lines or ["Nothing wrong was found."])])
+        lines = lines or ["Nothing wrong was found."]
+        return "\n  ".join([f"Diagnosis of {piece}", *self.warnings, *lines])
 
 
 class Analyser(Protocol):

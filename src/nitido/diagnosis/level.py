@@ -23,8 +23,8 @@ OVER_DBTP = 0.0  # converters and encoders clip what goes over
 class LoudnessAnalyser:
     """Loudness by BS.1770, loudness range by EBU 3342, true peak, and what follows from them."""
 
-    def __init__(self, *, sample_rate: int, channels: int) -> None:
-        self._loudness = LoudnessMeter(sample_rate, channels)
+    def __init__(self, *, sample_rate: int, channels: int, mask: int | None = None) -> None:
+        self._loudness = LoudnessMeter(sample_rate, channels, mask)
         self._peak = TruePeakMeter(sample_rate, channels)
         self._sample_rate = sample_rate
         self._seconds = 0.0

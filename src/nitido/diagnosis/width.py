@@ -1,12 +1,14 @@
-"""How wide the stereo image is: mono, stereo, with one side upside down, or with one side dead."""
+"""How wide the image is: mono, stereo, one side upside down, a speaker of which nothing comes."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from nitido.diagnosis.finding import Finding, Severity
+from nitido.dsp.speakers import LOW_FREQUENCY, default_mask, speakers, twin
 from nitido.dsp.wav import Wav
 
 EQUAL_DB = -90.0  # a difference this small is rounding: the channels are the same
@@ -19,15 +21,17 @@ SILENCE = 1e-12  # mean square, −120 dBFS
 class WidthAnalyser:
     """Correlation between left and right, second by second and over the whole piece."""
 
-    def __init__(self, *, sample_rate: int, channels: int) -> None:
+    def __init__(self, *, sample_rate: int, channels: int, mask: int | None = None) -> None:
         self._tile = sample_rate
         self._channels = channels
+        named = speakers(channels, default_mask(channels) if mask is None else mask)
+        self._speakers = ("left", "right") if channels == 2 else named
         self._samples = 0
         # left², right², left·right, (left − right)², of the unfinished second and of the whole
         self._second = np.zeros(4)
         self._whole = np.zeros(4)
         self._spread = 0.0  # energy of the differences of all channels to the first
-        self._energy = 0.0
+        self._energies = np.zeros(channels)
         self._inverted = 0.0  # energy of the seconds with inverted polarity
 
     def update(self, block: Wav) -> None:
@@ -44,8 +48,9 @@ class WidthAnalyser:
         """Return the finding ``"width"``: correlation from −1 to 1, 1 for mono, None if unknown."""
         self._close_second()
         left, right, both, difference = self._whole
-        silent = self._energy <= SILENCE * max(self._samples, 1)
-        mono = bool(self._spread <= 10 ** (EQUAL_DB / 10) * self._energy)
+        energy = float(self._energies.sum())
+        silent = energy <= SILENCE * max(self._samples, 1)
+        mono = bool(self._spread <= 10 ** (EQUAL_DB / 10) * energy)
         correlation = None
         if mono and not silent:
             correlation = 1.0
@@ -56,13 +61,12 @@ class WidthAnalyser:
         if self._channels == 2 and middle > 0 and difference > 0:
             side_db = 10 * math.log10(difference / middle)
         inverted = self._channels == 2 and not mono and not silent
-        inverted = bool(inverted and self._inverted >= INVERTED_SHARE * self._energy)
+        inverted = bool(inverted and self._inverted >= INVERTED_SHARE * energy)
         fold_db = None
         if self._channels == 2 and not silent:  # of the mean of both re the mean energy of each
             fold_db = 10 * math.log10(max(middle / (2 * (left + right)), 1e-12))
-        dead = None
-        if self._channels == 2 and min(left, right) < 10 ** (DEAD_DB / 10) * max(left, right):
-            dead = "left" if left < right else "right"
+        faint = self._energies < 10 ** (DEAD_DB / 10) * self._energies.max(initial=0.0)
+        dead = [name for name, one in zip(self._speakers, faint, strict=True) if one]
         severity, summary = self._judge(silent, mono, inverted, dead, correlation, fold_db)
         return Finding(
             "width",
@@ -75,7 +79,7 @@ class WidthAnalyser:
                 "correlation": correlation,
                 "side_db": side_db,
                 "polarity_inverted": inverted,
-                "silent_channel": dead,
+                "silent_channels": dead,
                 "fold_db": fold_db,
             },
         )
@@ -85,20 +89,20 @@ class WidthAnalyser:
         silent: bool,
         mono: bool,
         inverted: bool,
-        dead: str | None,
+        dead: Sequence[str],
         correlation: float | None,
         fold_db: float | None,
     ) -> tuple[Severity, str]:
         if silent:
             return "ok", "Silence has no width."
         if self._channels > 2:
-            return "ok", f"{self._channels} channels: each is taken on its own."
+            return self._judge_many(dead)
         if self._channels == 1:
             return "slight", "Mono: one channel."
         if mono:
             return "slight", "Mono: both channels are the same."
         if dead:
-            return "moderate", f"The {dead} channel is silent."
+            return "moderate", f"The {dead[0]} channel is silent."
         if inverted:
             return "moderate", (
                 f"One side is upside down (correlation {correlation:.2f}): "
@@ -106,10 +110,23 @@ class WidthAnalyser:
             )
         return "ok", f"Stereo, correlation {correlation:.2f}."
 
+    def _judge_many(self, dead: Sequence[str]) -> tuple[Severity, str]:
+        """Judge more than two channels: at fault is a silent one whose twin is not.
+
+        A silent centre, or a silent pair, is how the piece was mixed; low frequencies are few.
+        """
+        silent = [name for name in dead if name != LOW_FREQUENCY]
+        lost = any(twin(name) in self._speakers and twin(name) not in silent for name in silent)
+        summary = f"{self._channels} channels: each is taken on its own"
+        if silent:
+            many = len(silent) > 1
+            summary += f"; {', '.join(silent)} {'are' if many else 'is'} silent"
+        return "moderate" if lost else "ok", summary + "."
+
     def _add(self, part: Wav) -> None:
         first = part[0]
         energies = [float(np.dot(channel, channel)) for channel in part]
-        self._energy += sum(energies)
+        self._energies += energies
         differences = [channel - first for channel in part[1:]]
         spreads = [float(np.dot(difference, difference)) for difference in differences]
         self._spread += sum(spreads)

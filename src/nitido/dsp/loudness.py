@@ -2,8 +2,7 @@
 
 Both take a stream of waveforms `[C, n]` at its own sample rate, in blocks of any size, and keep
 only small numbers, never the audio.
-All channels count alike: a piece with more than two is taken as separate tracks, not as a surround
-bed, so the +1.5 dB that BS.1770 gives to the surround channels of 5.1 is not applied.
+What each channel counts follows from its speaker, see `nitido.dsp.speakers.loudness_weights`.
 
 Source: ITU-R BS.1770-4 (loudness, true peak), EBU Tech 3341 (momentary, short-term), EBU Tech 3342
 (loudness range).
@@ -11,12 +10,14 @@ Source: ITU-R BS.1770-4 (loudness, true peak), EBU Tech 3341 (momentary, short-t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import sosfilt
 
+from nitido.dsp.speakers import default_mask, loudness_weights
 from nitido.dsp.wav import Wav
 
 Array = NDArray[np.float64]
@@ -60,14 +61,38 @@ def k_weighting(sample_rate: int) -> Array:
     return np.array([np.array(shelf) / norm, np.array(high_pass) / denominator[0]])
 
 
+class WeightedPower:
+    """The power of a stream that loudness is made of: K-weighted, added up over its speakers."""
+
+    def __init__(self, sample_rate: int, channels: int, mask: int | None = None) -> None:
+        """Begin a stream.
+
+        Args:
+            sample_rate: Hz.
+            channels: number of channels, C.
+            mask: for which speakers they are; None: the default layout.
+        """
+        mask = default_mask(channels) if mask is None else mask
+        self._gains = np.sqrt(loudness_weights(channels, mask))[:, None]
+        self._sections = k_weighting(sample_rate)
+        self._state: Array = np.zeros((2, channels, 2))
+
+    def update(self, block: Wav) -> Array:
+        """Return the power `[n]` of the next samples `[C, n]`, any n but 0."""
+        # The offset is far below hearing, and removed by the high-pass; without it the filter
+        # would count down through denormal numbers in silence, which is slow.
+        weighted, self._state = sosfilt(self._sections, self._gains * block + 1e-15, zi=self._state)
+        power: Array = np.einsum("ct,ct->t", weighted, weighted)
+        return power
+
+
 class LoudnessMeter:
     """Loudness of a stream, by ITU-R BS.1770-4 and EBU R 128; keeps ten numbers per second."""
 
-    def __init__(self, sample_rate: int, channels: int) -> None:
-        """Make a meter for one piece of `channels` channels at `sample_rate` Hz."""
+    def __init__(self, sample_rate: int, channels: int, mask: int | None = None) -> None:
+        """Make a meter for one piece; the arguments are those of `WeightedPower`."""
         self._tile = round(sample_rate * TILE_SECONDS)
-        self._sections = k_weighting(sample_rate)
-        self._state: Array = np.zeros((2, channels, 2))
+        self._power = WeightedPower(sample_rate, channels, mask)
         self._rest: Array = np.zeros(0)  # weighted power of the samples of an unfinished tile
         self._tiles: list[Array] = []
 
@@ -75,12 +100,7 @@ class LoudnessMeter:
         """Take the next samples `[C, n]`, any n."""
         if not block.size:
             return
-        # The offset is far below hearing, and removed by the high-pass; without it the filter
-        # would count down through denormal numbers in silence, which is slow.
-        weighted, self._state = sosfilt(
-            self._sections, np.add(block, 1e-15, dtype=np.float64), zi=self._state
-        )
-        power = np.concatenate([self._rest, np.einsum("ct,ct->t", weighted, weighted)])
+        power = np.concatenate([self._rest, self._power.update(block)])
         whole = power.size // self._tile * self._tile
         self._tiles.append(power[:whole].reshape(-1, self._tile).mean(axis=1))
         self._rest = power[whole:].copy()
@@ -238,7 +258,10 @@ class TruePeakMeter:
 
 
 def integrated_lufs(wav: Wav, *, sample_rate: int) -> float | None:
-    """Return the gated loudness of `wav` `[C, T]`, LUFS; None under 0.4 s or in silence."""
+    """Return the gated loudness of `wav` `[C, T]`, LUFS; None under 0.4 s or in silence.
+
+    Three to eight channels are taken for the default layout.
+    """
     meter = LoudnessMeter(sample_rate, wav.shape[0])
     meter.update(wav)
     return meter.integrated_lufs
@@ -246,7 +269,15 @@ def integrated_lufs(wav: Wav, *, sample_rate: int) -> float | None:
 
 def true_peak_dbtp(wav: Wav, *, sample_rate: int) -> float | None:
     """Return the true peak of `wav` `[C, T]`, dB re full scale; None in silence."""
-    meter = TruePeakMeter(sample_rate, wav.shape[0])
-    meter.update(wav)
+    return stream_true_peak_dbtp([wav], sample_rate=sample_rate, channels=wav.shape[0])
+
+
+def stream_true_peak_dbtp(
+    blocks: Iterable[Wav], *, sample_rate: int, channels: int
+) -> float | None:
+    """Return the true peak of a stream of waveforms `[C, n]`, dB re full scale; None in silence."""
+    meter = TruePeakMeter(sample_rate, channels)
+    for block in blocks:
+        meter.update(block)
     peak = meter.true_peak
     return float(20 * np.log10(peak)) if peak > 0 else None

@@ -1,5 +1,5 @@
 """Text to music: MusicGen, through transformers; needs the extra ``generate``.
 
-Request ─► checkpoint ─► sampling ─► longform ─► Generation ─► run folder
-           network       codes       waveform    wav, tags     raw/ … run.json
+Request ─► musicgen ─► sampling ─► longform ─► Generation ─► run folder
+           network     codes       waveform    wav, tags     raw/ … run.json
 """

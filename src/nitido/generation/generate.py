@@ -18,7 +18,7 @@ from nitido.generation.result import Generation
 from nitido.generation.settings import GenerateOptions, Request, no_melody
 
 if TYPE_CHECKING:
-    from nitido.generation.checkpoint import Checkpoint
+    from nitido.generation.musicgen import Checkpoint
 
 
 def generate_all(
@@ -43,7 +43,7 @@ def generate_all(
         AudioReadError: the melody or the recording to go on from cannot be read.
     """
     check_installed()
-    from nitido.generation.checkpoint import load
+    from nitido.generation.musicgen import load
 
     recording = None if options.continue_from is None else open_source(options.continue_from)
     melody = None if options.melody is None else _open_melody(options.melody)

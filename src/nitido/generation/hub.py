@@ -61,7 +61,8 @@ def find_home(name: str, *, revision: str | None = None) -> Home:
                 f"The folder {name} has no revisions; leave revision {revision!r} out."
             )
     else:
-        _check_name(name)
+        if name.count("/") != 1:
+            raise _no_such(name)
         folder = _from_hub(name, revision)
         commit = folder.name  # the cache keeps a folder per commit
     config = _read_config(name, folder)
@@ -69,13 +70,10 @@ def find_home(name: str, *, revision: str | None = None) -> Home:
     return Home(name, folder, commit, _licence(name, folder), config)
 
 
-def _check_name(name: str) -> None:
-    owner, _, repository = name.partition("/")
-    if re.fullmatch(r"[\w.-]+", owner) and re.fullmatch(r"[\w.-]+", repository):
-        return
+def _no_such(name: str) -> ConfigError:
     close = get_close_matches(f"facebook/{name.removeprefix('facebook/')}", OFFICIAL, n=1)
     meant = f"; did you mean {close[0]!r}?" if close else ", such as facebook/musicgen-small."
-    raise ConfigError(
+    return ConfigError(
         f"There is no folder {name!r}, and a checkpoint on huggingface.co is called OWNER/NAME"
         f"{meant}"
     )
@@ -89,6 +87,8 @@ def _from_hub(name: str, revision: str | None) -> Path:
         path = snapshot_download(
             name, revision=revision, allow_patterns=_FILES, cache_dir=constants.HF_HUB_CACHE
         )
+    except errors.HFValidationError:
+        raise _no_such(name) from None
     except errors.RevisionNotFoundError:
         raise ConfigError(f"The checkpoint {name} has no revision {revision!r}.") from None
     except errors.GatedRepoError:

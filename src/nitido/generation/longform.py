@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from nitido.dsp.wav import Wav
-from nitido.generation.checkpoint import Checkpoint
+from nitido.generation.musicgen import Checkpoint
 
 WINDOW_SECONDS = 30.0  # on such pieces it was trained
 CONTEXT_SECONDS = 10.0  # what the next window goes on from

@@ -8,6 +8,7 @@ from typing import Any
 
 from nitido.audio import FORMATS, ArraySource, Tags, write
 from nitido.dsp.wav import Wav
+from nitido.notebook import ShownInNotebook
 from nitido.version import __version__
 
 # IPTC's word for media made by a model alone.
@@ -16,11 +17,12 @@ SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmic
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Generation:
+class Generation(ShownInNotebook):
     """What `nitido.generate` returns.
 
     Attributes:
-        wav: waveform `[C, T]`, float32, as the model made it; not limited to full scale.
+        wav: waveform `[C, T]`, float32, as the model made it; not limited to full scale. Alone it
+            carries no mark of the machine: give the verbs the `Generation` itself.
         sample_rate: Hz; 32000 for MusicGen.
         prompt: what it was to sound like.
         seed: of its random numbers.
@@ -98,7 +100,7 @@ class Generation:
 
         Args:
             path: where to; the suffix names the format unless `format` does.
-            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus`` or ``mp3``.
+            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus``, ``mp3`` or ``m4a``.
             bit_depth: 16, 24 or 32 (float); 32 if None where the format holds it.
             overwrite: replace an existing file.
 

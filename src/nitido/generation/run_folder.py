@@ -32,7 +32,7 @@ from nitido.generation.settings import SEED_MAX, GenerateOptions, Request, same_
 
 if TYPE_CHECKING:
     from nitido.diagnosis.finding import Diagnosis
-    from nitido.restoration.result import Restoration
+    from nitido.restored import Restoration
 
 PROCESSED_HZ = 48_000
 SLUG_BYTES_MAX = 48
@@ -107,7 +107,7 @@ class _Take:
 
 
 @dataclass
-class _Work:
+class _PromptWork:
     """The work on one prompt."""
 
     folder: RunFolder
@@ -132,7 +132,7 @@ def carry_out(run: Run, *, watch: Watch) -> Iterator[dict[str, Any]]:
     folders = run_folders(run.root, prompts, overwrite=run.overwrite)
     for folder in folders:
         folder.check(inputs=(run.options.melody, run.options.continue_from))
-    works = [_Work(f, r) for f, r in zip(folders, run.requests, strict=True)]
+    works = [_PromptWork(f, r) for f, r in zip(folders, run.requests, strict=True)]
     _generate(run, works, watch)
     for work in works:
         choice = _choose(run, work, watch) if run.candidates > 1 else None
@@ -145,7 +145,7 @@ def carry_out(run: Run, *, watch: Watch) -> Iterator[dict[str, Any]]:
         yield _record(run, work, kept, choice)
 
 
-def _generate(run: Run, works: Sequence[_Work], watch: Watch) -> None:
+def _generate(run: Run, works: Sequence[_PromptWork], watch: Watch) -> None:
     """Make all pieces, batch by batch, and write each as it is there."""
     owners = [work for work in works for _ in range(run.candidates)]
     requests = [
@@ -164,7 +164,7 @@ def _generate(run: Run, works: Sequence[_Work], watch: Watch) -> None:
         work.pieces.sort(key=lambda piece: int(piece.provenance["seed"]))
 
 
-def _choose(run: Run, work: _Work, watch: Watch) -> Choice:
+def _choose(run: Run, work: _PromptWork, watch: Watch) -> Choice:
     """Judge the candidates, as restored if they are to be restored."""
     candidates = []
     for piece in work.pieces:
@@ -178,7 +178,7 @@ def _choose(run: Run, work: _Work, watch: Watch) -> Choice:
     return choose(candidates)
 
 
-def _restore(run: Run, work: _Work, piece: _Take, watch: Watch) -> None:
+def _restore(run: Run, work: _PromptWork, piece: _Take, watch: Watch) -> None:
     """Restore a piece that is kept, and write what comes of it."""
     if run.restore is None:
         return
@@ -197,7 +197,9 @@ def _restore(run: Run, work: _Work, piece: _Take, watch: Watch) -> None:
     piece.restoration = None  # its sound is on the disk now
 
 
-def _record(run: Run, work: _Work, kept: Sequence[_Take], choice: Choice | None) -> dict[str, Any]:
+def _record(
+    run: Run, work: _PromptWork, kept: Sequence[_Take], choice: Choice | None
+) -> dict[str, Any]:
     """Write `run.json` and return what it holds, with the folder."""
     content: dict[str, Any] = {
         "prompt": work.request.prompt,

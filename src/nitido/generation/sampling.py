@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import transformers
 
-from nitido.generation.checkpoint import Checkpoint
+from nitido.generation.musicgen import Checkpoint
 from nitido.generation.settings import GenerateOptions
 
 _OUT = -1e9  # a score that is never drawn; finite, for infinity minus infinity is no number

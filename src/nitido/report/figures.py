@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from nitido.restoration.result import Restoration
+    from nitido.restoration.restored_sound import RestoredSound
 
 Array: TypeAlias = NDArray[np.float32]
 Scores: TypeAlias = Mapping[str, float | None]
@@ -283,7 +283,7 @@ def _png(values: Array, colours: Sequence[_Colour]) -> bytes:
 # ── In a file ────────────────────────────────────────────────────────────────────────────────────
 
 
-def restoration_figure(restoration: Restoration) -> Figure:
+def restoration_figure(restoration: RestoredSound) -> Figure:
     """Return a figure of input and result on the same scale, 1600 × 1000 points at 100 dpi.
 
     On the left the spectrograms of both and the difference of their levels, on the right the
@@ -548,7 +548,7 @@ def _mark_comb(axes: Axes, diagnosis: Diagnosis) -> None:
         _frame(axes, "Average spectrum", "ticks: lines of the comb")
 
 
-def _write_account(axes: Axes, restoration: Restoration) -> None:
+def _write_account(axes: Axes, restoration: RestoredSound) -> None:
     """Write the faults before and after, and below them the stages that were carried out."""
     y, line, columns = 0.985, 0.05, (0.27, 0.64)
     axes.set_ylim(0, 1)

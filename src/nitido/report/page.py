@@ -6,16 +6,25 @@ Sound and pictures are inside the file.
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nitido.audio import write_text
-from nitido.report.figures import page_figures
+from nitido.report.figures import page_figures, restoration_figure
 from nitido.report.formatting import clock, minus, quantity, settings
-from nitido.report.templating import one_file_page
-from nitido.report.text import NOTHING_FOUND, describe_change, facts, faults
+from nitido.report.templating import environment, one_file_page
+from nitido.report.text import (
+    NOTHING_FOUND,
+    REDUCED,
+    describe_change,
+    describe_restoration,
+    facts,
+    faults,
+)
 from nitido.report.tracks import (
+    LOSSLESS,
     PAGE_RATE_HZ,
     SECONDS_MAX,
     Excerpt,
@@ -25,12 +34,14 @@ from nitido.report.tracks import (
 )
 
 if TYPE_CHECKING:
-    from nitido.restoration.result import Restoration
+    from nitido.restoration.restored_sound import RestoredSound
     from nitido.restoration.stage import Step
     from nitido.restoration.verify import Change
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
+NOTEBOOK_SECONDS = 30.0
+NOTEBOOK_DPI = 60  # a picture of 960 points' width
 LEVELS = {  # of the finding "loudness"
     "integrated_lufs": "loudness, LUFS",
     "short_term_max_lufs": "loudest 3 s, LUFS",
@@ -50,7 +61,7 @@ def write_report(
     title: str,
     sentences: Sequence[str],
     tables: Mapping[str, Rows],
-    restoration: Restoration | None = None,
+    restoration: RestoredSound | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a page that plays the tracks and shows what is different; return its path.
@@ -85,6 +96,7 @@ def write_report(
         restoration=restoration,
         found=faults(restoration.diagnosis, restoration.after) if restoration else [],
         nothing_found=NOTHING_FOUND,
+        reduced=REDUCED,
         done=_done(restoration) if restoration else [],
         tables=[_table(title, rows) for title, rows in tables.items() if any(rows)],
         sound=_sound(excerpts, coding, files),
@@ -93,32 +105,65 @@ def write_report(
 
 
 def write_restoration_report(
-    path: str | Path, restoration: Restoration, *, overwrite: bool = False
+    path: str | Path, restoration: RestoredSound, *, overwrite: bool = False
 ) -> Path:
     """Write the page of a restoration: before, after, what was removed, and why; return its path.
 
     Raises:
         AudioWriteError: the file exists, or cannot be written.
     """
-    rate = restoration.sample_rate
-    loudness = restoration.plan["loudness"]
-    gain_db = loudness.settings["gain_db"] if loudness.on else 0.0
     return write_report(
         path,
-        tracks=[
-            Track("Before", restoration.input_blocks, rate, "before", gain_db),
-            Track("After", restoration.blocks, rate, "after"),
-            Track("Removed", restoration.removed_blocks, rate, "removed"),
-        ],
+        tracks=_tracks(restoration),
         title=restoration.name,
-        sentences=restoration.sentences(),
+        sentences=describe_restoration(restoration),
         tables=_tables(restoration),
         restoration=restoration,
         overwrite=overwrite,
     )
 
 
-def _facts(excerpts: Sequence[Excerpt], restoration: Restoration | None) -> str:
+def notebook_view(restoration: RestoredSound) -> str:
+    """Return what a notebook shows of a restoration, as HTML: sentences, sounds, picture.
+
+    The sounds are the first 30 s, equally loud.
+    """
+    excerpts, cut = make_excerpts(_tracks(restoration), seconds_max=NOTEBOOK_SECONDS)
+    coding, files = encode(excerpts)
+    picture = io.BytesIO()
+    restoration_figure(restoration).savefig(picture, format="png", dpi=NOTEBOOK_DPI)
+    return (
+        environment()
+        .get_template("notebook.html")
+        .render(
+            title=restoration.name,
+            facts=facts(restoration),
+            sentences=describe_restoration(restoration),
+            sounds=[
+                (excerpt, base64.b64encode(file).decode("ascii"))
+                for excerpt, file in zip(excerpts, files, strict=True)
+            ],
+            coding="flac" if coding == LOSSLESS else "ogg",
+            loudness=_loudness(excerpts),
+            cut=cut,
+            seconds_max=NOTEBOOK_SECONDS,
+            picture=base64.b64encode(picture.getvalue()).decode("ascii"),
+        )
+    )
+
+
+def _tracks(restoration: RestoredSound) -> list[Track]:
+    rate = restoration.sample_rate
+    loudness = restoration.plan["loudness"]
+    gain_db = loudness.settings["gain_db"] if loudness.on else 0.0
+    return [
+        Track("Before", restoration.input_blocks, rate, "before", gain_db),
+        Track("After", restoration.blocks, rate, "after"),
+        Track("Removed", restoration.removed_blocks, rate, "removed"),
+    ]
+
+
+def _facts(excerpts: Sequence[Excerpt], restoration: RestoredSound | None) -> str:
     if restoration is not None:
         return facts(restoration)
     samples = excerpts[0].wav.shape[1] if excerpts else 0
@@ -139,7 +184,7 @@ def _loudness(excerpts: Sequence[Excerpt]) -> str:
     return f"Equally loud, {quantity(max(lufs), 'LUFS')}: {', '.join(said)}."
 
 
-def _done(restoration: Restoration) -> list[tuple[Step, Change | None, str]]:
+def _done(restoration: RestoredSound) -> list[tuple[Step, Change | None, str]]:
     """Return the stages that ran, or had to be left out, with what each changed, and that told."""
     changes = {change.stage: change for change in restoration.changes}
     shown = [s for s in restoration.plan.steps if s.on or s.stage in changes]
@@ -161,7 +206,7 @@ def _table(title: str, rows: Rows) -> dict[str, Any]:
     return {"title": title, "columns": columns, "numeric": numeric, "rows": rows}
 
 
-def _tables(restoration: Restoration) -> dict[str, Rows]:
+def _tables(restoration: RestoredSound) -> dict[str, Rows]:
     """Return the numbers of a restoration: findings, levels, changes, settings."""
     later = {finding.kind: finding for finding in restoration.after.findings}
     found = [
@@ -193,7 +238,7 @@ def _tables(restoration: Restoration) -> dict[str, Rows]:
             "stage": change.stage,
             "SI-SDR 60 Hz–7 kHz, dB": change.si_sdr_db,
             "at least, dB": change.budget_db,
-            "verdict": change.verdict,
+            "verdict": REDUCED.get(change.verdict, "kept"),
         }
         for change in restoration.changes
     ]

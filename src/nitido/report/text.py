@@ -16,7 +16,7 @@ from nitido.metrics.catalogue import CATALOGUE, Measure
 from nitido.report.formatting import channels, clock, quantity
 
 if TYPE_CHECKING:
-    from nitido.restoration.result import Restoration
+    from nitido.restoration.restored_sound import RestoredSound
     from nitido.restoration.verify import Change
 
 Scores: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float | None]]]
@@ -64,6 +64,8 @@ NAMES = {
     "tone": "the tone",
     "width": "the width",
 }
+# Why a stage did not do all that was planned, in the words of whoever did not build nitido.
+REDUCED = {"turned down": "used at less strength", "bypassed": "left out"}
 _MEASURES: dict[str, Measure] = {m.name: m for family in CATALOGUE.values() for m in family}
 
 
@@ -93,16 +95,17 @@ def faults(before: Diagnosis, after: Diagnosis) -> list[tuple[Finding, Finding]]
 # ── A restoration ────────────────────────────────────────────────────────────────────────────────
 
 
-def describe_restoration(restoration: Restoration) -> list[str]:
+def describe_restoration(restoration: RestoredSound) -> list[str]:
     """Return what a restoration did: what is better, what stayed, what it cost."""
     pairs = {
         old.kind: (old, new)
         for old, new in faults(restoration.diagnosis, restoration.after)
-        if old.kind != "loudness"  # which has a sentence in any case
+        if old.kind not in restoration.no_faults  # loudness has a sentence in any case
     }
     ran = {step.stage for step in restoration.plan.steps if step.on}
     nothing = "There is no sound in it." if restoration.diagnosis.silent else NOTHING_FOUND
-    told = [] if any(old.found for old, _ in pairs.values()) else [nothing]
+    told = list(restoration.diagnosis.warnings)
+    told += [] if any(old.found for old, _ in pairs.values()) else [nothing]
     for kind, stage in REMEDIES.items():
         if stage in ran and kind in pairs and pairs[kind][0].found:
             told += _mended(*pairs[kind])
@@ -111,6 +114,7 @@ def describe_restoration(restoration: Restoration) -> list[str]:
         told.append(f"It came at {was / 1000:g} kHz and is written at {now / 1000:g} kHz.")
     elif not ran:
         told.append("Nothing was changed.")
+    told += _loop(restoration)
     told += _tally(restoration, pairs)
     if ran:
         for change in restoration.changes:
@@ -118,14 +122,42 @@ def describe_restoration(restoration: Restoration) -> list[str]:
                 told += _kept(_most_level_change_db(change), change.si_sdr_db, up_to="8 kHz")
         old, new = (d["loudness"] for d in (restoration.diagnosis, restoration.after))
         told += _loudness(old.value, new.value, new.details.get("true_peak_dbtp"))
-    for verdict, said in (("turned down", "Turned down"), ("bypassed", "Left out")):
-        stages = [change.stage for change in restoration.changes if change.verdict == verdict]
-        if stages:
-            told.append(f"{said}, as it changed too much of the music: {', '.join(stages)}.")
-    return told
+        told += _headroom(restoration)
+    for change in restoration.changes:
+        if change.verdict != "kept":
+            told.append(
+                f"{change.stage} was {REDUCED[change.verdict]}: more of it would have changed too "
+                "much of the music."
+            )
+    return [*told, *restoration.notes()]
 
 
-def _tally(restoration: Restoration, pairs: Mapping[str, tuple[Finding, Finding]]) -> Iterator[str]:
+def _headroom(restoration: RestoredSound) -> Iterator[str]:
+    """Yield from which ceiling a lossy file was made, and whether the one asked for held."""
+    used, step = restoration.ceiling_dbtp, restoration.plan["loudness"]
+    peak_dbtp = restoration.after["loudness"].details["true_peak_dbtp"]
+    if used is None or peak_dbtp is None or used == (asked := step.settings["ceiling_dbtp"]):
+        return
+    held = "" if peak_dbtp <= asked else f", and still pass {quantity(asked, 'dBTP')}"
+    yield (
+        f"Its format lifts peaks: made under {quantity(used, 'dBTP')}, they reach "
+        f"{quantity(peak_dbtp, 'dBTP', digits=2)} when it is played{held}."
+    )
+
+
+def _loop(restoration: RestoredSound) -> Iterator[str]:
+    """Yield whether the piece was treated as a loop, where anybody says that it is one."""
+    says = restoration.diagnosis.loop
+    if restoration.plan.loop:
+        whose = "As the file says, it is" if says else "As asked, it is treated as"
+        yield f"{whose} {restoration.diagnosis.loop_told}."
+    elif says:
+        yield "The file says that it is a loop; as asked, it is not treated as one."
+
+
+def _tally(
+    restoration: RestoredSound, pairs: Mapping[str, tuple[Finding, Finding]]
+) -> Iterator[str]:
     """Yield how many faults were repaired, what is left and why, and what is new."""
     had = [kind for kind, (old, _) in pairs.items() if old.found]
     left = [kind for kind in had if pairs[kind][1].found]
@@ -138,7 +170,7 @@ def _tally(restoration: Restoration, pairs: Mapping[str, tuple[Finding, Finding]
         yield f"What was not there before: {fault.summary}"
 
 
-def _why_left(restoration: Restoration, kind: str) -> str:
+def _why_left(restoration: RestoredSound, kind: str) -> str:
     """Return why a fault is left, as the end of a sentence."""
     stage = REMEDIES.get(kind)
     if stage is None:
@@ -158,7 +190,7 @@ def describe_change(change: Change) -> str:
     return f"{said[:-1]}; {change.budget_db:.0f} dB or more are asked."
 
 
-def facts(restoration: Restoration) -> str:
+def facts(restoration: RestoredSound) -> str:
     """Return what the piece is in one line: length, channels, rates, preset."""
     forms = [
         f"{channels(form.channels)} {form.sample_rate / 1000:g} kHz"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from nitido.audio import Source
 from nitido.dsp.chunks import ahead, block_length
+from nitido.dsp.loop import FADE_SECONDS, Loop, Unrolled
 from nitido.dsp.resample import resample, resampled_length
 from nitido.dsp.wav import Wav
 from nitido.restoration.plan import Plan, build
@@ -14,6 +17,7 @@ from nitido.restoration.stage import Remedy
 from nitido.restoration.verify import Change, ChangeMeter
 
 BLOCK_SECONDS = 6.0  # of the signal at work in one stage; bounds the memory, not the result
+RESAMPLER_SECONDS = 0.1  # of sound on either side that a sample may depend on
 
 
 @dataclass
@@ -26,7 +30,7 @@ class Chain:
         plan: to carry out.
         sample_rate: of the input, Hz.
         channels: of the input.
-        samples: of the input.
+        layout: of the input.
         block_seconds: length of the blocks at work; the result does not depend on it.
         resources: what the caller lends to the stages.
     """
@@ -34,7 +38,7 @@ class Chain:
     plan: Plan
     sample_rate: int
     channels: int
-    samples: int
+    layout: Unrolled
     block_seconds: float = BLOCK_SECONDS
     resources: Resources = field(default_factory=Resources)
     meters: dict[str, ChangeMeter] = field(default_factory=dict, init=False)
@@ -42,7 +46,7 @@ class Chain:
     @property
     def samples_out(self) -> int:
         """Number of samples of the result."""
-        return resampled_length(self.samples, self.sample_rate, self.plan.sample_rate)
+        return resampled_length(self.layout.samples, self.sample_rate, self.plan.sample_rate)
 
     @property
     def channels_out(self) -> int:
@@ -50,52 +54,58 @@ class Chain:
         channels = self.channels
         for step in self.plan.steps:
             if step.on:
-                piece = {"sample_rate": self.sample_rate, "samples": self.samples}
+                piece = {"sample_rate": self.sample_rate, "samples": self.layout.total}
                 channels = build(step, channels=channels, **piece).channels_out
         return channels
 
-    def run(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
-        """Yield the result of `blocks`, the whole input in pieces of any length, finite samples."""
+    def run(self, blocks: Iterable[Wav], *, before: Wav | None = None) -> Iterator[Wav]:
+        """Yield the result of `blocks`: the input as it is laid out, cut anyhow, finite samples.
+
+        Args:
+            blocks: waveforms `[C, n]`.
+            before: see `Unrolled.piece`.
+        """
         self.meters = {}
         stream: Iterator[Wav] = iter(blocks)
-        rate, channels, samples = self.sample_rate, self.channels, self.samples
+        rate, channels, layout = self.sample_rate, self.channels, self.layout
         resampled = False
         for step in self.plan.steps:
             if step.stage == "loudness" or not step.on:
                 continue
-            stage = build(step, sample_rate=rate, channels=channels, samples=samples)
+            stage = build(step, sample_rate=rate, channels=channels, samples=layout.total)
             if not stage.at_input_rate and not resampled:
-                stream, rate, samples = self._resample(stream, channels), *self._output()
+                stream, rate, layout = self._resample(stream, channels), *self._output()
                 resampled = True
-                stage = build(step, sample_rate=rate, channels=channels, samples=samples)
-            stream = ahead(self._through(stage, stream))
+                stage = build(step, sample_rate=rate, channels=channels, samples=layout.total)
+            stream = ahead(self._through(stage, stream, layout))
             channels = stage.channels_out
         if not resampled:
-            stream = self._resample(stream, channels)
-        return stream
+            stream, rate, layout = self._resample(stream, channels), *self._output()
+        return layout.piece(stream, sample_rate=rate, before=before)
 
     def changes(self) -> tuple[Change, ...]:
         """Return what each stage changed, after `run` is exhausted."""
         return tuple(meter.finish() for meter in self.meters.values())
 
-    def _output(self) -> tuple[int, int]:
-        return self.plan.sample_rate, self.samples_out
+    def _output(self) -> tuple[int, Unrolled]:
+        rate = self.plan.sample_rate
+        return rate, self.layout.resampled(self.sample_rate, rate)
 
     def _resample(self, stream: Iterator[Wav], channels: int) -> Iterator[Wav]:
         return resample(
             stream,
             from_hz=self.sample_rate,
             to_hz=self.plan.sample_rate,
-            samples=self.samples,
+            samples=self.layout.total,
             channels=channels,
         )
 
-    def _through(self, stage: Remedy, stream: Iterator[Wav]) -> Iterator[Wav]:
+    def _through(self, stage: Remedy, stream: Iterator[Wav], layout: Unrolled) -> Iterator[Wav]:
         meter = ChangeMeter(
             stage.name,
             sample_rate=stage.sample_rate,
             budget_db=self.plan.stage_budget_db(stage.name),
-            judged=stage.judged,
+            judged=layout.inside(stage.judged),
         )
         self.meters[stage.name] = meter
         size = block_length(
@@ -104,3 +114,35 @@ class Chain:
         for before, after in stage.stream(stream, block_samples=size, resources=self.resources):
             meter.update(before, after)
             yield after
+
+
+def loop_of(source: Source, plan: Plan) -> Loop | None:
+    """Return the loop that the plan takes the piece for: as the file says, or all of it."""
+    return (source.loop or Loop(0, source.samples)) if plan.loop else None
+
+
+def reach_samples(source: Source, plan: Plan) -> int:
+    """Return how much of the input on either side a sample may depend on, once all is done."""
+    seconds, channels = RESAMPLER_SECONDS + FADE_SECONDS, source.channels
+    for step in plan.steps:
+        if step.on and step.stage != "loudness":
+            piece = {"sample_rate": plan.sample_rate, "samples": source.samples}
+            stage = build(step, channels=channels, **piece)
+            seconds += stage.context_samples / plan.sample_rate
+            channels = stage.channels_out
+    return math.ceil(seconds * source.sample_rate)
+
+
+def lay_out(source: Source, plan: Plan) -> Unrolled:
+    """Return how a piece is laid out for the chain: as it is, or with more of itself around a loop.
+
+    It takes no memory: what is laid around is read once more.
+    """
+    if not plan.loop:
+        return Unrolled(source.samples)
+    return Unrolled.of(
+        loop_of(source, plan),
+        source.samples,
+        reach=reach_samples(source, plan),
+        grid=source.sample_rate // math.gcd(source.sample_rate, plan.sample_rate),
+    )

@@ -11,6 +11,7 @@ from typing import Any
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import check_sample_rate
 from nitido.errors import ConfigError, shown
+from nitido.notebook import ShownInNotebook
 from nitido.restoration.preset import Preset, check_settings, suggest
 from nitido.restoration.registry import STAGES
 from nitido.restoration.setting import is_number
@@ -21,7 +22,7 @@ FORMAT = 1  # raised when an older nitido could no longer read the plan
 
 
 @dataclass(frozen=True, repr=False)
-class Plan:
+class Plan(ShownInNotebook):
     """The stages in order, each with its settings and the reason for it, or why it is skipped.
 
     A plan reads and writes as JSON, so it can be looked at, edited and replayed.
@@ -50,6 +51,11 @@ class Plan:
             if step.stage == stage:
                 return step
         raise KeyError(stage)
+
+    @property
+    def loop(self) -> bool:
+        """Whether the piece is treated as a loop: after its end comes its start again."""
+        return bool(self["ending"].settings["loop"])
 
     def __repr__(self) -> str:
         on = [step for step in self.steps if step.on]
@@ -157,11 +163,12 @@ def make_plan(diagnosis: Diagnosis, preset: Preset, *, sample_rate: int = 48_000
     steps: list[Step] = []
     for name, stage in STAGES.items():
         chosen = preset.stages[name]
+        settled = dict(stage.settle(diagnosis, chosen.settings))
         if chosen.mode == "off":
-            steps.append(Step(name, False, "off in this preset", dict(chosen.settings)))
+            steps.append(Step(name, False, "off in this preset", settled))
             continue
         if diagnosis.silent:
-            step = Step(name, False, "silence stays silent", dict(chosen.settings))
+            step = Step(name, False, "silence stays silent", settled)
         else:
             step = stage.plan(_as_it_comes(diagnosis, steps), chosen.settings)
         if chosen.mode == "on" and not step.on:

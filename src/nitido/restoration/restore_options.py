@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nitido.errors import ConfigError, check_kind, shown
 
 if TYPE_CHECKING:
+    from nitido.audio.limits import Damaged
     from nitido.diagnosis.finding import Diagnosis
     from nitido.restoration.plan import Plan
     from nitido.restoration.preset import Preset
@@ -31,9 +32,11 @@ class RestoreOptions:
         output_sample_rate: of the result, Hz.
         plan: carry out this one; it answers all of the above, which are refused beside it.
         stems: also keep the stems.
+        album: the piece is one of an album: the edges to its neighbours are left alone.
         demucs_repo: folder of Demucs models in the hub's layout; None: official ones, fetched once.
         device: where networks compute: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         max_seconds: a longer file is refused; None: six hours.
+        damaged: ``take`` takes what is there of a file that is cut short, ``refuse`` does not.
     """
 
     preset: str = "musicgen"
@@ -46,6 +49,8 @@ class RestoreOptions:
     demucs_repo: str | Path | None = None
     device: str = "auto"
     max_seconds: float | None = None
+    damaged: Damaged = "refuse"
+    album: bool = False
 
     def __post_init__(self) -> None:
         """Check the choices, and resolve the preset.
@@ -54,7 +59,7 @@ class RestoreOptions:
             ConfigError: an unknown preset, stage or setting, a value of another kind or out of
                 range, or a choice beside a plan, which answers it already.
         """
-        from nitido.audio.limits import check_max_seconds
+        from nitido.audio.limits import check_damaged, check_max_seconds
         from nitido.dsp.wav import check_sample_rate
         from nitido.restoration.plan import Plan
 
@@ -78,6 +83,7 @@ class RestoreOptions:
         check_sample_rate(self.output_sample_rate)
         if self.max_seconds is not None:
             check_max_seconds(self.max_seconds)
+        check_damaged(self.damaged)
         stages = None if self.stages is None else tuple(self.stages)
         repo = None if self.demucs_repo is None else str(self.demucs_repo)
         plain = {"stages": stages, "without": tuple(self.without or ()), "demucs_repo": repo}
@@ -102,6 +108,12 @@ class RestoreOptions:
         )
 
     @property
+    def reading(self) -> dict[str, Any]:
+        """How a file is read: keyword arguments of `nitido.audio.open_source`."""
+        longest = {} if self.max_seconds is None else {"max_seconds": self.max_seconds}
+        return {"damaged": self.damaged, **longest}
+
+    @property
     def choice(self) -> dict[str, Any]:
         """What a plan is made from; equal choices give equal plans."""
         return {name: getattr(self, name) for name in CHOICES}
@@ -114,11 +126,15 @@ class RestoreOptions:
         """Return what is to be done to the piece of that diagnosis."""
         from nitido.restoration.plan import make_plan
 
-        if self.plan is None:
-            return make_plan(diagnosis, self.resolved, sample_rate=self.output_sample_rate)
-        if self.stems:
-            return self.plan.with_step(replace(self.plan["stems"], on=True))
-        return self.plan
+        plan = self.plan
+        if plan is None:
+            plan = make_plan(diagnosis, self.resolved, sample_rate=self.output_sample_rate)
+        elif self.stems:
+            plan = plan.with_step(replace(plan["stems"], on=True))
+        if self.album:
+            edges = replace(plan["ending"], on=False, reason="album: its edges are left alone")
+            plan = plan.with_step(edges)
+        return plan
 
     def prepare(self, resources: Resources) -> None:
         """Check that what the stages need beside the sound is there, before any is read.

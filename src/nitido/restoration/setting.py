@@ -18,7 +18,8 @@ class Setting:
     """What a stage can be told; the type of `default` is that of all its values.
 
     Attributes:
-        default: a number, switch, word, or list of numbers, one per channel or line.
+        default: a number, switch, word, or list of numbers, one per channel or line; None without
+            a range is a switch that the piece decides.
         doc: what it means.
         range: least and greatest number; None for what is no number.
         unit: of the number, such as ``"dB"``; empty for a share.
@@ -42,8 +43,9 @@ class Setting:
             ConfigError: a wrong type, or a value out of range.
         """
         wanted = f"{name} is {shown(value)}"
-        if isinstance(self.default, bool):
-            if not isinstance(value, bool):
+        undecided = self.default is None and self.range is None
+        if isinstance(self.default, bool) or undecided:
+            if not (isinstance(value, bool) or (value is None and self.nullable)):
                 raise ConfigError(f"{wanted}; it is a switch, true or false.")
         elif isinstance(self.default, list):
             if not isinstance(value, list) or not all(
@@ -61,7 +63,8 @@ class Setting:
                     f"{wanted}; it is a name: letters, digits, '.', '_' and '-', no path."
                 )
         elif not (is_number(value) or (value is None and self.nullable)):
-            raise ConfigError(f"{wanted}; it is a number{self._between()}.")
+            off = ", or none" if self.nullable else ""
+            raise ConfigError(f"{wanted}; it is a number{self._between()}{off}.")
         if self.range is not None:
             values = value if isinstance(value, list) else [value]
             if not all(one is None or self.range[0] <= one <= self.range[1] for one in values):

@@ -90,6 +90,17 @@ class Remedy(ABC):
         """
 
     @classmethod
+    def settle(cls, diagnosis: Diagnosis, settings: Settings) -> Settings:
+        """Return the settings as the plan records them also where the stage is off.
+
+        Args:
+            diagnosis: of the input.
+            settings: complete.
+        """
+        del diagnosis
+        return settings
+
+    @classmethod
     def check(cls, settings: Settings) -> None:
         """Check what `schema` cannot say, of complete settings.
 
@@ -102,6 +113,11 @@ class Remedy(ABC):
     def channels_out(self) -> int:
         """Number of channels that `apply` returns."""
         return self.channels
+
+    @property
+    @abstractmethod
+    def context_samples(self) -> int:
+        """How much of the signal on either side a sample of the result depends on."""
 
     @property
     def judged(self) -> tuple[int, int]:
@@ -136,11 +152,6 @@ class Remedy(ABC):
 
 class Stage(Remedy):
     """A remedy that is a pure function of a window of the signal."""
-
-    @property
-    @abstractmethod
-    def context_samples(self) -> int:
-        """How much of the signal `apply` needs to see on either side."""
 
     @abstractmethod
     def apply(self, window: Wav, *, start: int) -> Wav:

@@ -16,7 +16,7 @@ from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Settings
 from nitido.restoration.stages.transients import Transients
 from nitido.restoration.stages.width import Width
-from nitido.separation.checkpoint import RESIDUAL
+from nitido.separation.demucs_model import RESIDUAL
 
 Parts = NDArray[np.float32]  # [P, C, n]: the stems, then the residual
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nitido.dsp.loop import Unrolled
 from nitido.dsp.wav import Wav
 from nitido.restoration.scratch import Scratch
 
@@ -18,18 +19,20 @@ class StemStore:
         names: of the stems, in order; empty until something is kept.
         channels: of each stem.
         sample_rate: of all of them, Hz.
+        layout: of the piece that is kept; only the piece itself is given back.
     """
 
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
         self.channels = 0
         self.sample_rate = 0
+        self.layout = Unrolled(0)
         self._scratch: Scratch | None = None
 
     @property
     def samples(self) -> int:
         """Length of each stem."""
-        return 0 if self._scratch is None else self._scratch.samples
+        return self.layout.samples
 
     def open(self, names: Sequence[str], *, channels: int, sample_rate: int) -> None:
         """Make room for stems of these names, forgetting what was kept of an earlier try."""
@@ -46,7 +49,8 @@ class StemStore:
         """Yield one stem block by block, `[C, n]`."""
         first = self.names.index(name) * self.channels
         if self._scratch is not None:
-            for block in self._scratch.blocks():
+            stored = self._scratch.blocks()
+            for block in self.layout.piece(stored, sample_rate=self.sample_rate):
                 yield block[first : first + self.channels]
 
     def close(self) -> None:

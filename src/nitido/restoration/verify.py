@@ -16,6 +16,7 @@ import numpy as np
 from nitido.dsp.spectral import PROTECTED_HZ
 from nitido.dsp.wav import Wav
 from nitido.metrics.fidelity import DifferenceMeter
+from nitido.notebook import ShownInNotebook
 from nitido.restoration.plan import Plan
 from nitido.restoration.registry import STAGES
 from nitido.restoration.stage import Step
@@ -25,7 +26,7 @@ TURN_DOWNS = 2  # a stage over budget is halved this often, then bypassed
 
 
 @dataclass(frozen=True, repr=False)
-class Change:
+class Change(ShownInNotebook):
     """What one stage, or the whole chain, did to the signal.
 
     Attributes:
@@ -138,12 +139,12 @@ def correct(plan: Plan, change: Change, *, tries: int) -> Plan:
     budget = STAGES[step.stage].budget
     setting = budget.turn_down
     why = (
-        f"it left {change.si_sdr_db:.1f} dB SI-SDR in the protected band, "
-        f"the budget is {change.budget_db:.1f}"
+        f"more would change too much of the music ({change.si_sdr_db:.1f} dB SI-SDR in 60 Hz–7 kHz;"
+        f" {change.budget_db:.1f} is the least)"
     )
     if setting is None or tries > TURN_DOWNS or (tries == TURN_DOWNS and budget.bypass):
-        return plan.with_step(replace(step, on=False, reason=f"bypassed: {why}"))
+        return plan.with_step(replace(step, on=False, reason=f"left out: {why}"))
     value = step.settings[setting] / 2 if tries < TURN_DOWNS else 0.0
     settings = {**step.settings, setting: value}
-    reason = f"{step.reason}; turned down ({setting} {value:g}): {why}"
+    reason = f"{step.reason}; only {setting} {value:g}: {why}"
     return plan.with_step(Step(step.stage, True, reason, settings))

@@ -21,7 +21,7 @@ from nitido.dsp.chunks import windows
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError, DeviceMemoryError
 from nitido.optional import load
-from nitido.separation.checkpoint import NEED, REMEDY, load_model
+from nitido.separation.demucs_model import NEED, REMEDY, load_model
 
 Stems = NDArray[np.float32]  # [S, C, n]
 
@@ -106,7 +106,7 @@ def open_separator(name: str, folder: Path | None = None, device: str = "auto") 
     """Return the separator of that name, loaded.
 
     Args:
-        name: see `nitido.separation.checkpoint.load_model`.
+        name: see `nitido.separation.demucs_model.load_model`.
         folder: likewise.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
 

@@ -12,7 +12,7 @@ from nitido.dsp.chunks import take
 from nitido.dsp.resample import resample, resampled_length
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError
-from nitido.separation.checkpoint import RESIDUAL
+from nitido.separation.demucs_model import RESIDUAL
 from nitido.separation.separator import Separator, Stems
 
 CHANNELS_MAX = 2

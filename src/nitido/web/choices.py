@@ -74,6 +74,7 @@ def choose(
     *,
     switches: Mapping[str, bool] | None = None,
     amounts: Mapping[str, float] | None = None,
+    loop: bool | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> RestoreOptions:
     """Return a preset, with where the visitor differs from what it would do.
@@ -82,6 +83,7 @@ def choose(
         preset: its name.
         switches: stages that were switched on or off by hand.
         amounts: values of the sliders that were moved, by stage.
+        loop: whether the piece is a loop; None: as the file says, unless its ends are to be mended.
         settings: further settings by name; the page has none of these, programs do.
 
     Raises:
@@ -89,9 +91,12 @@ def choose(
     """
     if preset not in PRESETS:
         raise ConfigError(f"There is no preset {preset!r} here; there are {', '.join(PRESETS)}.")
+    if loop is None and (switches or {}).get("ending"):
+        loop = False
     chosen: dict[str, Any] = {
         **{f"{stage}.mode": "on" if on else "off" for stage, on in (switches or {}).items()},
         **{f"{stage}.{AMOUNTS[stage].setting}": value for stage, value in (amounts or {}).items()},
+        **({} if loop is None else {"ending.loop": loop}),
         **(settings or {}),
     }
     for name in chosen:
@@ -114,6 +119,7 @@ def shown(options: RestoreOptions) -> dict[str, Any]:
             if f"{stage}.mode" in settings
         },
         "amounts": {stage: settings[key] for stage, key in sliders.items() if key in settings},
+        "loop": settings.get("ending.loop"),
     }
 
 
@@ -132,4 +138,4 @@ def read(content: Any) -> RestoreOptions:
         ):
             raise ConfigError(f"{table!r} names no stage with such a value.")
     preset = str(content.get("preset", RestoreOptions.preset))
-    return choose(preset, switches=switches, amounts=amounts)
+    return choose(preset, switches=switches, amounts=amounts, loop=content.get("loop"))

@@ -8,13 +8,18 @@ from urllib.parse import quote
 
 from nitido.errors import ConfigError
 from nitido.optional import load
+from nitido.output import INGREDIENT
 from nitido.web.calls import UPLOAD
 from nitido.web.security import HEALTH, client_of
 from nitido.web.sessions import SOURCE, Visits
-from nitido.web.work import encode
+from nitido.web.work import CREDENTIALS, encode
 
 FIELDS_MAX = 4  # of an upload, that are no files
-SUFFIXES = {"report.html": ".report.html", "plan.json": ".nitido.json"}
+SUFFIXES = {
+    "report.html": ".report.html",
+    "plan.json": ".nitido.json",
+    CREDENTIALS: INGREDIENT,
+}
 TYPES = {
     "flac": "audio/flac",
     "html": "text/html; charset=utf-8",

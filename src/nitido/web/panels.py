@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
+from nitido.delivery_check import Verdict
 from nitido.diagnosis.finding import SEVERITIES, Finding
 from nitido.report.formatting import minus, places
 from nitido.restoration.plan import Plan
@@ -18,7 +19,7 @@ from nitido.restoration.stage import Step
 from nitido.web.choices import AMOUNTS, PRESETS, STAGES, shown
 from nitido.web.limits import Limits
 from nitido.web.sessions import SOURCE, SessionPiece, Visit
-from nitido.web.work import FORMATS
+from nitido.web.work import CREDENTIALS, FORMATS
 
 # What a finding is called, and what one hears of it.
 FINDINGS = {
@@ -174,8 +175,14 @@ def _row(step: Step, *, own: bool) -> str:
         f'<li class="stage{state}" data-stage="{step.stage}">'
         f'<label class="switch"><input type="checkbox" role="switch"'
         f"{' checked' if step.on else ''}><b>{title}</b></label>"
-        f"<p>{reason}.</p>{_slider(step, title)}</li>"
+        f"<p>{reason}.</p>{_loop(step) if step.stage == 'ending' else ''}"
+        f"{_slider(step, title)}</li>"
     )
+
+
+def _loop(step: Step) -> str:
+    checked = " checked" if step.settings["loop"] else ""
+    return f'<label class="loop"><input type="checkbox" name="loop"{checked}> It is a loop</label>'
 
 
 def _slider(step: Step, title: str) -> str:
@@ -208,10 +215,24 @@ def result(visit: Visit, piece: SessionPiece | None) -> str:
         f'<a class="download" href="{base}report.html" download>Report<small>as below</small></a>'
         f'<a class="download" href="{base}plan.json" download>Plan<small>to do it again</small></a>'
     )
+    if (folder / CREDENTIALS).is_file():
+        words = "Credentials<small>C2PA, of what came in</small>"
+        more += f'<a class="download" href="{base}{CREDENTIALS}" download>{words}</a>'
     return (
         f"<section><h2>Result <small>{escape(piece.name)}{_turned_down(piece.plan)}</small></h2>"
         f'<div class="downloads">{files}{more}</div>{report(f"{base}report.html")}</section>'
     )
+
+
+def verdict(judged: Verdict) -> str:
+    """Return whether a piece is fit for where it goes, and what speaks against it."""
+    items = "".join(
+        f"<li><b>{escape(reason.severity)}</b> {escape(minus(reason.summary))}</li>"
+        for reason in judged.reasons
+        if reason.found
+    )
+    more = f'<ul class="fine">{items}</ul>' if items else ""
+    return f'<section role="status"><p>{escape(judged.sentence)}</p>{more}</section>'
 
 
 def report(source: str) -> str:

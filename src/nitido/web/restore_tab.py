@@ -10,11 +10,12 @@ from pathlib import Path
 
 import gradio as gr
 
+from nitido.delivery_check import targets
 from nitido.errors import CancelledError, ConfigError, NitidoError
 from nitido.web import choices, panels
 from nitido.web.parts import CANCELLED, QUICK, Bar, Shown, look, panel
 from nitido.web.sessions import SessionPiece, Visit, Visits
-from nitido.web.work import Task, Tell, analyse, restore
+from nitido.web.work import Task, Tell, analyse, judge, restore
 
 GONE = (
     "Nothing is here any more: the page was idle for too long, or its server was started again. "
@@ -48,8 +49,15 @@ class RestoreTab:
         self.found = panel("found")
         self.plan = panel("plan", script="nitidoPlan(element, trigger);")
         self.bar = Bar(visits, "restore", "Restore", visible=False)
+        with gr.Row(elem_id="check-bar", elem_classes="bar", visible=False) as self.check_bar:
+            places = [(place.title, place.name) for place in targets().values()]
+            self.target = gr.Dropdown(places, value="streaming", label="Fit for", elem_id="target")
+            self.check = gr.Button("Check", elem_id="check", min_width=0)
+        self.verdict = panel("verdict")
         self.result = panel("result")
-        shown = [self.drop, self.record, self.news, self.pieces, self.found, self.plan, self.result]
+        checked = [self.check_bar, self.verdict]
+        shown = [self.drop, self.record, self.news, self.pieces, self.found, self.plan, *checked]
+        shown.append(self.result)
         self.outputs = [*shown, *self.bar.outputs]
         self._listen()
 
@@ -64,6 +72,8 @@ class RestoreTab:
         changing = [self.plan, self.news]
         self.plan.input(self._adjust, None, changing, **QUICK, trigger_mode="multiple")
         shown = [part for part in self.outputs if part not in self.bar.outputs]
+        judging = [self.verdict, self.news]
+        self.check.click(self._check, self.target, judging, **look(self._visits))
         self.bar.listen(self.bar.start, self._restore_one, [], shown)
         self.bar.listen(self.bar.every, self._restore_all, [], shown)
 
@@ -75,6 +85,8 @@ class RestoreTab:
             self.pieces: panels.pieces(visit),
             self.found: panels.found(piece),
             self.plan: panels.plan(piece),
+            self.check_bar: gr.update(visible=piece is not None),
+            self.verdict: "",
             self.result: panels.result(visit, piece),
             self.bar.row: gr.update(visible=piece is not None),
             self.bar.start: gr.update(value="Restore again" if again else "Restore"),
@@ -151,6 +163,21 @@ class RestoreTab:
         except ConfigError as error:
             return {self.plan: panels.plan(piece), self.news: panels.notice([str(error)])}
         return {self.plan: panels.plan(piece), self.news: ""}
+
+    def _check(self, target: str, request: gr.Request) -> Iterator[Shown]:
+        """Say whether the piece that is shown, or its result, is fit for where it goes."""
+        visit = self._visits.of(request.session_hash)
+        piece = visit.piece
+        if piece is None:
+            yield {self.news: panels.notice([GONE])}
+            return
+        task = Task(partial(judge, piece, target), cancelled=visit.gone)
+        try:
+            for share in task.shares():
+                yield {self.news: panels.progress(f"Checking {piece.name}", share)}
+            yield {self.verdict: panels.verdict(task.result), self.news: ""}
+        except NitidoError as error:
+            yield {self.news: panels.notice([str(error)])}
 
     # ── Work ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -49,9 +49,9 @@ def make_app(
     os.environ.update(SETTINGS)
     os.environ["GRADIO_TEMP_DIR"] = str(visits.folder)  # no second copy of what lies there
     gradio = load("gradio", need="The page", remedy="pip install 'nitido[web]'")
+    from nitido.web.blocks import make_page
     from nitido.web.calls import Calls
     from nitido.web.files import add_routes
-    from nitido.web.page import make_page
     from nitido.web.security import Security
     from nitido.web.theme import make_theme
 

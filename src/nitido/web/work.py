@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -13,15 +13,21 @@ from nitido import api
 from nitido.audio import FORMATS as CONTAINERS
 from nitido.audio import open_source, write
 from nitido.comparison import Comparison, compare
+from nitido.delivery_check import Verdict, check
+from nitido.dsp.wav import Wav
 from nitido.errors import CancelledError, ConfigError
+from nitido.output import INGREDIENT
 from nitido.report.page import write_report
 from nitido.report.thumbnails import thumbnails
+from nitido.restoration.headroom import write_under_ceiling
+from nitido.restoration.plan import Plan
 from nitido.restoration.restore import DIAGNOSED
 from nitido.web.sessions import SessionPiece
 
 Result = TypeVar("Result")
 Tell = Callable[[float], None]  # takes the share that is done, 0 to 1
 
+CREDENTIALS = f"result.wav{INGREDIENT}"  # kept aside, if what came in has any
 FORMATS = {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "opus": "Opus"}
 LOOK_SECONDS = 0.2  # between two looks at the progress
 STEP = 0.005  # less progress is not told
@@ -137,20 +143,37 @@ def restore(piece: SessionPiece, tell: Tell) -> None:
     piece.keep(folder, restoration.plan, formats)
 
 
+def judge(piece: SessionPiece, target: str, tell: Tell) -> Verdict:
+    """Return whether a piece, or its result if there is one, is fit for where it goes."""
+    result = piece.folder / piece.result / "result.wav"
+    audio = open_source(result if piece.result else piece.source)
+    audio.name = piece.name
+    return check(audio, target=target, on_progress=lambda done, total: tell(done / total))
+
+
 def encode(folder: Path, name: str) -> Path:
     """Write the result in a lossy format, if that was not done yet; return its path."""
     path = folder / f"result.{name}"
     if not path.is_file():
         source = open_source(folder / "result.wav")
-        write(
-            path,
-            source.blocks(),
-            sample_rate=source.sample_rate,
-            channels=source.channels,
-            samples=source.samples,
-            tags=source.tags,
-            overwrite=True,
-        )
+        plan = Plan.from_json((folder / "plan.json").read_text("utf-8"))
+        begun = folder / f"begun.{name}"  # others see the file when its peaks are right
+
+        def put(blocks: Iterable[Wav], *, overwrite: bool = True) -> Path:
+            return write(
+                begun,
+                blocks,
+                sample_rate=source.sample_rate,
+                channels=source.channels,
+                samples=source.samples,
+                tags=source.tags,
+                chunks=source.chunks,  # loop points become tags
+                pictures=source.pictures,
+                overwrite=overwrite,
+            )
+
+        write_under_ceiling(put, source, plan["loudness"])
+        begun.replace(path)
     return path
 
 

@@ -12,6 +12,7 @@ from tests.signals import click, cut, noise, pink_noise, silence, sine
 
 from nitido.diagnosis.finding import Diagnosis, Finding
 from nitido.dsp.chunks import windows
+from nitido.dsp.loudness import integrated_lufs
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.stages.loudness import LevelProfile, Loudness
@@ -93,6 +94,14 @@ def test_the_plan_leaves_silence_and_a_level_that_is_to_be_kept() -> None:
     kept = Loudness.plan(diagnosis(-23.0, 2.0), {**Loudness.defaults, "target_lufs": None})
     assert not kept.on
     assert kept.reason == "the level is kept"
+
+
+def test_surround_reaches_the_loudness_that_a_meter_reads_for_its_speakers() -> None:
+    wav = pink_noise(seconds=5, channels=6, rms=0.05)
+    wav[3] *= 4  # low frequencies count nothing
+    wav[4:] *= 2
+    restored, _, _ = restore(wav, target_lufs=-23.0)
+    assert integrated_lufs(restored, sample_rate=RATE) == pytest.approx(-23, abs=0.02)
 
 
 @pytest.mark.parametrize("target_lufs", [-14.0, -18.0, -30.0])

@@ -59,7 +59,7 @@ def shares(monkeypatch: pytest.MonkeyPatch) -> Any:
 def restore(wav: Wav, **options: Any) -> nitido.Restoration:
     """Restore by these settings of the stage alone, which may change as much as it wants."""
     settings = {"residual": "keep", **options.pop("settings", {})}
-    settings = {f"stems.{key}": value for key, value in settings.items()}
+    settings = {key if "." in key else f"stems.{key}": value for key, value in settings.items()}
     options = {"preset": "demucs", "stages": ["stems"], **options}
     return nitido.restore(wav, sample_rate=RATE, settings=settings, **options)
 
@@ -83,6 +83,12 @@ def test_stems_take_the_share_that_the_model_gives_them(shares: Any) -> None:
     stems = restore(wav, stems=True).stems
     for name, share in zip(PARTS, (0.3, 0.1, 0.4, 0.1, 0.1), strict=True):
         assert np.abs(stems[name] - np.float32(share) * wav).max() < 1e-6, name
+
+
+def test_the_stems_of_a_loop_are_as_long_as_it_and_add_up_to_it(shares: Any) -> None:
+    shares(0.5, 0.2, 0.1, 0.1, sample_rate=44_100)
+    result = restore(noise(), stems=True, settings={"attack_db": 3.0, "ending.loop": True})
+    assert sum(result.stems.values()) == pytest.approx(result.wav, abs=1e-5)
 
 
 def test_dropping_the_residual_leaves_the_sum_of_the_stems(shares: Any) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nitido.optional import load
-from nitido.separation.checkpoint import NEED, REMEDY
+from nitido.separation.demucs_model import NEED, REMEDY
 
 STAND_IN = "htdemucs"
 SIGNATURE = "standin0"

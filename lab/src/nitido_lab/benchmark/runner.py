@@ -73,7 +73,7 @@ class TaskResults:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Measurement:
     """One clip and the systems that have yet to hear it, as plain data."""
 
     task: str
@@ -134,7 +134,7 @@ def run_task(
 
 def _jobs(
     task: str, clips: Sequence[Clip], systems: Sequence[System], out: Path, keep: bool
-) -> Iterator[_Job]:
+) -> Iterator[_Measurement]:
     for clip in clips:
         due = []
         for system in systems:
@@ -144,10 +144,12 @@ def _jobs(
             if stored.get("key") != key or stored.get("error") or not kept:
                 due.append((system, key))
         if due:
-            yield _Job(task, clip, tuple(r for r, _ in due), tuple(k for _, k in due), out, keep)
+            yield _Measurement(
+                task, clip, tuple(r for r, _ in due), tuple(k for _, k in due), out, keep
+            )
 
 
-def _carry_out(jobs: Sequence[_Job], workers: int | None) -> Iterator[None]:
+def _carry_out(jobs: Sequence[_Measurement], workers: int | None) -> Iterator[None]:
     workers = min(workers or usable_cores(), len(jobs))
     if workers < 2:
         for job in jobs:
@@ -166,7 +168,7 @@ def _carry_out(jobs: Sequence[_Job], workers: int | None) -> Iterator[None]:
             raise
 
 
-def _work(job: _Job) -> None:
+def _work(job: _Measurement) -> None:
     """Let the systems hear one clip, and write down what came of it."""
     task = TASKS[job.task]
     try:
@@ -195,7 +197,7 @@ def _work(job: _Job) -> None:
         _store(job, system, key, result)
 
 
-def _of(job: _Job, system: System) -> tuple[str, str, str]:
+def _of(job: _Measurement, system: System) -> tuple[str, str, str]:
     return job.clip.name, job.clip.group, system.name
 
 
@@ -230,7 +232,7 @@ def _keep(path: Path, wav: Wav, sample_rate: int) -> None:
     )
 
 
-def _store(job: _Job, system: System, key: str, result: Result) -> None:
+def _store(job: _Measurement, system: System, key: str, result: Result) -> None:
     text = json.dumps({"key": key, **asdict(result)}, indent=1, ensure_ascii=False)
     write_text(_place(job.out, job.task, system, job.clip), text + "\n", overwrite=True)
 

@@ -112,7 +112,7 @@ class DemucsPreset:
 
     def missing(self) -> str | None:
         """Return why it cannot run here: Demucs, or its weights, are not here."""
-        from nitido.separation.checkpoint import missing
+        from nitido.separation.demucs_model import missing
 
         reason = missing(SEED_MODEL)
         return reason and f"not measured: {reason}"

@@ -8,6 +8,7 @@ import click
 
 from nitido.cli.options import as_json, verbose
 from nitido.cli.output import print_json
+from nitido.optional import load
 
 EXAMPLES = """\b
 Examples:
@@ -38,6 +39,7 @@ def train(
     music it sounds above each ceiling, 0 for alike; in brackets what the rule reaches on the same
     pieces.
     """
+    load("torch", need="Training", remedy="pip install -e 'lab[train]'")
     from nitido_lab.training.build import build
     from nitido_lab.training.config import read_config
 

@@ -48,18 +48,30 @@ def works(config: TrainConfig) -> list[Work]:
     """Return the music of a configuration, sorted by name.
 
     Raises:
-        ConfigError: a folder is not there, or nothing is left.
+        ConfigError: a folder is not there or holds no music, or there is none at all.
     """
-    found = [work for place in config.audio for work in _below(place, AUDIO_SUFFIXES, config)]
-    midi = [work for place in config.midi for work in _below(place, MIDI_SUFFIXES, config)]
+    found = [work for place in config.audio for work in _music(place, AUDIO_SUFFIXES, config)]
+    midi = [work for place in config.midi for work in _music(place, MIDI_SUFFIXES, config)]
     step = max(1, len(midi) / max(config.midi_files, 1))
     found += [midi[int(i * step)] for i in range(min(config.midi_files, len(midi)))]
     if not found and not config.random_pieces:
         raise ConfigError(
-            "There is no music to train on: no file below the folders has an allowed licence; "
-            "see the settings audio, midi and licences."
+            "There is no music to train on; see the settings audio, midi and random_pieces."
         )
     return sorted(found, key=lambda work: work.name)
+
+
+def _music(place: str, suffixes: set[str] | frozenset[str], config: TrainConfig) -> list[Work]:
+    """Return the music in a folder: without it a training would go on from chance alone.
+
+    Raises:
+        ConfigError: the folder is not there, or holds none that may be used.
+    """
+    found = list(_below(place, suffixes, config))
+    if not found:
+        allowed = " of an allowed licence, as an index.csv states it" if config.licences else ""
+        raise ConfigError(f"There is no music to train on in {place}{allowed}.")
+    return found
 
 
 def _below(place: str, suffixes: set[str] | frozenset[str], config: TrainConfig) -> Iterator[Work]:

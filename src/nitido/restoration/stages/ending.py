@@ -38,17 +38,28 @@ class Ending(Stage):
             0.0, "length of the fade at the end; 0 lets the diagnosis decide", (0.0, 60.0), "s"
         ),
         "loop": Setting(
-            False, "the piece is a loop, of which the end runs on into the start: nothing is faded"
+            None,
+            "after the end comes the start again, for every stage, and nothing is faded; null: as "
+            "the file says, by loop points or as an ACID loop",
+            nullable=True,
         ),
     }
     budget: ClassVar[Budget] = Budget(si_sdr_db=20.0, turn_down=None)
 
     @classmethod
+    def settle(cls, diagnosis: Diagnosis, settings: Settings) -> Settings:
+        """Decide whether it is a loop: as asked, or as the file says unless a fade is asked for."""
+        if settings["loop"] is not None:
+            return settings
+        faded = settings["fade_in_ms"] > 0 or settings["fade_out_seconds"] > 0
+        return {**settings, "loop": diagnosis.loop is not None and not faded}
+
+    @classmethod
     def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:
         """Fade where there is a cut or a click, or where the settings ask for it."""
-        settings = dict(settings)
+        settings = dict(cls.settle(diagnosis, settings))
         if settings["loop"]:
-            return Step(cls.name, False, "a loop: the end runs on into the start", settings)
+            return Step(cls.name, False, diagnosis.loop_told, settings)
         reasons = []
         if settings["fade_in_ms"] > 0:
             reasons.append(f"fade-in of {settings['fade_in_ms']:g} ms as asked")

@@ -8,13 +8,12 @@ piece is profiled as it comes out of them (`LevelProfile`), the gain is solved o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy.optimize
 from numpy.typing import NDArray
-from scipy.signal import sosfilt
 
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.chunks import windows
@@ -29,7 +28,7 @@ from nitido.dsp.loudness import (
     ABSOLUTE_GATE_LUFS,
     RELATIVE_GATE_LU,
     SIDE_TAPS,
-    k_weighting,
+    WeightedPower,
 )
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
@@ -43,7 +42,6 @@ CHUNK_INTERVALS = 512  # profiled at once; fixed, so that the profile does not d
 STORED_INTERVALS = 2**16  # looked at together when the gain is solved, 87 s; bounds the memory
 GAIN_STEP_DB = 0.001  # gains are rounded down to it
 NO_LOUDNESS = "too short or quiet to have a loudness; its peaks stay under the ceiling"
-OFFSET = 1e-15  # far below hearing; keeps the filters out of slow denormal numbers in silence
 
 
 class Loudness(Stage):
@@ -155,13 +153,12 @@ class LevelProfile:
     of a long piece on disk.
     """
 
-    def __init__(self, sample_rate: int, channels: int) -> None:
-        """Make a profile for one piece of `channels` channels at `sample_rate` Hz."""
+    def __init__(self, sample_rate: int, channels: int, mask: int | None = None) -> None:
+        """Make a profile for one piece; the arguments are those of `WeightedPower`."""
         self._sample_rate = sample_rate
         self._interval = interval_samples(sample_rate)
         self._samples = 0
-        self._sections = k_weighting(sample_rate)
-        self._state: NDArray[np.float64] = np.zeros((2, channels, 2))
+        self._power = WeightedPower(sample_rate, channels, mask)
         self._held: list[Wav] = [np.zeros((channels, SIDE_TAPS), np.float32)]
         self._held_samples = SIDE_TAPS
         self._highest = 0.0
@@ -182,67 +179,30 @@ class LevelProfile:
             held = held[:, chunk:]
         self._held, self._held_samples = [held.copy()], held.shape[1]
 
+    @property
+    def lufs(self) -> float | None:
+        """Gated loudness of the piece as it came, LUFS; None if all of it is below the gate."""
+        return _lufs_together([self], 0.0, math.inf)
+
+    @property
+    def peak_dbtp(self) -> float:
+        """Highest true peak of the piece as it came, dBTP; −∞ in silence."""
+        self._finish()
+        return 20 * math.log10(self._highest) if self._highest else -math.inf
+
     def resolve(self, settings: Settings) -> tuple[dict[str, Any], str]:
         """Return the settings with `gain_db` filled in, and what was done, in words.
 
         To be called after the last block; as often as wanted, with other settings.
         """
-        self._finish()
-        lufs = self._lufs(0.0, math.inf)
-        target, ceiling_db = settings["target_lufs"], settings["ceiling_dbtp"]
-        if target is None or not self._highest:
-            why = "silence stays silent" if target is not None else "the level is kept"
-            return {**settings, "gain_db": 0.0, "limit": False}, why
-        aim_db = _ceiling_db(settings)
-        allowed = _allowed_db(settings)
-        peak_db = 20 * math.log10(self._highest)
-        if lufs is None:
-            gain_db = round(math.floor(min(0.0, aim_db - peak_db) / GAIN_STEP_DB) * GAIN_STEP_DB, 3)
-            lowered = f": lowered by {-gain_db:.1f} dB" if gain_db else ""
-            return {**settings, "gain_db": gain_db, "limit": False}, NO_LOUDNESS + lowered
-        needed = target - lufs
-        most = aim_db + allowed - peak_db
-        gain_db = self._solve(target, needed, most, aim_db)
-        gain_db = round(math.floor(gain_db / GAIN_STEP_DB - 0.01) * GAIN_STEP_DB, 3)
-        limited_db = max(0.0, peak_db + gain_db - aim_db)
-        result = self._lufs(gain_db, aim_db) or -math.inf
-        moved = f"{'raised' if gain_db >= 0 else 'lowered'} by {abs(gain_db):.1f} dB"
-        reason = f"{moved}, from {_text(lufs)} to {_text(result)} LUFS"
-        if limited_db >= 0.05:
-            reason += f", peaks limited to {_text(ceiling_db)} dBTP by up to {limited_db:.1f} dB"
-        else:
-            reason += f", no peak needs limiting to stay under {_text(ceiling_db)} dBTP"
-        if target - result > 0.1:
-            would_db = self._solve(target, needed, aim_db + LIMITING_MAX_DB - peak_db, aim_db)
-            would_db += peak_db - aim_db
-            much = "more than " if would_db >= LIMITING_MAX_DB else ""
-            reason += (
-                f"; {_text(target)} LUFS would need {much}{would_db:.1f} dB of limiting, "
-                f"at most {allowed:g} are allowed"
-            )
-        return {**settings, "gain_db": gain_db}, reason
+        return resolve_together([self], settings)
 
-    def _solve(self, target: float, needed: float, most: float, aim_db: float) -> float:
-        """Return the gain, dB, up to `most`, at which the limited piece has the target loudness."""
+    def block_powers(self, gain_db: float, aim_db: float) -> NDArray[np.float64]:
+        """Return the K-weighted power of each block of 0.4 s after gain and limiter, `[n]`.
 
-        def missing(gain_db: float) -> float:
-            lufs = self._lufs(gain_db, aim_db)
-            return target - (ABSOLUTE_GATE_LUFS if lufs is None else lufs)
-
-        if missing(most) >= 0:
-            return most
-        least = min(needed, most)
-        if abs(missing(least)) < 0.005:  # nothing is limited, as most often
-            return least
-        while missing(least) < 0:  # the gates let other passages in than at the original level
-            least -= 1.0
-        return float(scipy.optimize.brentq(missing, least, most, xtol=0.003))
-
-    def _lufs(self, gain_db: float, aim_db: float) -> float | None:
-        """Return the gated loudness after gain and limiter; None if all of it is below the gate.
-
-        A piece shorter than one block of 0.4 s is taken as one block.
+        A piece shorter than one block is taken as one block.
         """
+        self._finish()
         ceiling = _amplitude(aim_db - gain_db) if aim_db < math.inf else math.inf
         count = self._intervals.samples
         seconds = self._samples / self._sample_rate
@@ -254,12 +214,7 @@ class LevelProfile:
             power = (total[4:] - total[:-4]) / ((at[4:] - at[:-4]) * self._interval)
         else:
             power = self._energy_before(np.array([count]), ceiling) / max(self._samples, 1)
-        power = power * 10 ** (gain_db / 10)
-        power = power[power > _power(ABSOLUTE_GATE_LUFS)]
-        if not len(power):
-            return None
-        power = power[power > power.mean() * 10 ** (RELATIVE_GATE_LU / 10)]
-        return float(-0.691 + 10 * np.log10(power.mean()))
+        return np.asarray(power * 10 ** (gain_db / 10), np.float64)
 
     def _energy_before(self, at: NDArray[np.intp], ceiling: float) -> NDArray[np.float64]:
         """Return the energy of the limited piece before each of the intervals `at`, ascending."""
@@ -290,11 +245,7 @@ class LevelProfile:
         floor = self._highest * _amplitude(-LIMITING_MAX_DB)
         peaks = interval_peaks(window, interval=interval, floor=floor)
         self._highest = max(self._highest, float(peaks.max()))
-        weighted, self._state = sosfilt(
-            self._sections, np.add(body, OFFSET, dtype=np.float64), zi=self._state
-        )
-        weighted = weighted.reshape(len(body), -1, interval)
-        energies = np.einsum("cnd,cnd->n", weighted, weighted)
+        energies = self._power.update(body).reshape(-1, interval).sum(axis=1)
         self._intervals.append(np.stack([peaks, energies.astype(np.float32)]))
 
     def _finish(self) -> None:
@@ -304,6 +255,85 @@ class LevelProfile:
             held = np.concatenate(self._held, axis=1)
             size = -(-left // self._interval) * self._interval + 2 * SIDE_TAPS
             self._take(np.pad(held, ((0, 0), (0, size - held.shape[1]))))
+
+
+def resolve_together(
+    profiles: Sequence[LevelProfile], settings: Settings
+) -> tuple[dict[str, Any], str]:
+    """Return the settings with one `gain_db` for all pieces, and what was done, in words.
+
+    The target is the loudness of the pieces one after the other, gated over all of them; the piece
+    with the highest peak says how much gain there may be.
+
+    Args:
+        profiles: of the pieces, each after its last block.
+        settings: of the stage, complete.
+
+    Source: EBU R 128 s2 and ITU-R BS.1770-4, the gates over all blocks of a programme; libebur128
+    does the same for an album.
+    """
+    target, ceiling_db = settings["target_lufs"], settings["ceiling_dbtp"]
+    peak_db = max(profile.peak_dbtp for profile in profiles)
+    if target is None or peak_db == -math.inf:
+        why = "silence stays silent" if target is not None else "the level is kept"
+        return {**settings, "gain_db": 0.0, "limit": False}, why
+    lufs = _lufs_together(profiles, 0.0, math.inf)
+    aim_db = _ceiling_db(settings)
+    allowed = _allowed_db(settings)
+    if lufs is None:
+        gain_db = round(math.floor(min(0.0, aim_db - peak_db) / GAIN_STEP_DB) * GAIN_STEP_DB, 3)
+        lowered = f": lowered by {-gain_db:.1f} dB" if gain_db else ""
+        return {**settings, "gain_db": gain_db, "limit": False}, NO_LOUDNESS + lowered
+    needed = target - lufs
+    most = aim_db + allowed - peak_db
+    gain_db = _solve(profiles, target, needed, most, aim_db)
+    gain_db = round(math.floor(gain_db / GAIN_STEP_DB - 0.01) * GAIN_STEP_DB, 3)
+    limited_db = max(0.0, peak_db + gain_db - aim_db)
+    result = _lufs_together(profiles, gain_db, aim_db) or -math.inf
+    moved = f"{'raised' if gain_db >= 0 else 'lowered'} by {abs(gain_db):.1f} dB"
+    reason = f"{moved}, from {_text(lufs)} to {_text(result)} LUFS"
+    if limited_db >= 0.05:
+        reason += f", peaks limited to {_text(ceiling_db)} dBTP by up to {limited_db:.1f} dB"
+    else:
+        reason += f", no peak needs limiting to stay under {_text(ceiling_db)} dBTP"
+    if target - result > 0.1:
+        would_db = _solve(profiles, target, needed, aim_db + LIMITING_MAX_DB - peak_db, aim_db)
+        would_db += peak_db - aim_db
+        much = "more than " if would_db >= LIMITING_MAX_DB else ""
+        reason += (
+            f"; {_text(target)} LUFS would need {much}{would_db:.1f} dB of limiting, "
+            f"at most {allowed:g} are allowed"
+        )
+    return {**settings, "gain_db": gain_db}, reason
+
+
+def _solve(
+    profiles: Sequence[LevelProfile], target: float, needed: float, most: float, aim_db: float
+) -> float:
+    """Return the gain, dB, up to `most`, at which the limited pieces have the target loudness."""
+
+    def missing(gain_db: float) -> float:
+        lufs = _lufs_together(profiles, gain_db, aim_db)
+        return target - (ABSOLUTE_GATE_LUFS if lufs is None else lufs)
+
+    if missing(most) >= 0:
+        return most
+    least = min(needed, most)
+    if abs(missing(least)) < 0.005:  # nothing is limited, as most often
+        return least
+    while missing(least) < 0:  # the gates let other passages in than at the original level
+        least -= 1.0
+    return float(scipy.optimize.brentq(missing, least, most, xtol=0.003))
+
+
+def _lufs_together(profiles: Sequence[LevelProfile], gain_db: float, aim_db: float) -> float | None:
+    """Return the gated loudness after gain and limiter; None if all of it is below the gate."""
+    power = np.concatenate([profile.block_powers(gain_db, aim_db) for profile in profiles])
+    power = power[power > _power(ABSOLUTE_GATE_LUFS)]
+    if not len(power):
+        return None
+    power = power[power > power.mean() * 10 ** (RELATIVE_GATE_LU / 10)]
+    return float(-0.691 + 10 * np.log10(power.mean()))
 
 
 def _allowed_db(settings: Settings) -> float:

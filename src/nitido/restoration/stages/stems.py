@@ -7,7 +7,7 @@ that stays in the middle. Dropping the residual was the founding pipeline's idea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -19,9 +19,11 @@ from nitido.restoration.resources import Resources
 from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Remedy, Settings, Step
 from nitido.restoration.stem_processing import StemProcessing
-from nitido.separation.checkpoint import RESIDUAL
+from nitido.separation.demucs_model import RESIDUAL
 from nitido.separation.separator import Separator, open_separator
 from nitido.separation.stems import CHANNELS_MAX, check_channels, separate_stream
+
+SEGMENT_SECONDS = 8.0  # of Demucs's models, most of them: what one look takes in
 
 
 class Stems(Remedy):
@@ -88,6 +90,11 @@ class Stems(Remedy):
         """Two where mono is widened, otherwise as many as there are."""
         return 2 if self.settings["widen"] else self.channels
 
+    @property
+    def context_samples(self) -> int:
+        """One of Demucs's segments, and what the treatment of the stems looks at."""
+        return round(SEGMENT_SECONDS * self.sample_rate) + self._processing(()).context_samples
+
     def stream(
         self, blocks: Iterable[Wav], *, block_samples: int, resources: Resources
     ) -> Iterator[tuple[Wav, Wav]]:
@@ -99,14 +106,7 @@ class Stems(Remedy):
         check_channels(self.channels)
         separator = _open(self.settings, resources)
         names = (*separator.stems, RESIDUAL)
-        care = StemProcessing(
-            self.settings,
-            names=names,
-            sample_rate=self.sample_rate,
-            channels=self.channels,
-            channels_out=self.channels_out,
-            samples=self.samples,
-        )
+        care = self._processing(names)
         if resources.stems is not None:
             resources.stems.open(names, channels=self.channels_out, sample_rate=self.sample_rate)
         context = care.context_samples
@@ -121,6 +121,16 @@ class Stems(Remedy):
             before = mix[:, context : mix.shape[1] - context]
             # Not the sum of the parts: where nothing is treated, not a bit changes.
             yield before, before + (treated - untouched).sum(axis=0)
+
+    def _processing(self, names: Sequence[str]) -> StemProcessing:
+        return StemProcessing(
+            self.settings,
+            names=names,
+            sample_rate=self.sample_rate,
+            channels=self.channels,
+            channels_out=self.channels_out,
+            samples=self.samples,
+        )
 
     def _separated(self, separator: Separator, blocks: Iterable[Wav]) -> Iterator[Wav]:
         """Yield the piece and below it its stems, `[(1 + S) · C, n]`."""

@@ -51,7 +51,7 @@ class Width(Stage):
         settings = dict(settings)
         if diagnosis.channels > 2:
             reason = f"{diagnosis.channels} channels are left as they are"
-        elif diagnosis["width"].details.get("silent_channel"):
+        elif diagnosis["width"].details.get("silent_channels"):
             reason = "one channel is silent, and stays so"
         elif not diagnosis["width"].details["mono"]:
             reason = "already stereo"

@@ -86,7 +86,13 @@ function nitidoPlan(element, trigger) {
     const next = read();
     if (target.name === "preset") return send(fresh(target.value));
     if (target.type === "range") next.amounts[stage] = target.valueAsNumber;
-    if (target.type === "checkbox") next.switches[stage] = target.checked;
+    if (target.name === "loop") {
+      next.loop = target.checked;
+      delete next.switches.ending; // a loop has no ends to mend
+    } else if (target.type === "checkbox") {
+      next.switches[stage] = target.checked;
+      if (stage === "ending") next.loop = null;
+    }
     send(next);
   });
   element.addEventListener("click", ({ target }) => {

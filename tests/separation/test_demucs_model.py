@@ -15,7 +15,7 @@ from tests.demucs_checkpoint import SIGNATURE, STEMS, make_model, save_model, sa
 
 from nitido import optional
 from nitido.errors import ConfigError, MissingExtraError, WeightsError
-from nitido.separation.checkpoint import load_model, read_weights
+from nitido.separation.demucs_model import load_model, read_weights
 
 pytest.importorskip("demucs", reason="needs Demucs: pip install 'nitido[demucs]'")
 

@@ -1,40 +1,57 @@
-"""A restoration, finished and checked: the sound, and everything that can be said about it."""
+"""A restored sound, finished and checked, and what is known of it."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from math import inf, log10
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 
-from nitido.audio import ArraySource, SanitizedBlocks, Source, check_target, open_source, write
-from nitido.audio.formats import check_format, find_format
+from nitido.audio import (
+    ArraySource,
+    RawChunk,
+    SanitizedBlocks,
+    Source,
+    check_target,
+    open_source,
+    write,
+)
+from nitido.audio.marks import resampled
+from nitido.audio.metadata import Metadata, Work, true_metadata
+from nitido.audio.tags import CREDENTIALS
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding
-from nitido.dsp.chunks import join, reblock, take
+from nitido.dsp.chunks import join, reblock
+from nitido.dsp.loop import Loop
 from nitido.dsp.resample import resample
+from nitido.dsp.speakers import default_mask
 from nitido.dsp.wav import Wav
-from nitido.errors import AudioWriteError, ConfigError, shown
+from nitido.errors import AudioWriteError, ConfigError
+from nitido.formats import check_format, find_format
+from nitido.restoration.chain import lay_out
+from nitido.restoration.credentials import sign
+from nitido.restoration.headroom import write_under_ceiling
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stem_store import StemStore
 from nitido.restoration.verify import Change
 from nitido.version import __version__
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+logger = logging.getLogger(__name__)
 
 
-class Restoration:
-    """What `nitido.restore` returns: closed in itself, whatever becomes of the input later.
+class RestoredSound:
+    """A sound that went through a chain: closed in itself, whatever becomes of the input later.
 
     It holds its sound in memory or in a temporary file; used as a context, or when `close` is
     called, it gives that back at once instead of at its own end.
 
     Attributes:
+        input: the source that it was made of.
         name: of the input.
         diagnosis: of the input.
         plan: as carried out, with the gain that was found and what was turned down.
@@ -42,6 +59,10 @@ class Restoration:
         sample_rate: of the result, Hz.
         channels: of the result.
         samples: of the result.
+        mask: the speakers of the result, see `nitido.dsp.speakers`.
+        warnings: none; those about how the input was read are its diagnosis's.
+        ceiling_dbtp: that the true peaks were held under, dBTP; once it was written to a lossy
+            file, lower by what the encoder adds. None where the level was kept.
     """
 
     def __init__(
@@ -54,19 +75,23 @@ class Restoration:
         changes: tuple[Change, ...],
         stems: StemStore | None = None,
     ) -> None:
-        self._source = source
+        self.input = source
         self.name = source.name
         self._scratch = scratch
         self.diagnosis = diagnosis
         self._after: Diagnosis | None = None
+        self._signed = False
         self.plan = plan
         self.changes = changes
         self._stems = stems if stems is not None and stems.names else None
         self.sample_rate = plan.sample_rate
         self.channels = scratch.channels
         self.samples = scratch.samples
+        self.mask = mask_after(source, scratch.channels)
+        self.warnings: tuple[str, ...] = ()
+        self.ceiling_dbtp = _ceiling(plan)
 
-    def __enter__(self) -> Restoration:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,14 +115,24 @@ class Restoration:
 
     def source(self) -> ArraySource:
         """Return the result as every verb takes it, with its tags."""
+        metadata = self.metadata()
         return ArraySource(
             self.wav,
             self.sample_rate,
             f"{Path(self.name).stem}_restored",
-            tags=self._source.tags,
-            chunks=self._source.chunks,
-            files=self._source.files,
+            mask=self.mask,
+            tags=metadata.tags,
+            chunks=(*metadata.chunks, *self._credentials),
+            pictures=self.input.pictures,
+            files=self.input.files,
         )
+
+    @property
+    def loop(self) -> Loop | None:
+        """The loop that the input tells of, in samples of the result; None if it tells of none."""
+        source = self.input
+        piece = source.samples, source.sample_rate, self.sample_rate
+        return source.loop and source.loop.resampled(*piece)
 
     @property
     def after(self) -> Diagnosis:
@@ -107,11 +142,20 @@ class Restoration:
         return self._after
 
     @property
+    def no_faults(self) -> frozenset[str]:
+        """Findings that are no faults here: loudness is asked for, and no loop has ends.
+
+        A file that says that it is a loop is diagnosed as one; here somebody else has said it.
+        """
+        ends = ("start", "end") if self.plan.loop and self.diagnosis.loop is None else ()
+        return frozenset({"loudness", *ends})
+
+    @property
     def new_faults(self) -> list[Finding]:
         """The findings of the result that its input had not; loudness is what was asked for."""
         had = {finding.kind for finding in self.diagnosis.findings if finding.found}
         return [
-            one for one in self.after.findings if one.found and one.kind not in {*had, "loudness"}
+            one for one in self.after.findings if one.found and one.kind not in had | self.no_faults
         ]
 
     def analyse_file(self, path: Path) -> None:
@@ -139,6 +183,19 @@ class Restoration:
             return {}
         return {name: join(store.blocks(name), channels=store.channels) for name in store.names}
 
+    def kept_stems(self) -> StemStore:
+        """Return where the stems are kept.
+
+        Raises:
+            ConfigError: nobody asked for them, or nothing has stems.
+        """
+        if self._stems is None:
+            raise ConfigError(
+                "There are no stems to write: they are kept where they are asked for beforehand, "
+                "with nitido.restore(…, stems=True), and silence has none."
+            )
+        return self._stems
+
     def blocks(self) -> Iterator[Wav]:
         """Yield the result block by block."""
         return self._scratch.blocks()
@@ -154,31 +211,75 @@ class Restoration:
         """Yield the input at the result's rate, gain and channels: the fair comparison."""
         step = self.plan["loudness"]
         gain = 10 ** (step.settings["gain_db"] / 20) if step.on else 1.0
-        for block in dry_blocks(self._source, self.plan.sample_rate, self.samples):
+        for block in dry_blocks(self.input, self.plan):
             yield np.broadcast_to(block * np.float32(gain), (self.channels, block.shape[1]))
 
-    def sidecar(self) -> dict[str, Any]:
-        """Return version, plan, changes, findings before and after, sentences as JSON values."""
-        return {
-            "nitido": __version__,
-            "input": {
-                "name": self._source.name,
-                "sha256": self._source.sha256,
-                "tags": dict(self._source.tags),
-            },
-            "plan": self.plan.to_dict(),
-            "changes": [change.to_dict() for change in self.changes],
-            "before": self.diagnosis.to_dict(),
-            "after": self.after.to_dict(),
-            "new_faults": [finding.kind for finding in self.new_faults],
-            "sentences": self.sentences(),
-        }
+    def metadata(self, bit_depth: int | None = None) -> Metadata:
+        """Return what the input says about itself, as it is true of the result.
 
-    def sentences(self) -> list[str]:
-        """Return what was done in plain words, the most audible first."""
-        from nitido.report.text import describe_restoration
+        Args:
+            bit_depth: of the file that it is written into, if that is known.
+        """
+        source = self.input
+        broadcast = any(chunk.id == b"bext" for chunk in source.chunks)
+        work = Work(
+            from_hz=source.sample_rate,
+            to_hz=self.sample_rate,
+            from_channels=source.channels,
+            to_channels=self.channels,
+            changed=any(step.on for step in self.plan.steps),
+            by=f"nitido {__version__}",
+            bit_depth=bit_depth,
+            loudness=self.after["loudness"].details if broadcast else None,
+        )
+        tags, chunks = resampled(
+            source.tags,
+            source.chunks,
+            samples=source.samples,
+            from_hz=source.sample_rate,
+            to_hz=self.sample_rate,
+        )
+        return true_metadata(tags, chunks, work)
 
-        return describe_restoration(self)
+    @property
+    def credentials(self) -> bytes | None:
+        """The Content Credentials of the input (C2PA), which do not match the result any more."""
+        return self._credentials[0].content if self._credentials else None
+
+    @property
+    def _credentials(self) -> tuple[RawChunk, ...]:
+        return tuple(one for one in self.input.chunks if one.id.upper() == CREDENTIALS)[:1]
+
+    def sign(self, path: Path, *, format: str | None = None) -> bool:  # noqa: A002
+        """Give a file of the result Content Credentials of its own; tell whether it has them now.
+
+        Args:
+            path: of the file.
+            format: its name, if the suffix does not tell.
+
+        Raises:
+            AudioWriteError: it cannot be signed.
+            ConfigError: see `nitido.restoration.credentials.signer`.
+            MissingExtraError: the extra `c2pa` is not installed.
+        """
+        self._signed = sign(path, self, find_format(path, format)[0])
+        return self._signed
+
+    def notes(self) -> list[str]:
+        """Return what is to be known of tags, chunks and credentials of the result."""
+        return [*self.metadata().notes, *self._of_credentials()]
+
+    def _of_credentials(self) -> Iterator[str]:
+        if self._signed:
+            yield (
+                "It has Content Credentials (C2PA), signed with your certificate: they name the "
+                "input as its ingredient, and what was done."
+            )
+        elif self.credentials is not None:
+            yield (
+                "The Content Credentials (C2PA) of the input speak of the sound before: they are "
+                "kept beside the result, in a file that ends in .ingredient.c2pa."
+            )
 
     @property
     def peak_dbfs(self) -> float | None:
@@ -216,67 +317,33 @@ class Restoration:
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that it was made of, which it is never written to."""
-        return self._source.files
-
-    def write(
-        self,
-        path: str | Path,
-        *,
-        format: str | None = None,  # noqa: A002
-        bit_depth: int | None = None,
-        overwrite: bool = False,
-        sidecar: bool = True,
-        removed: bool = False,
-        stems: bool | str | Path = False,
-        report: bool = False,
-    ) -> Path:
-        """Write the result and, beside it, its sidecar `NAME.nitido.json`; return its path.
-
-        All files appear together, or none does.
-
-        Args:
-            path: where to; the suffix names the format unless `format` does.
-            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus`` or ``mp3``.
-            bit_depth: 16 (TPDF dither), 24 or 32 (float); by default 24, or 32 where the result has
-                peaks beyond full scale, which a warning says.
-            overwrite: replace existing files.
-            sidecar: also write the JSON sidecar.
-            removed: also write what was taken away, as `NAME.removed.SUFFIX`.
-            stems: also write the stems, if the restoration kept them, as float WAV files into
-                `NAME.stems/`, or into this folder, one by one.
-            report: also write the page, as `NAME.report.html`.
-
-        Raises:
-            AudioWriteError: nothing half-written is left behind. Also for peaks beyond full scale
-                that the format, or the bit depth asked for, does not hold.
-            ConfigError: stems that were not kept.
-        """
-        from nitido.output import write_result
-
-        if not isinstance(stems, bool | str | Path):
-            raise ConfigError(f"stems is {shown(stems)}; it is True, False or a folder.")
-        self.bit_depth(Path(path), format=format, bit_depth=bit_depth)
-        if stems and self._stems is None:
-            raise _no_stems()
-        if not isinstance(stems, bool):
-            self.write_stems(Path(stems), overwrite=overwrite)
-        write_result(
-            self,
-            Path(path),
-            format=format,
-            bit_depth=bit_depth,
-            overwrite=overwrite,
-            sidecar=sidecar,
-            removed=removed,
-            stems=stems is True,
-            report=report,
-        )
-        return Path(path)
+        return self.input.files
 
     def write_audio(self, path: Path, **form: Any) -> None:
-        """Write the sound alone; `form` is format and bit depth, see `write`."""
-        tags, chunks = self._source.tags, self._source.chunks
-        write(path, self.blocks(), tags=tags, chunks=chunks, **self._shape, **form)
+        """Write the sound alone; `form` is format and bit depth, see `write`.
+
+        A lossy file is held to the ceiling as it decodes, see `ceiling_dbtp`.
+        """
+        metadata = self.metadata(self.bit_depth(path, **form))
+        name, kind = find_format(path, form.get("format"))
+        about = {**self._shape, "tags": metadata.tags, "chunks": metadata.chunks}
+
+        def put(blocks: Iterable[Wav], *, overwrite: bool = False) -> Path:
+            pictures = self.input.pictures
+            return write(path, blocks, pictures=pictures, overwrite=overwrite, **about, **form)
+
+        if None not in kind.subtypes:
+            put(self.blocks())
+            self.ceiling_dbtp = _ceiling(self.plan)
+            return
+        if self.plan.loop:
+            logger.warning(
+                "%s: the seam of a loop does not stay clean in %s, whose coder takes what is "
+                "outside the file for silence; write wav or flac.",
+                path.name,
+                name,
+            )
+        self.ceiling_dbtp = write_under_ceiling(put, self, self.plan["loudness"])
 
     def write_removed(self, path: Path, **form: Any) -> None:
         """Write what was taken away alone; `form` is format and bit depth, see `write`."""
@@ -288,7 +355,8 @@ class Restoration:
             "sample_rate": self.sample_rate,
             "channels": self.channels,
             "samples": self.samples,
-            "forbidden": self._source.files,
+            "mask": self.mask,
+            "forbidden": self.input.files,
         }
 
     def write_stems(self, folder: Path, *, overwrite: bool = False) -> None:
@@ -298,9 +366,7 @@ class Restoration:
             AudioWriteError: one exists already, is the input, or cannot be written.
             ConfigError: no stems were kept.
         """
-        store = self._stems
-        if store is None:
-            raise _no_stems()
+        store = self.kept_stems()
         paths = {name: folder / f"{name}.wav" for name in store.names}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -309,7 +375,7 @@ class Restoration:
                 f"The folder {folder} cannot be made: {error.strerror}."
             ) from None
         for path in paths.values():
-            check_target(path, overwrite=overwrite, forbidden=self._source.files)
+            check_target(path, overwrite=overwrite, forbidden=self.input.files)
         for name, path in paths.items():
             write(
                 path,
@@ -318,58 +384,31 @@ class Restoration:
                 channels=store.channels,
                 samples=store.samples,
                 bit_depth=32,
-                tags=self._source.tags,
+                tags=self.metadata().tags,
                 overwrite=overwrite,
             )
 
-    def plot(self, path: str | Path | None = None, *, overwrite: bool = False) -> Figure:
-        """Return a figure of input and result: spectrograms, average spectrum, what was done.
 
-        Args:
-            path: also save it there (PNG, SVG or PDF).
-            overwrite: replace an existing file.
-
-        Raises:
-            AudioWriteError: the file exists, or cannot be written.
-        """
-        from nitido.report.figures import restoration_figure, save
-
-        figure = restoration_figure(self)
-        if path is not None:
-            save(figure, Path(path), overwrite=overwrite, forbidden=self._source.files)
-        return figure
-
-    def report(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write a page to listen, look and read, one HTML file that needs no network; return path.
-
-        Args:
-            path: of the HTML file.
-            overwrite: replace an existing file.
-
-        Raises:
-            AudioWriteError: the file exists, or cannot be written.
-        """
-        from nitido.report.page import write_restoration_report
-
-        check_target(Path(path), overwrite=overwrite, forbidden=self._source.files)
-        return write_restoration_report(path, self, overwrite=overwrite)
+def mask_after(source: Source, channels: int) -> int:
+    """Return the speakers of a result with so many channels: those of its source, if it has too."""
+    return source.mask if channels == source.channels else default_mask(channels)
 
 
-def dry_blocks(source: Source, sample_rate: int, samples: int) -> Iterator[Wav]:
-    """Yield the input of a restoration at the rate of its result, exactly `samples` long."""
-    stream: Iterable[Wav] = SanitizedBlocks(source.blocks())
-    resampled = resample(
-        stream,
+def dry_blocks(source: Source, plan: Plan) -> Iterator[Wav]:
+    """Yield the input of a restoration at the rate of its result, of the same length."""
+    layout = lay_out(source, plan)
+    stream = resample(
+        SanitizedBlocks(layout.blocks(source.blocks)),
         from_hz=source.sample_rate,
-        to_hz=sample_rate,
-        samples=source.samples,
+        to_hz=plan.sample_rate,
+        samples=layout.total,
         channels=source.channels,
     )
-    return take(resampled, samples)
+    there = layout.resampled(source.sample_rate, plan.sample_rate)
+    return there.piece(stream, sample_rate=plan.sample_rate)
 
 
-def _no_stems() -> ConfigError:
-    return ConfigError(
-        "There are no stems to write: they are kept where they are asked for beforehand, with "
-        "nitido.restore(…, stems=True), and silence has none."
-    )
+def _ceiling(plan: Plan) -> float | None:
+    """Return the ceiling that a plan asks for, dBTP; None where it keeps the level."""
+    step = plan["loudness"]
+    return float(step.settings["ceiling_dbtp"]) if step.on else None

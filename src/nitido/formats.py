@@ -1,10 +1,12 @@
-"""Which formats can be written, and what each can hold."""
+"""Which formats can be written, and what each can hold; which can be read, and how they begin."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from nitido.errors import ConfigError, shown
 
@@ -19,7 +21,8 @@ class Format:
         suffixes: of file names.
         channels_max: most channels it holds.
         rates: sample rates it holds, Hz; empty for any.
-        options: how hard the encoder works; libsndfile's `compression_level` from 0 to 1.
+        options: how hard the encoder works; libsndfile's `compression_level` from 0 to 1, or the
+            bit rate of each channel.
     """
 
     container: str
@@ -31,6 +34,7 @@ class Format:
 
 
 _LAYER_III_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_AAC_RATES = (*_LAYER_III_RATES, 64000, 88200, 96000)
 _PCM: dict[int | None, str] = {16: "PCM_16", 24: "PCM_24"}
 
 FORMATS: Mapping[str, Format] = {
@@ -52,6 +56,9 @@ FORMATS: Mapping[str, Format] = {
         channels_max=2,
         rates=_LAYER_III_RATES,
         options={"compression_level": 0.0, "bitrate_mode": "VARIABLE"},  # LAME's V0
+    ),
+    "m4a": Format(  # ffmpeg writes it
+        "M4A", {None: "AAC"}, (".m4a",), channels_max=2, rates=_AAC_RATES, options={"kbps": 128}
     ),
 }
 _DEPTH_DEFAULT = 24
@@ -102,3 +109,68 @@ def check_format(
         rule = f"only {depths} bit" if depths else "it is lossy and has no bit depth"
         raise ConfigError(f"{name} cannot hold {shown(bit_depth)} bit, {rule}.")
     return bit_depth
+
+
+class Readable(NamedTuple):
+    """A format that can be read.
+
+    Attributes:
+        name: as people call it.
+        begins: how such a file begins, after any ID3 tag.
+        suffixes: of files that are looked for in a folder: films are not.
+        ffmpeg: whether the ffmpeg program is needed; else libsndfile reads it.
+    """
+
+    name: str
+    begins: bytes
+    suffixes: tuple[str, ...] = ()
+    ffmpeg: bool = True
+
+
+READABLE = (
+    Readable("WAV", rb"RIF[FX].{4}WAVE", (".wav", ".wave"), ffmpeg=False),
+    Readable("RF64", rb"RF64", (".rf64",), ffmpeg=False),
+    Readable("W64", rb"riff", (".w64",), ffmpeg=False),
+    Readable("AIFF", rb"FORM.{4}AIF[FC]", (".aiff", ".aif", ".aifc"), ffmpeg=False),
+    Readable("CAF", rb"caff", (".caf",), ffmpeg=False),
+    Readable("AU", rb"\.snd|dns\.", (".au",), ffmpeg=False),
+    Readable("FLAC", rb"fLaC", (".flac",), ffmpeg=False),
+    Readable("Ogg Vorbis", rb"OggS", (".ogg", ".oga"), ffmpeg=False),
+    Readable("Opus", rb"OggS", (".opus",), ffmpeg=False),
+    Readable("MP3", rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]", (".mp3",), ffmpeg=False),
+    Readable("MP2", rb"\xff[\xf4\xf5\xfc\xfd]", (".mp2",), ffmpeg=False),
+    Readable("M4A", rb".{4}ftyp", (".m4a", ".m4b", ".mp4")),
+    Readable("AAC", rb"ADIF|\xff[\xf0\xf1\xf8\xf9]", (".aac",)),
+    Readable("AC-3", rb"\x0b\x77", (".ac3", ".eac3")),
+    Readable("DTS", rb"\x7f\xfe\x80\x01", (".dts",)),
+    Readable("AMR", rb"#!AM", (".amr",)),
+    Readable("WMA", rb"\x30\x26\xb2\x75", (".wma",)),
+    Readable("Monkey's Audio", rb"MAC ", (".ape",)),
+    Readable("Musepack", rb"MPCK|MP\+", (".mpc",)),
+    Readable("True Audio", rb"TTA1", (".tta",)),
+    Readable("WavPack", rb"wvpk", (".wv",)),
+    Readable("DSF", rb"DSD ", (".dsf",)),
+    Readable("Matroska", rb"\x1a\x45\xdf\xa3", (".mka",)),
+    Readable("WebM", rb"\x1a\x45\xdf\xa3", (".weba", ".webm")),
+    Readable("MP4 and MOV films", rb".{4}(ftyp|moov|wide|mdat)"),
+    Readable("AVI", rb"RIFF.{4}AVI "),
+    Readable("FLV", rb"FLV\x01"),
+    Readable("MPEG-TS", rb"G.{187}G.{187}G|.{4}G.{191}G"),
+    Readable("MPEG-PS", rb"\x00\x00\x01\xba"),
+)
+HEAD_BYTES = 512  # of a file, from which its format is told
+_OWN, _OTHER = (tuple(one for one in READABLE if one.ffmpeg is other) for other in (False, True))
+READS = (
+    f"{', '.join(one.name for one in _OWN)} can be read, and where the ffmpeg program is there "
+    f"{', '.join(one.name for one in _OTHER)}"
+)
+
+
+def is_known(head: bytes) -> bool:
+    """Return whether a file that begins so is in one of the formats that can be read."""
+    return any(re.match(one.begins, head, re.DOTALL) for one in READABLE)
+
+
+def needs_ffmpeg(head: bytes) -> bool:
+    """Return whether a file that begins so is in one of those that libsndfile does not read."""
+    return is_known(head) and not any(re.match(one.begins, head, re.DOTALL) for one in _OWN)

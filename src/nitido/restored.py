@@ -1,0 +1,118 @@
+"""What `nitido.restore` returns: a restored sound that can be written, looked at and read about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nitido.audio import check_target
+from nitido.errors import ConfigError, shown
+from nitido.output import sidecar_of, write_result
+from nitido.report.text import describe_restoration
+from nitido.restoration.restored_sound import RestoredSound
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Restoration(RestoredSound):
+    """What `nitido.restore` returns; see `RestoredSound` for what it holds."""
+
+    def _repr_html_(self) -> str:
+        """Return the result as a notebook shows it: sentences, sounds, picture."""
+        from nitido.report.page import notebook_view
+
+        return notebook_view(self)
+
+    def sidecar(self) -> dict[str, Any]:
+        """Return version, plan, changes, findings before and after, sentences as JSON values."""
+        return sidecar_of(self)
+
+    def sentences(self) -> list[str]:
+        """Return what was done in plain words, the most audible first."""
+        return describe_restoration(self)
+
+    def write(
+        self,
+        path: str | Path,
+        *,
+        format: str | None = None,  # noqa: A002
+        bit_depth: int | None = None,
+        overwrite: bool = False,
+        sidecar: bool = True,
+        removed: bool = False,
+        stems: bool | str | Path = False,
+        report: bool = False,
+    ) -> Path:
+        """Write the result and, beside it, its sidecar `NAME.nitido.json`; return its path.
+
+        All files appear together, or none does.
+
+        Args:
+            path: where to; the suffix names the format unless `format` does.
+            format: ``wav``, ``flac``, ``aiff``, ``ogg``, ``opus``, ``mp3`` or ``m4a``.
+            bit_depth: 16 (TPDF dither), 24 or 32 (float); by default 24, or 32 where the result has
+                peaks beyond full scale, which a warning says.
+            overwrite: replace existing files.
+            sidecar: also write the JSON sidecar.
+            removed: also write what was taken away, as `NAME.removed.SUFFIX`.
+            stems: also write the stems, if the restoration kept them, as float WAV files into
+                `NAME.stems/`, or into this folder, one by one.
+            report: also write the page, as `NAME.report.html`.
+
+        Raises:
+            AudioWriteError: nothing half-written is left behind. Also for peaks beyond full scale
+                that the format, or the bit depth asked for, does not hold.
+            ConfigError: stems that were not kept.
+        """
+        if not isinstance(stems, bool | str | Path):
+            raise ConfigError(f"stems is {shown(stems)}; it is True, False or a folder.")
+        self.bit_depth(Path(path), format=format, bit_depth=bit_depth)
+        if stems:
+            self.kept_stems()
+        if not isinstance(stems, bool):
+            self.write_stems(Path(stems), overwrite=overwrite)
+        write_result(
+            self,
+            Path(path),
+            format=format,
+            bit_depth=bit_depth,
+            overwrite=overwrite,
+            sidecar=sidecar,
+            removed=removed,
+            stems=stems is True,
+            report=report,
+        )
+        return Path(path)
+
+    def plot(self, path: str | Path | None = None, *, overwrite: bool = False) -> Figure:
+        """Return a figure of input and result: spectrograms, average spectrum, what was done.
+
+        Args:
+            path: also save it there (PNG, SVG or PDF).
+            overwrite: replace an existing file.
+
+        Raises:
+            AudioWriteError: the file exists, or cannot be written.
+        """
+        from nitido.report.figures import restoration_figure, save  # matplotlib is slow to load
+
+        figure = restoration_figure(self)
+        if path is not None:
+            save(figure, Path(path), overwrite=overwrite, forbidden=self.files)
+        return figure
+
+    def report(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write a page to listen, look and read, one HTML file that needs no network; return path.
+
+        Args:
+            path: of the HTML file.
+            overwrite: replace an existing file.
+
+        Raises:
+            AudioWriteError: the file exists, or cannot be written.
+        """
+        from nitido.report.page import write_restoration_report
+
+        check_target(Path(path), overwrite=overwrite, forbidden=self.files)
+        return write_restoration_report(path, self, overwrite=overwrite)
