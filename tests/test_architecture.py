@@ -30,7 +30,7 @@ LAYERS = (
     ("comparison", "delivery_check"),
     ("api",),
     ("batch", "demo", "doctor"),
-    ("web",),
+    ("mcp_server", "web"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -151,7 +151,7 @@ def test_each_fault_is_a_reason_by_itself() -> None:
     surround[3] = 0  # a subwoofer may rest
     assert check(surround)["channels"].severity == "ok"
     surround[4] = 0
-    assert check(surround)["channels"].details["silent"] == ["5."]
+    assert check(surround)["channels"].details["silent"] == ["low-frequency", "back left"]
 
 
 def test_long_silence_at_an_edge_is_minded() -> None:

@@ -17,6 +17,7 @@ from nitido_lab.cli import main as lab
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *("README.md", "docs/how-it-works.md", "docs/loops.md", "docs/web.md"),
+    *("docs/agents.md", "docs/conformance.md", "integrations/comfyui/README.md"),
     *("CONTRIBUTING.md", "lab/README.md"),
 ]
 PROGRAMS = {"nitido": main, "nitido-lab": lab}

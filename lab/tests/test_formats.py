@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from nitido_lab.formats import BEGIN, FORMATS, PROPERTIES, Passage, as_table, write_docs
+from nitido_lab.docs import begin
+from nitido_lab.formats import FORMATS, PROPERTIES, Passage, as_table, write_docs
 
 
 def passages(source: str, **lost: bool) -> list[Passage]:
@@ -36,4 +37,4 @@ def test_the_table_replaces_only_itself_in_the_page(tmp_path: Path) -> None:
     page.write_text(text, "utf-8")
     write_docs(page, as_table(passages("FLAC", Opus=False)))
     assert page.read_text("utf-8") == text.replace("| into all |", "| not Opus |")
-    assert text.count(BEGIN) == 1
+    assert text.count(begin("formats")) == 1

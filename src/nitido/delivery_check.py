@@ -15,14 +15,11 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import numpy as np
-
 from nitido.audio import MAX_SECONDS, FileSource, SanitizedBlocks, Source, open_source
 from nitido.audio.encode import CODECS, encoded
 from nitido.audio.limits import check_max_seconds
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding, Severity
-from nitido.diagnosis.width import DEAD_DB
 from nitido.dsp.chunks import OnProgress
 from nitido.dsp.loudness import stream_true_peak_dbtp
 from nitido.errors import AudioWriteError, ConfigError, MissingExtraError, shown
@@ -46,7 +43,6 @@ EVEN_LU = 0.5  # a difference that nobody hears
 FULL_SCALE_DBTP = 0.0  # what a decoder gives beyond it, players clip
 FOLD_MIND_DB, FOLD_FAIL_DB = -6.0, -12.0  # sides that have nothing in common lose 3 dB
 FOLD_HEARD_DB = -20.0  # a softer band is not missed
-LFE_CHANNEL = 3  # of 5.1 and 7.1 in WAV order
 LOSSY_SUBTYPES = ("VORBIS", "OPUS", "MPEG")
 ANALYSED = 0.4  # share of the work, for the progress callback
 REPR_LINES = 7
@@ -224,7 +220,7 @@ def _as_it_is(source: Source, diagnosis: Diagnosis, place: Target) -> Iterator[F
         yield diagnosis["gaps"]
         yield _silence(diagnosis)
         yield diagnosis["dc"]
-        yield _channels(source, diagnosis)
+        yield _channels(diagnosis)
         yield _mono(source)
     if diagnosis["nonfinite"].found:
         yield diagnosis["nonfinite"]
@@ -322,23 +318,15 @@ def _silence(diagnosis: Diagnosis) -> Finding:
     return Finding("silence", max(seconds), "s", severity, summary, details=details)
 
 
-def _channels(source: Source, diagnosis: Diagnosis) -> Finding:
-    """Return whether a channel is silent; of two, `diagnosis.width` knows."""
-    count = source.channels
-    dead = []
-    if count <= 2:
-        dead = [name] if (name := diagnosis["width"].details["silent_channel"]) else []
-    else:
-        energy = np.zeros(count)
-        for block in SanitizedBlocks(source.blocks()):
-            energy += np.einsum("ct,ct->c", block, block, dtype=np.float64)
-        energy[LFE_CHANNEL : LFE_CHANNEL + (count >= 6)] = energy.max()  # may well be silent
-        dead = [f"{n + 1}." for n in np.flatnonzero(energy < 10 ** (DEAD_DB / 10) * energy.max())]
+def _channels(diagnosis: Diagnosis) -> Finding:
+    """Return whether a channel is silent, as the width finding knows."""
+    width = diagnosis["width"]
+    dead = list(width.details["silent_channels"])
     details = {"silent": dead}
     if dead:
-        said = f"The {', '.join(dead)} channel is silent."
-        return Finding("channels", float(len(dead)), "channels", "moderate", said, details=details)
-    said = f"No dead channel: {channels(count)}."
+        size, severity = float(len(dead)), width.severity
+        return Finding("channels", size, "channels", severity, width.summary, details=details)
+    said = f"No dead channel: {channels(diagnosis.channels)}."
     return Finding("channels", 0.0, "channels", "ok", said, details=details)
 
 

@@ -43,6 +43,7 @@ EXTRAS = {
     "ray": ("ray",),
     "m4a": ("imageio_ffmpeg",),
     "c2pa": ("c2pa",),
+    "mcp": ("mcp",),
 }
 # Their wheels break importing beside CPU torch, and make transformers fail on MusicGen.
 HARMFUL = ("torchaudio", "torchcodec")

@@ -120,6 +120,12 @@ def test_a_short_burst_is_louder_for_a_moment_than_over_three_seconds():
     assert meter(wav).short_term_max_lufs == pytest.approx(-20 - 10 * np.log10(6), abs=0.1)
 
 
+@pytest.mark.parametrize("start_seconds", [0.02, 0.06, 0.15])
+def test_a_burst_is_as_loud_wherever_it_begins(start_seconds):
+    wav = steps((-np.inf, start_seconds), (-23, 0.4), (-np.inf, 1))
+    assert meter(wav).momentary_max_lufs == pytest.approx(-23, abs=0.1)  # EBU Tech 3341, case 13
+
+
 @pytest.mark.parametrize("sample_rate", [32000, 44100, 48000])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_music_like_noise_reads_as_in_pyloudnorm(sample_rate, channels):

@@ -22,14 +22,14 @@ import PIL.Image
 import soundfile as sf
 
 import nitido
-from nitido.audio import Picture, open_source, read_pictures, read_tags, write, write_text
+from nitido.audio import Picture, open_source, read_pictures, read_tags, write
 from nitido.audio.containers import chunks
 from nitido.audio.ffmpeg import required
-from nitido.audio.validation import read_text
 from nitido.demo.render import render
 from nitido.dsp.resample import resampled_length
 from nitido.errors import NitidoError
 from nitido_lab.benchmark.tables import Table
+from nitido_lab.docs import put_table
 
 FORMATS: Mapping[str, tuple[str, int | None]] = {  # suffix and bit depth
     "WAV 16": (".wav", 16),
@@ -76,7 +76,6 @@ ENCODERS = {  # ffmpeg's, of what holds six channels
     "Opus": ("-c:a", "libopus", "-b:a", "400k", "-mapping_family", "1"),
     "M4A": ("-c:a", "aac", "-b:a", "400k"),
 }
-BEGIN, END = "<!-- Written by `nitido-lab formats`; do not edit. -->", "<!-- end -->"
 TITLE = "## What comes through"
 
 
@@ -251,25 +250,9 @@ def as_table(passages: Iterable[Passage]) -> Table:
 
 def write_docs(path: Path, table: Table) -> Path:
     """Put the table into a page, in place of the one that is there, or at its end."""
-    lines = ["| " + " | ".join(row) + " |" for row in (table.columns, *table.rows)]
-    lines.insert(1, "|" + " --- |" * len(table.columns))
-    text = read_text(path) if path.is_file() else "# Formats\n"
-    into = ", ".join(FORMATS)
-    block = "\n".join(
-        (
-            BEGIN,
-            "",
-            f"A piece is read from each format and its restoration written into {into}. *Said*: a "
-            "warning, or the refusal, names what is lost. –: it holds no six channels.",
-            "",
-            *lines,
-            "",
-            END,
-        )
+    intro = (
+        f"A piece is read from each format and its restoration written into {', '.join(FORMATS)}. "
+        "*Said*: a warning, or the refusal, names what is lost. –: it holds no six channels."
     )
-    before, begin, rest = text.partition(BEGIN)
-    if begin:
-        new = before + block + rest.partition(END)[2]
-    else:
-        new = f"{text.rstrip()}\n\n{TITLE}\n\n{block}\n"
-    return write_text(path, new, overwrite=True)
+    head = TITLE if path.is_file() else f"# Formats\n\n{TITLE}"
+    return put_table(path, table, command="formats", intro=intro, head=head)

@@ -176,6 +176,19 @@ class Outcome:
     content: Mapping[str, Any] = field(default_factory=dict)
     account: Sequence[str] = ()
 
+    def entry(self, job: Job) -> dict[str, Any]:
+        """Return what became of the piece of a job as plain JSON values, as programs get it."""
+        if self.error is not None:
+            return {"file": job.shown, "output": job.output, "error": self.error}
+        return {
+            "file": job.shown,
+            "output": job.output,
+            **{kind: job.files.get(kind) for kind in ("removed", "report", "stems")},
+            "unchanged": self.state == "unchanged",
+            "wall_seconds": round(self.wall_seconds, 3),
+            **self.content,
+        }
+
     def to_json(self) -> str:
         """Return the outcome as JSON text."""
         return json.dumps(asdict(self))

@@ -19,6 +19,7 @@ from nitido.cli.demo import demo
 from nitido.cli.diagnose import diagnose
 from nitido.cli.doctor import doctor
 from nitido.cli.generate import generate
+from nitido.cli.mcp import mcp
 from nitido.cli.output import as_flags
 from nitido.cli.presets import presets
 from nitido.cli.restore import restore
@@ -102,6 +103,7 @@ for command in (
     diagnose,
     doctor,
     generate,
+    mcp,
     presets,
     restore,
     serve,

@@ -407,16 +407,8 @@ def _check_strict(outcomes: Iterable[Outcome], strict: bool) -> None:
 
 def as_entry(job: Job, outcome: Outcome) -> dict[str, Any]:
     """Return what became of a piece as it is printed with --json."""
-    if outcome.error is not None:
-        return {"file": job.shown, "output": job.output, "error": as_flags(outcome.error)}
-    return {
-        "file": job.shown,
-        "output": job.output,
-        **{kind: job.files.get(kind) for kind in ("removed", "report", "stems")},
-        "unchanged": outcome.state == "unchanged",
-        "wall_seconds": round(outcome.wall_seconds, 3),
-        **outcome.content,
-    }
+    entry = outcome.entry(job)
+    return {**entry, "error": as_flags(entry["error"])} if "error" in entry else entry
 
 
 def _speed(seconds: float, wall_seconds: float) -> str:

@@ -22,9 +22,10 @@ from nitido.dsp.wav import Wav
 
 Array = NDArray[np.float64]
 
-TILE_SECONDS = 0.1  # every loudness block is a whole number of these
-MOMENTARY_TILES = 4  # 400 ms, 75 % overlap
-SHORT_TERM_TILES = 30  # 3 s
+TILE_SECONDS = 0.01  # every loudness block is a whole number of these
+GATE_STEP_TILES = 10  # the blocks of the gated measures lie 100 ms apart: 75 % overlap
+MOMENTARY_TILES = 40  # 400 ms
+SHORT_TERM_TILES = 300  # 3 s
 ABSOLUTE_GATE_LUFS = -70.0
 RELATIVE_GATE_LU = -10.0
 RANGE_GATE_LU = -20.0
@@ -87,7 +88,7 @@ class WeightedPower:
 
 
 class LoudnessMeter:
-    """Loudness of a stream, by ITU-R BS.1770-4 and EBU R 128; keeps ten numbers per second."""
+    """Loudness of a stream, by ITU-R BS.1770-4 and EBU R 128; keeps 100 numbers per second."""
 
     def __init__(self, sample_rate: int, channels: int, mask: int | None = None) -> None:
         """Make a meter for one piece; the arguments are those of `WeightedPower`."""
@@ -108,7 +109,7 @@ class LoudnessMeter:
     @property
     def integrated_lufs(self) -> float | None:
         """Gated loudness of the whole piece, LUFS; None under 0.4 s or if never over −70 LUFS."""
-        power = self._blocks(MOMENTARY_TILES)
+        power = self._blocks(MOMENTARY_TILES, GATE_STEP_TILES)
         power = power[power > _power(ABSOLUTE_GATE_LUFS)]
         if not power.size:
             return None
@@ -122,7 +123,7 @@ class LoudnessMeter:
         From the 10th to the 95th percentile of the gated short-term loudness.
         Source: EBU Tech 3342.
         """
-        power = self._blocks(SHORT_TERM_TILES)
+        power = self._blocks(SHORT_TERM_TILES, GATE_STEP_TILES)
         power = power[power >= _power(ABSOLUTE_GATE_LUFS)]
         if not power.size:
             return None
@@ -132,12 +133,12 @@ class LoudnessMeter:
 
     @property
     def momentary_max_lufs(self) -> float | None:
-        """Loudest 400 ms, LUFS; None under 0.4 s or in silence."""
+        """Loudest 400 ms, in steps of 10 ms, LUFS; None under 0.4 s or in silence."""
         return self._loudest(MOMENTARY_TILES)
 
     @property
     def short_term_max_lufs(self) -> float | None:
-        """Loudest 3 s, LUFS; None under 3 s or in silence."""
+        """Loudest 3 s, in steps of 10 ms, LUFS; None under 3 s or in silence."""
         return self._loudest(SHORT_TERM_TILES)
 
     def _loudest(self, tiles: int) -> float | None:
@@ -145,13 +146,13 @@ class LoudnessMeter:
         loudest = power.max() if power.size else 0.0
         return _lufs(loudest) if loudest > _power(ABSOLUTE_GATE_LUFS) else None
 
-    def _blocks(self, tiles: int) -> Array:
-        """Return the mean weighted power of every block of `tiles` tiles, one tile apart."""
+    def _blocks(self, tiles: int, step: int = 1) -> Array:
+        """Return the mean weighted power of every block of `tiles` tiles, `step` tiles apart."""
         every = np.concatenate([np.zeros(0), *self._tiles])
         if every.size < tiles:
             return np.zeros(0)
-        blocks: Array = np.lib.stride_tricks.sliding_window_view(every, tiles).mean(axis=1)
-        return blocks
+        blocks = np.lib.stride_tricks.sliding_window_view(every, tiles)[::step]
+        return np.asarray(blocks.mean(axis=1))
 
 
 def _lufs(power: float) -> float:

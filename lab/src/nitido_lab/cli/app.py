@@ -7,6 +7,7 @@ import click
 from nitido.cli.app import App
 from nitido.version import __version__
 from nitido_lab.cli.benchmark import benchmark
+from nitido_lab.cli.conformance import conformance
 from nitido_lab.cli.formats import formats
 from nitido_lab.cli.listening import listening
 from nitido_lab.cli.train import train
@@ -15,6 +16,7 @@ EXAMPLES = """\b
 Examples:
   nitido-lab train lab/configs/quick.toml         a small network, in ten minutes
   nitido-lab benchmark speed                      nitido beside its systems, on this computer
+  nitido-lab conformance                          each meter against its standard
   nitido-lab formats                              what comes through, from format to format
   nitido-lab listening listening-*.json           what the listeners heard
   nitido-lab COMMAND --help                       more of each
@@ -27,5 +29,5 @@ def main() -> None:
     """Train and measure nitido."""
 
 
-for command in (benchmark, formats, listening, train):
+for command in (benchmark, conformance, formats, listening, train):
     main.add_command(command)
