@@ -21,7 +21,7 @@ from nitido.restoration.chain import BLOCK_SECONDS
 from nitido.restoration.plan import Plan
 from nitido.restoration.preset import suggest
 from nitido.restoration.resources import Resources
-from nitido.restoration.restore import DIAGNOSED, Work, carry_out_album
+from nitido.restoration.restore import DIAGNOSED, Restoring, carry_out_album
 from nitido.restoration.restore_options import RestoreOptions
 from nitido.restoration.setting import is_number
 from nitido.restoration.stem_store import StemStore
@@ -257,7 +257,7 @@ def _begin(
     name: str | None = None,
     block_seconds: float = BLOCK_SECONDS,
     on_progress: OnProgress | None = None,
-) -> Work[Restoration]:
+) -> Restoring[Restoration]:
     """Return the work on a piece: opened, checked, diagnosed, planned, nothing done yet."""
     if not is_number(block_seconds) or block_seconds <= 0:
         raise ConfigError(f"block_seconds is {shown(block_seconds)}; it is a positive number.")
@@ -277,7 +277,9 @@ def _begin(
     if diagnosis is None:
         diagnosis = analyse(source, on_progress=on_progress, share=(0.0, DIAGNOSED))
     plan = options.plan_for(diagnosis)
-    return Work(source, diagnosis, plan, resources, block_seconds, on_progress, result=Restoration)
+    return Restoring(
+        source, diagnosis, plan, resources, block_seconds, on_progress, result=Restoration
+    )
 
 
 def _check_same_piece(diagnosis: Diagnosis, source: Source) -> None:

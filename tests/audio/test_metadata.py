@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from nitido.audio.metadata import SOURCE_TYPE_TAG, Work, true_metadata
+from nitido.audio.metadata import SOURCE_TYPE_TAG, Edit, true_metadata
 from nitido.audio.tag_blocks import id3_frames
 from nitido.audio.tags import RawChunk
 
@@ -18,8 +18,8 @@ LOUDNESS = {
 }
 
 
-def work(**other) -> Work:
-    return Work(
+def work(**other) -> Edit:
+    return Edit(
         **{
             "from_hz": 44_100,
             "to_hz": 48_000,

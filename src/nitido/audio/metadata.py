@@ -33,7 +33,7 @@ _TIME_REFERENCE, _VERSION, _LOUDNESS, _HISTORY = 338, 346, 412, 602  # positions
 
 
 @dataclass(frozen=True)
-class Work:
+class Edit:
     """What was done to a sound, as far as its metadata speak of it.
 
     Attributes:
@@ -75,8 +75,8 @@ class Metadata(NamedTuple):
     notes: tuple[str, ...]
 
 
-def true_metadata(tags: Tags, chunks: Sequence[RawChunk], work: Work) -> Metadata:
-    """Return the metadata of a piece as they are true after some work.
+def true_metadata(tags: Tags, chunks: Sequence[RawChunk], edit: Edit) -> Metadata:
+    """Return the metadata of a piece as they are true after some edit.
 
     A manifest of Content Credentials is in them no more: it speaks of the bytes before. What it
     says of how the piece was made stays, as a tag.
@@ -84,27 +84,27 @@ def true_metadata(tags: Tags, chunks: Sequence[RawChunk], work: Work) -> Metadat
     Args:
         tags: before.
         chunks: before.
-        work: that was done.
+        edit: that was done.
     """
     notes = []
-    other_channels = work.from_channels != work.to_channels
-    gone = [name for name in tags if work.changed and _GAIN_TAG.fullmatch(name)]
-    if of_level := sorted([*gone, *(_gain_frames(chunks) if work.changed else [])]):
+    other_channels = edit.from_channels != edit.to_channels
+    gone = [name for name in tags if edit.changed and _GAIN_TAG.fullmatch(name)]
+    if of_level := sorted([*gone, *(_gain_frames(chunks) if edit.changed else [])]):
         notes.append(f"Left out, as they speak of the level before: {', '.join(of_level)}.")
     gone += [n for n in tags if n in _CODED_TAGS or (other_channels and n == _MASK_TAG)]
     kept = {name: values for name, values in tags.items() if name not in gone}
     if "xmp" in kept:
-        kept["xmp"] = [_xmp(text.encode(), work).decode() for text in kept["xmp"]]
+        kept["xmp"] = [_xmp(text.encode(), edit).decode() for text in kept["xmp"]]
     if SOURCE_TYPE_TAG not in kept and (types := _source_types(chunks, kept)):
         kept[SOURCE_TYPE_TAG] = types
     carried = []
     for chunk in chunks:
         if other_channels and chunk.id in (b"axml", b"chna"):
             name = chunk.id.decode()
-            notes.append(f"Left out, as it speaks of {work.from_channels} channel(s): {name}.")
+            notes.append(f"Left out, as it speaks of {edit.from_channels} channel(s): {name}.")
         elif chunk.id.upper() != CREDENTIALS:
             put_right = _CHUNKS.get(chunk.id)
-            content = put_right(chunk.content, work) if put_right else chunk.content
+            content = put_right(chunk.content, edit) if put_right else chunk.content
             carried += [RawChunk(chunk.id, content)] if content else []
     return Metadata(kept, tuple(carried), tuple(notes))
 
@@ -127,56 +127,56 @@ def _source_types(chunks: Sequence[RawChunk], tags: Tags) -> list[str]:
 # ── Chunks ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def _bext(content: bytes, work: Work) -> bytes:
+def _bext(content: bytes, edit: Edit) -> bytes:
     """Scale the time reference, put the loudness as measured or unused, add to the history."""
-    if not work.changed and work.from_hz == work.to_hz:
+    if not edit.changed and edit.from_hz == edit.to_hz:
         return content
     new = bytearray(content[:_HISTORY].ljust(_HISTORY, b"\0"))
     (reference,) = struct.unpack_from("<Q", new, _TIME_REFERENCE)
-    struct.pack_into("<Q", new, _TIME_REFERENCE, min(work.scaled(reference), 2**64 - 1))
+    struct.pack_into("<Q", new, _TIME_REFERENCE, min(edit.scaled(reference), 2**64 - 1))
     (version,) = struct.unpack_from("<H", new, _VERSION)
-    if work.changed and version >= 2:
-        found = [(work.loudness or {}).get(name) for name in _LOUDNESS_NAMES]
+    if edit.changed and version >= 2:
+        found = [(edit.loudness or {}).get(name) for name in _LOUDNESS_NAMES]
         hundredths = [_UNUSED if one is None else round(100 * one) for one in found]
         struct.pack_into("<5h", new, _LOUDNESS, *hundredths)
     history = content[_HISTORY:].rstrip(b"\0")
     if history and not history.endswith(b"\n"):
         history += b"\r\n"
-    mode = {1: "mono", 2: "stereo"}.get(work.to_channels, "multitrack")
-    depth = f"W={work.bit_depth}," if work.bit_depth else ""
-    return bytes(new) + history + f"A=PCM,F={work.to_hz},{depth}M={mode},T={work.by}\r\n".encode()
+    mode = {1: "mono", 2: "stereo"}.get(edit.to_channels, "multitrack")
+    depth = f"W={edit.bit_depth}," if edit.bit_depth else ""
+    return bytes(new) + history + f"A=PCM,F={edit.to_hz},{depth}M={mode},T={edit.by}\r\n".encode()
 
 
-def _ixml(content: bytes, work: Work) -> bytes:
+def _ixml(content: bytes, edit: Edit) -> bytes:
     """Put rates, bit depth and positions right; leave out loudness and a list of other tracks."""
     codec = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
     text = content.decode(codec, "replace")
     midnight = "TIMESTAMP_SAMPLES_SINCE_MIDNIGHT"
-    if _number(text, "TIMESTAMP_SAMPLE_RATE") in (None, work.from_hz):  # else it has its own clock
-        text = _scaled(text, f"{midnight}_LO", f"{midnight}_HI", work)
-        text = _with_number(text, "TIMESTAMP_SAMPLE_RATE", work.to_hz)
-    text = _scaled(text, "BWF_TIME_REFERENCE_LOW", "BWF_TIME_REFERENCE_HIGH", work)
-    text = _with_number(text, "FILE_SAMPLE_RATE", work.to_hz)
-    text = _with_number(text, "AUDIO_BIT_DEPTH", work.bit_depth)
+    if _number(text, "TIMESTAMP_SAMPLE_RATE") in (None, edit.from_hz):  # else it has its own clock
+        text = _scaled(text, f"{midnight}_LO", f"{midnight}_HI", edit)
+        text = _with_number(text, "TIMESTAMP_SAMPLE_RATE", edit.to_hz)
+    text = _scaled(text, "BWF_TIME_REFERENCE_LOW", "BWF_TIME_REFERENCE_HIGH", edit)
+    text = _with_number(text, "FILE_SAMPLE_RATE", edit.to_hz)
+    text = _with_number(text, "AUDIO_BIT_DEPTH", edit.bit_depth)
 
     def sync_point(match: re.Match[str]) -> str:
-        point = _scaled(match[0], "SYNC_POINT_LOW", "SYNC_POINT_HIGH", work)
-        return _scaled(point, "SYNC_POINT_EVENT_DURATION", "", work)
+        point = _scaled(match[0], "SYNC_POINT_LOW", "SYNC_POINT_HIGH", edit)
+        return _scaled(point, "SYNC_POINT_EVENT_DURATION", "", edit)
 
     text = re.sub(_element("SYNC_POINT"), sync_point, text)
-    if work.changed:
+    if edit.changed:
         text = re.sub(_element("LOUDNESS"), "", text)
-    if work.from_channels != work.to_channels:
+    if edit.from_channels != edit.to_channels:
         text = re.sub(_element("TRACK_LIST"), "", text)
     return text.encode(codec, "replace")
 
 
-def _scaled(text: str, low: str, high: str, work: Work) -> str:
+def _scaled(text: str, low: str, high: str, edit: Edit) -> str:
     """Return the text with a position scaled; its lower and upper 32 bits stand in two elements."""
     lower = _number(text, low)
     if lower is None:
         return text
-    position = work.scaled(lower + (_number(text, high) or 0) * 2**32)
+    position = edit.scaled(lower + (_number(text, high) or 0) * 2**32)
     return _with_number(_with_number(text, low, position % 2**32), high, position // 2**32)
 
 
@@ -202,24 +202,24 @@ def _with_number(text: str, name: str, value: int | None) -> str:
     return re.sub(rf"(<{name}>\s*)\d+(\s*</{name}>)", rf"\g<1>{value}\g<2>", text)
 
 
-def _axml(content: bytes, work: Work) -> bytes:
+def _axml(content: bytes, edit: Edit) -> bytes:
     """Put rate and bit depth of the tracks of an audio definition model right."""
 
     def track(match: re.Match[bytes]) -> bytes:
-        text = re.sub(rb'(\bsampleRate=")\d+', rb"\g<1>%d" % work.to_hz, match[0])
-        depth = work.bit_depth
+        text = re.sub(rb'(\bsampleRate=")\d+', rb"\g<1>%d" % edit.to_hz, match[0])
+        depth = edit.bit_depth
         return re.sub(rb'(\bbitDepth=")\d+', rb"\g<1>%d" % depth, text) if depth else text
 
     return re.sub(rb"<audioTrackUID\b[^<>]*>", track, content)
 
 
-def _xmp(content: bytes, work: Work) -> bytes:
+def _xmp(content: bytes, edit: Edit) -> bytes:
     """Put rate, sample type and channels right, as attributes or as elements."""
     types = {16: b"16Int", 24: b"24Int", 32: b"32Float"}
     values = {
-        b"audioSampleRate": b"%d" % work.to_hz,
-        b"audioSampleType": types.get(work.bit_depth or 0),
-        b"audioChannelType": {1: b"Mono", 2: b"Stereo"}.get(work.to_channels),
+        b"audioSampleRate": b"%d" % edit.to_hz,
+        b"audioSampleType": types.get(edit.bit_depth or 0),
+        b"audioChannelType": {1: b"Mono", 2: b"Stereo"}.get(edit.to_channels),
     }
     for name, value in values.items():
         if value is not None:
@@ -228,8 +228,8 @@ def _xmp(content: bytes, work: Work) -> bytes:
     return content
 
 
-def _id3(content: bytes, work: Work) -> bytes:
-    return without_frames(content, lambda frame: _untrue(frame, changed=work.changed))
+def _id3(content: bytes, edit: Edit) -> bytes:
+    return without_frames(content, lambda frame: _untrue(frame, changed=edit.changed))
 
 
 def _untrue(frame: Id3Frame, *, changed: bool) -> bool:
@@ -241,7 +241,7 @@ def _untrue(frame: Id3Frame, *, changed: bool) -> bool:
     return label in _CODED_TAGS or (changed and gain)
 
 
-_CHUNKS: Mapping[bytes, Callable[[bytes, Work], bytes]] = {
+_CHUNKS: Mapping[bytes, Callable[[bytes, Edit], bytes]] = {
     b"bext": _bext,
     b"iXML": _ixml,
     b"axml": _axml,

@@ -30,7 +30,7 @@ Result = TypeVar("Result", bound=RestoredSound)
 DIAGNOSED, CHAINED = 0.25, 0.75
 
 
-def carry_out_album(works: Sequence[Work[Result]]) -> Iterator[Result]:
+def carry_out_album(works: Sequence[Restoring[Result]]) -> Iterator[Result]:
     """Yield the pieces of an album restored, all at one gain, in their order.
 
     The target is the loudness of the album as a whole; each piece is held under the ceiling. A
@@ -54,7 +54,7 @@ def carry_out_album(works: Sequence[Work[Result]]) -> Iterator[Result]:
         yield work.finish()
 
 
-class Work(Generic[Result]):
+class Restoring(Generic[Result]):
     """The passes over a piece: first its chain, then its loudness, each stage held to its budget.
 
     Attributes:

@@ -21,7 +21,7 @@ from nitido.audio import (
     write,
 )
 from nitido.audio.marks import resampled
-from nitido.audio.metadata import Metadata, Work, true_metadata
+from nitido.audio.metadata import Edit, Metadata, true_metadata
 from nitido.audio.tags import CREDENTIALS
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding
@@ -222,7 +222,7 @@ class RestoredSound:
         """
         source = self.input
         broadcast = any(chunk.id == b"bext" for chunk in source.chunks)
-        work = Work(
+        edit = Edit(
             from_hz=source.sample_rate,
             to_hz=self.sample_rate,
             from_channels=source.channels,
@@ -239,7 +239,7 @@ class RestoredSound:
             from_hz=source.sample_rate,
             to_hz=self.sample_rate,
         )
-        return true_metadata(tags, chunks, work)
+        return true_metadata(tags, chunks, edit)
 
     @property
     def credentials(self) -> bytes | None:
