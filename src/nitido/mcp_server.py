@@ -8,6 +8,8 @@ Source: modelcontextprotocol.io, specification 2025-11-25, server/tools; the SDK
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -295,15 +297,18 @@ def _failure(sentence: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=sentence)], is_error=True)
 
 
-def _in_one_sentence(tool: Callable[..., Answer]) -> Callable[..., Any]:
-    """Return a tool whose errors are answers."""
+def _answering(tool: Callable[..., Answer]) -> Callable[..., Any]:
+    """Return a tool that answers with JSON without blanks, as an agent reads all; or a sentence."""
 
     @wraps(tool)
     def call(*arguments: Any, **named: Any) -> Any:
         try:
-            return tool(*arguments, **named)
+            answer = tool(*arguments, **named)
+            text = json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         except Exception as error:
             return _failure(explain(error))
+        content = [TextContent(type="text", text=text)]
+        return CallToolResult(content=content, structured_content=answer)
 
     return call
 
@@ -330,9 +335,13 @@ def make_server(folders: Sequence[str | Path]) -> MCPServer:
         log_level="WARNING",
     )
     tools = Tools(allowed)
-    for tool in (tools.diagnose, tools.plan, tools.compare, tools.check):
-        hints = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-        server.add_tool(_in_one_sentence(tool), annotations=hints)
-    hints = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)
-    server.add_tool(_in_one_sentence(tools.restore), annotations=hints)
+    for tool in (tools.diagnose, tools.plan, tools.restore, tools.compare, tools.check):
+        writes = tool == tools.restore
+        server.add_tool(
+            _answering(tool),
+            description=inspect.getdoc(tool),
+            annotations=ToolAnnotations(
+                read_only_hint=not writes, destructive_hint=writes, open_world_hint=False
+            ),
+        )
     return server

@@ -112,6 +112,16 @@ def soft_end(wav: Wav) -> Wav:
     return soxr.resample(narrow[0], 48_000, 32_000)[None].astype(np.float32)
 
 
+def test_what_lies_above_a_ceiling_in_the_quiet_does_not_move_it() -> None:
+    sound, other = pink_noise(seconds=8), pink_noise(seconds=8)[:, ::-1]
+    wav = lower_ceiling(sound, sample_rate=48_000, ceiling_hz=15_000)
+    wav = wav * np.where(np.arange(wav.shape[1]) % 48_000 < 12_000, 1.0, 0.2)
+    residue = lower_ceiling(other, sample_rate=48_000, ceiling_hz=16_500)
+    residue = residue - lower_ceiling(residue, sample_rate=48_000, ceiling_hz=15_000)
+    finding = analyse((wav + 0.07 * residue).astype(np.float32))
+    assert finding.value == pytest.approx(15_000, abs=300)
+
+
 @pytest.mark.parametrize("sample_rate", [44_100, 48_000])
 def test_a_soft_end_stays_where_it_is_under_the_mirror_of_a_resampler(sample_rate: int) -> None:
     wav = soft_end(pink_noise(seconds=6))

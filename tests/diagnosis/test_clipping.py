@@ -1,7 +1,10 @@
+import io
+
 import numpy as np
 import pytest
 import scipy.signal
 import soundfile
+import soxr
 
 from nitido.diagnosis.clipping import ClippingAnalyser
 
@@ -102,11 +105,34 @@ def test_the_sound_of_a_games_console_is_not_clipped(creep):
         assert not analyse(filtered.astype(np.float32)[None]).found
 
 
-def test_plateaus_that_something_rises_above_are_not_clipped():
+def test_plateaus_that_something_rises_above_are_no_level_to_restore_from():
     wav = clip(music(), 0.4)
     wav[0, 70000] = 0.41
     wav[0, 80000] = -0.41
-    assert not analyse(wav).found
+    details = analyse(wav).details
+    assert (details["positive_level"], details["negative_level"]) == ([None], [None])
+
+
+def mp3(wav, rate):
+    file = io.BytesIO()
+    soundfile.write(file, wav.T, rate, format="MP3")
+    return soundfile.read(io.BytesIO(file.getvalue()), dtype="float32", always_2d=True)[0].T
+
+
+@pytest.mark.parametrize("coder", [mp3, lambda wav, rate: soxr.resample(wav.T, rate, 44_100).T])
+def test_heavy_clipping_is_found_again_in_a_file_that_was_recoded(coder):
+    wav = 0.5 * music(seconds=8) / np.abs(music(seconds=8)).max()
+    assert not analyse(coder(wav, 48_000)).found
+    finding = analyse(coder(clip(wav, 0.25), 48_000))
+    assert finding.severity == "moderate"
+    assert finding.details["positive_level"] == [None]
+
+
+@pytest.mark.parametrize("creep", [0.0, 0.3, 0.7])
+def test_pulses_that_were_resampled_are_not_clipped(creep):
+    wav = 0.25 * pulse(261) + 0.2 * pulse(65)
+    wav = scipy.signal.lfilter([1 - creep], [1, -creep], wav)
+    assert not analyse(soxr.resample(wav, 48_000, 44_100).astype(np.float32)[None]).found
 
 
 def test_each_channel_and_polarity_has_its_own_level():

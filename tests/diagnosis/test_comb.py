@@ -84,6 +84,16 @@ def test_a_low_comb_is_found_again_in_a_file_that_was_resampled() -> None:
     assert after.details["spacing_hz"] == before.details["spacing_hz"] == 400
 
 
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_a_comb_is_as_high_at_any_sample_rate(rate: int) -> None:
+    wav = noise(seconds=10, sample_rate=32_000, rms=0.1)
+    wav += lines(400, sample_rate=32_000, seconds=10, amplitude=0.003)
+    other = soxr.resample(wav[0], 32_000, rate)[None]
+    assert analyse(other, sample_rate=rate).value == pytest.approx(
+        analyse(wav, sample_rate=32_000).value, abs=0.2
+    )
+
+
 def test_music_and_noise_have_no_comb() -> None:
     assert not analyse(noise(seconds=6, channels=2), sample_rate=48_000).found
     assert not analyse(render(seconds=10), sample_rate=48_000).found

@@ -41,6 +41,9 @@ TREND_REACH_HZ = 3_000.0  # so far above a place the trend is carried on
 # The band below the ceiling that tells what should be above it, relative to the ceiling.
 REFERENCE_BAND = (0.78, 0.95)
 BAND_BELOW = (0.60, 0.78)
+# Music whose treble dies away falls ever faster, and is seen to only just below the ceiling, there
+# at its loudest: what a coder leaves out in the quieter moments says nothing of the music.
+END_BANDS, AT_ITS_LOUDEST = ((0.70, 0.84), (0.84, 0.93)), 0.97
 # Where there is less treble than this below the ceiling in the loudest tenth of the piece, none is
 # missing above: the gate of the stage that gives it back is not open even then.
 TREBLE_MIN_DB = -41.0
@@ -55,6 +58,8 @@ SOUNDING_DB = 30.0  # frames further below the piece's RMS do not tell how it so
 # piece's RMS: 3 kHz further up than a ceiling, at the usual slope, the least that counts as treble.
 TOP_BAND_HZ = (16_500.0, 20_000.0)
 TOP_DB = -60.0
+
+Band = tuple[float, float]  # from and to, as shares of the ceiling
 
 _BAND_HZ = 100.0
 _LINE_BANDS = 5  # over which a single line does not count
@@ -127,7 +132,8 @@ class BandwidthAnalyser:
         below the trend; 0 where there is no ceiling, or the sample rate is it); `rms_db` (of the
         piece without silence, re full scale); `treble_db` (level just below the ceiling in its
         loudest tenth, re white noise of the piece's RMS); `fall_db_per_khz` (from the band below
-        that one to it); `top_share` (of the time in which there is treble above 16.5 kHz, 0 to 1).
+        that one to it); `end_fall_db_per_khz` (the same close to the ceiling, in the loudest
+        moments); `top_share` (of the time in which there is treble above 16.5 kHz, 0 to 1).
         """
         if not self._count:
             self._add(self._edge)
@@ -139,15 +145,16 @@ class BandwidthAnalyser:
         ceiling = levels.ceiling(self._rate / 2)
         end_hz = levels.reach_hz if ceiling is None else ceiling.hz
         treble_db = levels.mean_db(end_hz, REFERENCE_BAND)
-        fall_db = treble_db - levels.mean_db(end_hz, BAND_BELOW)
-        apart_khz = (sum(REFERENCE_BAND) - sum(BAND_BELOW)) / 2 * end_hz / 1000
+        fall = levels.fall_db_per_khz(end_hz, (BAND_BELOW, REFERENCE_BAND), LOUDLY)
+        end_fall = levels.fall_db_per_khz(end_hz, END_BANDS, AT_ITS_LOUDEST)
         details = {
             "ceiling_hz": round(end_hz),
             "rolloff_hz": round(levels.rolloff_hz(end_hz)),
             "wall_db": 0.0 if ceiling is None else round(ceiling.wall_db, 1),
             "rms_db": round(rms_db, 2),
             "treble_db": round(treble_db - rms_db, 1),
-            "fall_db_per_khz": round(fall_db / max(apart_khz, 1e-3), 2),
+            "fall_db_per_khz": round(fall, 2),
+            "end_fall_db_per_khz": round(end_fall, 2),
             "top_share": round(levels.top_share, 3),
         }
         severity, summary = _verdict(ceiling, details)
@@ -213,16 +220,25 @@ class _Levels:
         if loud is None or (usual is not None and abs(usual.hz - loud.hz) > APART_HZ):
             return None
         # What has treble only when it is loud fades out by itself the rest of the time; what
-        # reaches further when it is loud ends there.
-        return loud if usual is None or loud.hz >= FAULT_BELOW_HZ else usual
+        # reaches further when it is loud ends there. Of two that are near, a resampler's mirror
+        # or a line in the quiet moved the upper one.
+        if usual is None or loud.hz >= FAULT_BELOW_HZ:
+            return loud
+        return min(usual, loud, key=lambda ceiling: ceiling.hz)
 
-    def mean_db(self, ceiling_hz: float, shares: tuple[float, float]) -> float:
-        """Return the level of a part of the band in the loudest tenth, dB."""
+    def mean_db(self, ceiling_hz: float, shares: Band, loudly: float = LOUDLY) -> float:
+        """Return the level of a part of the band that all but a share of the frames reach, dB."""
         low, high = (share * ceiling_hz for share in shares)
-        chosen = self.at(LOUDLY)[(self._hz >= low) & (self._hz < high)]
+        chosen = self.at(loudly)[(self._hz >= low) & (self._hz < high)]
         if not len(chosen):
             return float(_LEVEL_MIN_DB)
         return 10 * float(np.log10(np.mean(10.0 ** (chosen / 10))))
+
+    def fall_db_per_khz(self, ceiling_hz: float, bands: tuple[Band, Band], loudly: float) -> float:
+        """Return how fast the level falls from one part of the band to the next."""
+        below_db, above_db = (self.mean_db(ceiling_hz, shares, loudly) for shares in bands)
+        apart_khz = (sum(bands[1]) - sum(bands[0])) / 2 * ceiling_hz / 1000
+        return (above_db - below_db) / max(apart_khz, 1e-3)
 
     def rolloff_hz(self, ceiling_hz: float) -> float:
         """Return from where on the sound stays below its trend as far as the ceiling, Hz."""

@@ -4,6 +4,10 @@ A cut-off peak is a run of three or more samples that lie together at the very e
 with the waveform breaking off steeply on both sides, at a slope that would have carried it higher.
 Single samples at full scale are not clipped, nor is the round top of a slow wave, a plateau that
 something else rises above, or a wave that is made of steps, as the pulse of a games console is.
+
+A coder or a resampler leaves no plateau level. What it leaves of many are crests that are as broad
+near their top as further down, which music hardly has, and all of them about as high, where far
+fewer are a little lower. So clipping that is heard is found again; light clipping is not.
 """
 
 from __future__ import annotations
@@ -33,6 +37,25 @@ CLEAR_PER_SECOND = 10.0  # a few clipped peaks per minute are not heard, one per
 SEVERE_PER_SECOND = 500.0  # 1 % of the samples of a 48 kHz file
 SPANS = 50
 JOIN_SECONDS = 0.05  # spans closer than this are one place
+
+# Crests: the highest sample of every 5 ms, and how far the wave stays above a share of it. Set on
+# 32 excerpts of clean/train, clipped by 2 and 5 dB. All of clean/ (every other one of train), 8 s:
+# with 500 clipped samples per second and more 21 of 34 are found through MP3 128k, 17 through Opus
+# 96k; with 100 and more 3 and 5 of 29; with fewer none. Not clipped: 0 of 85 as they are, 1 of 85
+# through either coder, which it reached at +7 dBFS and was clipped by.
+CREST_SECONDS, CREST_REACH_SECONDS = 0.005, 0.01
+CREST_SHARES = (0.5, 0.85)  # foot and shoulder
+FLAT = 0.7  # width at the shoulder re the foot: a sine has 0.53, clipped by 3 dB 0.73
+FOOT_SAMPLES = 4  # a narrower crest is not resolved
+# Least from foot to shoulder, both sides together: a pulse jumps, and a filtered one creeps a bit.
+FLANKS_SECONDS = 0.00012
+LEVEL_DB, LEVELS = 0.2, 200  # classes of the height, 0 to −40 dBFS
+ALIKE_LEVELS = 4  # flat crests of a clip level spread over 0.8 dB, …
+BELOW_TOP_LEVELS = 10  # … which overshoots exceed by 2 dB at most
+LOWER_LEVELS = (14, 44)  # below these: how many crests of this music are flat by themselves
+FEWEST_FLAT, FLAT_AGAIN, PILED = 6, 4.0, 2.0  # times as many as lower down, as just below
+LOWER_SHARE = 0.3  # least of lower crests: where there are none, each may be flat, as of pulses
+CREST_RANGE = 0.28  # no crest counts that lies further below the highest so far: 11 dB
 
 
 @dataclass
@@ -135,6 +158,88 @@ def _flat_runs(
     return starts, ends, int(led.sum())
 
 
+class _Crests:
+    """How high the crests of the wave are, and how many of them are flat, side by side."""
+
+    def __init__(self, *, sample_rate: int, channels: int) -> None:
+        self._frame = max(1, round(CREST_SECONDS * sample_rate))
+        self._reach = max(2, round(CREST_REACH_SECONDS * sample_rate))
+        self._flanks = round(FLANKS_SECONDS * sample_rate)
+        self._held: Wav = np.zeros((channels, self._reach), np.float32)
+        shape = (channels, 2, LEVELS)  # upper and lower side
+        self._top = np.zeros(channels, np.float32)
+        self._all, self._flat = np.zeros(shape, int), np.zeros(shape, int)
+        self._samples = np.zeros(shape, int)  # of the flat ones, above the shoulder
+
+    def update(self, block: Wav) -> None:
+        """Take the next samples `[C, n]`."""
+        held = np.concatenate([self._held, block], axis=1)
+        count = max(0, (held.shape[1] - 2 * self._reach) // self._frame)
+        for channel in range(len(held) if count else 0):
+            self._add(channel, held[channel], count)
+        self._held = held[:, count * self._frame :].copy()
+
+    def _add(self, channel: int, samples: Floats, count: int) -> None:
+        """Count the crests of the next frames, which begin `_reach` samples from the start."""
+        frames = np.abs(samples[self._reach :][: count * self._frame].reshape(count, -1))
+        at = self._reach + np.arange(count) * self._frame + frames.argmax(axis=1)
+        height = np.abs(samples[at])
+        top = np.maximum.accumulate(np.maximum(height, self._top[channel]))
+        self._top[channel] = top[-1]
+        beside = np.maximum(np.abs(samples[at - 1]), np.abs(samples[at + 1]))
+        at = at[(height >= beside) & (height > np.maximum(QUIETEST, CREST_RANGE * top))]
+        around = np.lib.stride_tricks.sliding_window_view(samples, 2 * self._reach + 1)
+        waves = around[at - self._reach] * np.sign(samples[at])[:, None]
+        height = np.abs(samples[at])
+        feet, shoulders = (_reach(waves, share * height) for share in CREST_SHARES)
+        foot, shoulder, flanks = feet.sum(axis=0) - 1, shoulders.sum(axis=0) - 1, feet - shoulders
+        level = (-20 * np.log10(height) / LEVEL_DB).astype(int).clip(0, LEVELS - 1)
+        side = (samples[at] < 0).astype(int)
+        resolved = foot >= FOOT_SAMPLES
+        flat = resolved & (shoulder >= FLAT * foot) & (flanks.min(axis=0) >= 1)
+        flat &= flanks.sum(axis=0) >= self._flanks
+        np.add.at(self._all[channel], (side[resolved], level[resolved]), 1)
+        np.add.at(self._flat[channel], (side[flat], level[flat]), 1)
+        np.add.at(self._samples[channel], (side[flat], level[flat]), shoulder[flat])
+
+    def clipped_samples(self) -> int:
+        """Return how many samples lie in crests that were cut off before the file was recoded."""
+        sides = zip(*(x.reshape(-1, LEVELS) for x in (self._all, self._flat)), strict=True)
+        samples = self._samples.reshape(-1, LEVELS)
+        found = [(_clip_level(*side), own) for side, own in zip(sides, samples, strict=True)]
+        return sum(int(own[at : at + ALIKE_LEVELS].sum()) for at, own in found if at is not None)
+
+
+def _reach(waves: Floats, threshold: Floats) -> NDArray[np.intp]:
+    """Return how far waves `[N, 2 R + 1]` stay at a threshold and above, samples, `[2, N]`.
+
+    From the middle to the right and to the left, the middle counted in both.
+    """
+    middle = waves.shape[1] // 2
+    low = waves < threshold[:, None]
+    sides = (low[:, middle:], low[:, middle::-1])
+    return np.stack([np.where(side.any(axis=1), side.argmax(axis=1), middle + 1) for side in sides])
+
+
+def _clip_level(crests: NDArray[np.int_], flat: NDArray[np.int_]) -> int | None:
+    """Return the class of height from which on the flat crests tell of clipping, if they do."""
+    if crests.sum() < 20:
+        return None
+    top = int(np.argmax(np.cumsum(crests) >= max(2, crests.sum() // 300)))
+    for at in range(top, min(top + BELOW_TOP_LEVELS, LEVELS - LOWER_LEVELS[1])):
+        here, below = slice(at, at + ALIKE_LEVELS), slice(at + ALIKE_LEVELS, at + 2 * ALIKE_LEVELS)
+        lower = slice(at + LOWER_LEVELS[0], at + LOWER_LEVELS[1])
+        usual = flat[lower].sum() / max(crests[lower].sum(), 1)
+        if (
+            flat[here].sum() >= FEWEST_FLAT
+            and crests[lower].sum() >= LOWER_SHARE * crests[here].sum()
+            and flat[here].sum() > FLAT_AGAIN * usual * crests[here].sum()
+            and crests[here].sum() >= PILED * crests[below].sum()
+        ):
+            return at
+    return None
+
+
 class ClippingAnalyser:
     """Counts cut-off peaks per channel and polarity, and finds the level at which they are cut."""
 
@@ -147,11 +252,13 @@ class ClippingAnalyser:
         self._reach = self._longest + 2 * FLANK_SAMPLES
         self._held: Wav = np.zeros((channels, self._reach), np.float32)
         self._sides = [[_Side(), _Side()] for _ in range(channels)]
+        self._crests = _Crests(sample_rate=sample_rate, channels=channels)
 
     def update(self, block: Wav) -> None:
         """Take the next samples `[C, n]`, any n."""
         if not block.size:
             return
+        self._crests.update(block)
         position = self._samples - self._held.shape[1]
         samples = np.concatenate([self._held, block], axis=1)
         for channel, (positive, negative) in zip(samples, self._sides, strict=True):
@@ -163,7 +270,11 @@ class ClippingAnalyser:
         self._held = samples[:, -self._reach :].copy()
 
     def finish(self) -> Finding:
-        """Return the finding ``"clipping"``: clipped samples per second, all channels together."""
+        """Return the finding ``"clipping"``: clipped samples per second, all channels together.
+
+        Details: `positive_level` and `negative_level` of each channel (None where it is not
+        clipped, or was recoded since), `clipped_samples`, `runs` (of them, at these levels).
+        """
         samples = self._samples
         self.update(np.zeros_like(self._held))
         levels: list[list[float | None]] = [[], []]
@@ -176,7 +287,7 @@ class ClippingAnalyser:
                     continue
                 levels[polarity].append(-runs.lowest if polarity else runs.lowest)
                 found.append(runs)
-        clipped = sum(runs.samples for runs in found)
+        clipped = sum(runs.samples for runs in found) or self._crests.clipped_samples()
         per_second = clipped * self._sample_rate / max(samples, 1)
         severity: Severity = "ok"
         summary = "No peaks are cut off."
@@ -184,6 +295,9 @@ class ClippingAnalyser:
             severity = "slight" if per_second < CLEAR_PER_SECOND else "moderate"
             severity = "severe" if per_second >= SEVERE_PER_SECOND else severity
             summary = f"Peaks are cut off flat: {per_second:.0f} clipped samples per second."
+        elif clipped:
+            severity = "moderate"
+            summary = "Peaks were cut off flat before the file was recoded or resampled."
         return Finding(
             "clipping",
             per_second,

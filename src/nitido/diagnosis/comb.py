@@ -14,14 +14,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 from nitido.diagnosis.bandwidth import FALL_DB, find_ceiling
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.spectral import Frames, fft_size
+from nitido.dsp.spectral import Frames
 from nitido.dsp.wav import Wav
 
-FRAME_SECONDS = 0.512  # n_fft 16384 at 32 kHz: 2 Hz per bin, a line is told from its neighbours
+# n_fft 16384 at 32 kHz: 2 Hz per bin, a line is told from its neighbours. The same at every sample
+# rate, for narrower bins make lines higher: the next power of two found weak combs at 48 kHz that
+# were none at 32 kHz.
+FRAME_SECONDS = 0.512
 LOW_HZ = {400.0: 1500.0, 50.0: 3000.0}  # below, partials of the music outnumber the lines
 CONTENT_RANGE_DB = 110.0  # where the spectrum lies further below its top, the sound has ended
 # Sample rates at which decoders work, over products of strides of 2, 4, 5, 8; at 44.1 kHz of 2, 4,
@@ -61,6 +65,15 @@ _LEVEL_STEP_DB = 10.0
 _LEVELS = 16
 
 
+def frame_size(sample_rate: int) -> int:
+    """Return the n_fft of `FRAME_SECONDS` at a sample rate, even and fast.
+
+    >>> frame_size(32_000), frame_size(44_100), frame_size(48_000)
+    (16384, 22680, 24576)
+    """
+    return 2 * int(scipy.fft.next_fast_len(round(FRAME_SECONDS * sample_rate / 2), real=True))
+
+
 class AverageLogSpectrum:
     """The mean over time of the log power spectrum of a stream, downmixed, dB.
 
@@ -69,7 +82,7 @@ class AverageLogSpectrum:
 
     def __init__(self, *, sample_rate: int) -> None:
         self.sample_rate = sample_rate
-        self.n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
+        self.n_fft = frame_size(sample_rate)
         self._frames = Frames(self.n_fft, self.n_fft // 2)
         bins = self.n_fft // 2 + 1
         self._sums = np.zeros((_LEVELS, bins))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.signal import firwin, oaconvolve
-from tests.signals import noise
+from tests.signals import noise, pink_noise
 
 from nitido.demo.render import render
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
@@ -81,6 +81,15 @@ def test_no_treble_is_invented_for_dull_music() -> None:
     assert not step.on
     forced = Step("bandwidth", True, "", {**step.settings, "ceiling_hz": 16_000.0})
     assert level_db(apply(wav, forced) - wav) - level_db(wav) < -100
+
+
+def test_where_treble_dies_away_below_the_ceiling_half_is_added() -> None:
+    steady = low_pass(pink_noise(seconds=4), 11_000)
+    dying = low_pass(tilt(pink_noise(seconds=4), db_per_khz=-5.5, from_khz=7.0), 11_000)
+    assert plan(steady).settings["amount"] == 1.0
+    assert plan(dying).settings["amount"] == 0.5
+    low = low_pass(tilt(pink_noise(seconds=4), db_per_khz=-9.0, from_khz=6.0), 7_000)
+    assert plan(low).settings["amount"] == 1.0
 
 
 def test_full_band_music_is_left_alone() -> None:

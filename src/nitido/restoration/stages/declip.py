@@ -69,8 +69,11 @@ class Declip(Stage):
                 chosen[key] = list(clipping.details[key])
         if given:
             return Step(cls.name, True, "restores the samples at the given levels", chosen)
-        if not clipping.found or not _has_level(chosen):
+        if not clipping.found:
             return Step(cls.name, False, "nothing is clipped", chosen)
+        if not _has_level(chosen):
+            reason = "no level is left at which peaks are cut, as the file was recoded since"
+            return Step(cls.name, False, reason, chosen)
         count = clipping.details.get("clipped_samples")
         what = "the clipped samples" if count is None else f"{count} clipped samples"
         return Step(cls.name, True, f"restores {what} from their surroundings", chosen)

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.diagnosis.comb import FRAME_SECONDS, NEIGHBOURHOOD_HZ
+from nitido.diagnosis.comb import NEIGHBOURHOOD_HZ, frame_size
 from nitido.diagnosis.finding import Diagnosis
-from nitido.dsp.spectral import Frames, Spec, fft_size
+from nitido.dsp.spectral import Frames, Spec
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.setting import Setting
@@ -73,7 +73,7 @@ class Decomb(Stage):
         self, settings: Settings, *, sample_rate: int, channels: int, samples: int
     ) -> None:
         super().__init__(settings, sample_rate=sample_rate, channels=channels, samples=samples)
-        n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
+        n_fft = frame_size(sample_rate)
         self._frames = Frames(n_fft, n_fft // 2)
         self._bin_hz = sample_rate / n_fft
         # |X|² of all bins of a frame sums to 3/16 n_fft² σ² (Parseval, Hann).
