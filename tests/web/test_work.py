@@ -207,3 +207,10 @@ def test_an_error_names_the_file_as_its_visitor_does(tmp_path: Path) -> None:
     with pytest.raises(AudioReadError, match=r"^my song\.wav is not an audio file") as caught:
         Limits().check_length(path, "my song.wav")
     assert "0123" not in str(caught.value)
+
+
+def test_a_visitor_is_advised_nothing_that_the_page_has_not(clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "half.wav"
+    path.write_bytes(clip.read_bytes()[:20_000])
+    with pytest.raises(AudioReadError, match=r"get the file again from where it came from\.$"):
+        Limits().check_length(path, "half.wav")

@@ -8,6 +8,7 @@ from pathlib import Path
 from nitido.audio import open_source
 from nitido.errors import ConfigError, NitidoError
 
+NOT_HERE = ', or restore what is there of it with `damaged="take"`'  # which the page has not
 # What a second of a piece may hold: a small file unpacks to much, and a result lies there whole.
 VALUES_PER_SECOND = 2 * 192_000
 
@@ -65,6 +66,7 @@ class Limits:
             source = open_source(path)
         except NitidoError as error:  # which knows the file by the name that it has on the disk
             said = str(error).replace(str(path), name).replace(path.name, name)
+            said = said.replace(NOT_HERE, "")
             raise type(error)(said) from error
         minutes = source.samples / source.sample_rate / 60
         if minutes > self.minutes:
