@@ -39,7 +39,10 @@ SLOW = (
     "tests/test_mcp_server.py",
     "tests/test_promise.py",
     "tests/test_readme_types.py",
-    "tests/web",
+    "tests/web/test_api.py",
+    "tests/web/test_page_in_browser.py",
+    "tests/web/test_server.py",
+    "tests/web/test_work.py",
 )
 
 

@@ -39,7 +39,7 @@ EXTRAS = {
     "generate": ("torch", "transformers"),
     "demucs": ("torch", "demucs"),
     "metrics": ("librosa", "visqol"),
-    "web": ("gradio",),
+    "web": ("fastapi", "uvicorn"),
     "ray": ("ray",),
     "m4a": ("imageio_ffmpeg",),
     "c2pa": ("c2pa",),

@@ -40,8 +40,8 @@ class Server:
     """A server process with a temporary folder of its own."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        if find_spec("gradio") is None:
-            pytest.skip("gradio is not installed")
+        if find_spec("fastapi") is None:
+            pytest.skip("fastapi is not installed")
         self.folder = folder
         self._options = options
         with closing(socket.socket()) as free:
@@ -102,6 +102,37 @@ def browser() -> Iterator[Any]:
         started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         yield started
         started.close()
+
+
+class Visitor:
+    """Somebody who asks an application in this process, with a cookie of their own."""
+
+    def __init__(self, app: Any) -> None:
+        testing = pytest.importorskip("starlette.testclient")
+        self.http = testing.TestClient(app, base_url="http://localhost")
+
+    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> tuple[int, Any]:
+        """Return the status, and what is said."""
+        answer = self.http.request(
+            method, path, **({"json": body} if body is not None else {}), **more
+        )
+        is_json = "json" in answer.headers.get("content-type", "")
+        return answer.status_code, answer.json() if is_json else answer.content
+
+    def drop(self, path: Path, **asked: Any) -> dict[str, Any]:
+        """Send a file; return the piece."""
+        asked = {"name": path.name, **asked}
+        status, piece = self.ask("POST", "/api/pieces", params=asked, content=path.read_bytes())
+        assert status == 201, piece
+        found: dict[str, Any] = piece
+        return found
+
+    def wait(self, piece: int) -> dict[str, Any]:
+        """Return a piece when nothing more is done with it."""
+        found: dict[str, Any] = {"busy": True}
+        while found["busy"]:
+            _, found = self.ask("GET", f"/api/pieces/{piece}", params={"wait": 60})
+        return found
 
 
 @pytest.fixture(scope="session")

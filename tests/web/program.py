@@ -1,4 +1,4 @@
-"""The page as the tests start it: `python -m tests.web.program PORT [without-torch] [auth]`."""
+"""The page as tests start it: `python -m tests.web.program PORT [without-torch] [auth] [in=…]`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
 from nitido.web.limits import Limits
 
-LIMITS = Limits(megabytes=4.0, minutes=2.0, waiting=4)
+LIMITS = Limits(megabytes=4.0, minutes=2.0, waiting=20)
 
 
 class Generation:
@@ -49,7 +49,9 @@ def main() -> None:
     from nitido.web.server import serve
 
     auth = ("ann", "secret") if "auth" in sys.argv else None
-    serve(port=int(sys.argv[1]), auth=auth, limits=LIMITS)
+    folders = [Path(word.removeprefix("in=")) for word in sys.argv if word.startswith("in=")]
+    folder = folders[0] if folders else None
+    serve(port=int(sys.argv[1]), auth=auth, limits=LIMITS, folder=folder)
 
 
 if __name__ == "__main__":

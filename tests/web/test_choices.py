@@ -1,9 +1,10 @@
 """What is chosen on the page is what the plan does."""
 
+import json
 from dataclasses import replace
 
 import pytest
-from tests.signals import noise
+from tests.signals import noise, silence
 
 import nitido
 from nitido.diagnosis.finding import Diagnosis
@@ -11,7 +12,7 @@ from nitido.dsp.loop import Loop
 from nitido.errors import ConfigError
 from nitido.restoration.registry import STAGES as REGISTERED
 from nitido.restoration.restore_options import RestoreOptions
-from nitido.web.choices import AMOUNTS, PRESETS, STAGES, choose, read, shown
+from nitido.web.choices import AMOUNTS, FINDINGS, PRESETS, REPAIRS, STAGES, choose, shown
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def test_without_a_hand_the_plan_is_that_of_the_preset(diagnosis: Diagnosis) -> 
 
 def test_a_switch_and_a_slider_change_their_stage_and_no_other(diagnosis: Diagnosis) -> None:
     before = choose().plan_for(diagnosis)
-    after = choose(switches={"width": False}, amounts={"bandwidth": 0.5}).plan_for(diagnosis)
+    after = choose(settings={"width.mode": "off", "bandwidth.amount": 0.5}).plan_for(diagnosis)
     assert before["width"].on
     assert not after["width"].on
     assert after["bandwidth"].settings["amount"] == 0.5
@@ -38,7 +39,7 @@ def test_a_switch_and_a_slider_change_their_stage_and_no_other(diagnosis: Diagno
 
 def test_a_stage_that_the_preset_leaves_off_can_be_switched_on(diagnosis: Diagnosis) -> None:
     assert not choose().plan_for(diagnosis)["tone"].on
-    assert choose(switches={"tone": True}).plan_for(diagnosis)["tone"].on
+    assert choose(settings={"tone.mode": "on"}).plan_for(diagnosis)["tone"].on
 
 
 def test_every_slider_moves_within_what_its_stage_takes() -> None:
@@ -52,9 +53,9 @@ def test_every_slider_moves_within_what_its_stage_takes() -> None:
     ("choices", "loop"),
     [
         (choose(), True),  # as the file says
-        (choose(loop=False), False),
-        (choose(switches={"ending": True}), False),
-        (choose(switches={"ending": False}), True),
+        (choose(settings={"ending.loop": False}), False),
+        (choose(settings={"ending.mode": "on"}), False),
+        (choose(settings={"ending.mode": "off"}), True),
     ],
 )
 def test_a_piece_is_a_loop_as_it_says_until_its_ends_are_to_be_mended(
@@ -62,37 +63,38 @@ def test_a_piece_is_a_loop_as_it_says_until_its_ends_are_to_be_mended(
 ) -> None:
     said = replace(diagnosis, loop=Loop(0, diagnosis.samples))
     assert choices.plan_for(said).loop == loop
-    assert choose(loop=True).plan_for(diagnosis).loop
+    assert choose(settings={"ending.loop": True}).plan_for(diagnosis).loop
 
 
 def test_choices_come_back_as_they_were_shown() -> None:
-    choices = choose("gentle", switches={"width": True}, amounts={"loudness": -16.0}, loop=True)
-    assert read(shown(choices)) == choices
+    choices = choose("gentle", {"width.mode": "on", "loudness.target_lufs": -16.0})
+    assert choose(**json.loads(json.dumps(shown(choices)))) == choices
 
 
 @pytest.mark.parametrize(
-    "sent",
+    ("preset", "settings"),
     [
-        None,
-        [],
-        {"preset": "demucs"},
-        {"preset": "../secret"},
-        {"switches": {"stems": True}},
-        {"switches": {"width": "on"}},
-        {"switches": [1]},
-        {"amounts": {"dc": 1.0}},
-        {"amounts": {"bandwidth": 1e9}},
-        {"amounts": {"bandwidth": float("nan")}},
-        {"amounts": {"bandwidth": "1"}},
-        {"loop": "yes"},
+        ("demucs", {}),
+        ("../secret", {}),
+        ("musicgen", {"stems.mode": "on"}),
+        ("musicgen", {"demucs.model": "x"}),
+        ("musicgen", {"width.mode": 1}),
+        ("musicgen", {"width": 1}),
+        ("musicgen", {"dc.amount": 1.0}),
+        ("musicgen", {"bandwidth.amount": 1e9}),
+        ("musicgen", {"bandwidth.amount": float("nan")}),
+        ("musicgen", {"bandwidth.amount": "1"}),
+        ("musicgen", {"ending.loop": "yes"}),
     ],
 )
-def test_what_the_page_would_never_send_is_refused(sent: object) -> None:
+def test_what_the_page_does_not_have_or_would_ask_another_host_is_refused(
+    preset: str, settings: dict[str, object]
+) -> None:
     with pytest.raises(ConfigError):
-        read(sent)
+        choose(preset, settings)
 
 
-@pytest.mark.parametrize("given", [{"stems.mode": "on"}, {"demucs.model": "x"}, {"width": 1}])
-def test_a_program_cannot_reach_what_would_ask_another_host(given: dict[str, object]) -> None:
-    with pytest.raises(ConfigError):
-        choose(settings=given)
+def test_everything_has_a_musician_s_name() -> None:
+    diagnosis = nitido.diagnose(silence(seconds=1.0), sample_rate=48_000)
+    assert {finding.kind for finding in diagnosis.findings} == set(FINDINGS)
+    assert set(STAGES) == set(REPAIRS)

@@ -70,7 +70,7 @@ def test_limits_are_handed_on(served: list[dict[str, Any]]) -> None:
     assert (limits.megabytes, limits.minutes, limits.at_once) == (5, 1, 3)
 
 
-def test_without_gradio_it_says_which_command_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_parts_it_says_which_command_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nitido.optional.available", lambda _: False)
     done = run()
     assert done.exit_code == 1

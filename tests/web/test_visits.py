@@ -1,6 +1,8 @@
 """Every visitor has a place of their own, and it is gone when they are."""
 
-import io
+import json
+import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -10,8 +12,20 @@ from pathlib import Path
 import pytest
 
 from nitido.errors import ConfigError
-from nitido.web.limits import Limits
+from nitido.web.limits import FullError, Limits
 from nitido.web.sessions import FOLDER, Visit, Visits, remove_left_behind
+
+AWFUL = [
+    "../../etc/passwd",
+    "..\\..\\windows\\system32\\song.wav",
+    "song.wav\x00.exe",
+    "a" * 400 + ".flac",
+    "été ♪ – live.mp3",
+    ".htaccess",
+    "song.php",
+    '\\"quoted\\".wav',
+    "",
+]
 
 
 class Clock:
@@ -37,171 +51,193 @@ def visits(clock: Clock) -> Iterator[Visits]:
 
 
 @pytest.fixture
-def upload(tmp_path: Path) -> Path:
-    path = tmp_path / "abc.wav"
-    path.write_bytes(b"sound")
-    return path
+def visit(visits: Visits) -> Visit:
+    return visits.of(visits.new_token())
 
 
-def with_result(visit: Visit, upload: Path) -> tuple[str, int, str, str]:
-    """A visit with a result; the parts of its address."""
-    piece = visit.add("../my song.wav", upload, limits=Limits())
-    folder = piece.new_result()
-    (folder / "result.wav").write_bytes(b"restored")
-    piece.keep(folder, formats=("wav", "mp3"))
-    return visit.token, piece.number, piece.result, "result.wav"
+def with_piece(visits: Visits) -> Visit:
+    visit = visits.of(visits.new_token())
+    visit.add("song.wav", limits=visits.limits).source.write_bytes(b"sound")
+    return visit
 
 
-def test_a_file_is_moved_into_a_folder_that_nobody_can_guess(visits: Visits, upload: Path) -> None:
-    one, other = visits.of("one"), visits.of("other")
-    piece = one.add("../my song.wav", upload, limits=visits.limits)
-    assert not upload.exists()
-    assert piece.source.read_bytes() == b"sound"
-    assert piece.source.is_relative_to(one.folder)
-    assert "song" not in str(piece.source.relative_to(one.folder))
-    assert len(one.token) >= 43
-    assert not {one.token, one.folder} & {other.token, other.folder}
+@pytest.mark.parametrize("given", AWFUL)
+def test_no_name_reaches_the_disk_as_it_was_given(visit: Visit, given: str) -> None:
+    piece = visit.add(given, limits=Limits())
+    assert re.fullmatch(r"1-[0-9a-f]{16}", piece.folder.name)
+    assert re.fullmatch(r"source(\.[a-z0-9]+)?", piece.source.name)
+    assert piece.source.suffix not in (".php", ".exe")
+    assert piece.folder.parent == visit.folder
 
 
-def test_a_result_is_had_with_the_token_of_its_visitor_only(visits: Visits, upload: Path) -> None:
-    visit = visits.of("one")
-    token, number, result, name = with_result(visit, upload)
-    found = visits.file(token, number, result, name)
-    assert found is not None
-    assert found[1].read_bytes() == b"restored"
-    stranger = visits.of("other").token
-    for wrong in (
-        (stranger, number, result, name),
-        ("", number, result, name),
-        (token, number + 1, result, name),
-        (token, number, "..", name),
-        (token, number, result, "../source.wav"),
-        (token, number, result, "result.exe"),
-        (token, number, "source", "result.wav"),
-    ):
-        assert visits.file(*wrong) is None
+def test_the_visitor_sees_the_name_that_they_gave(visit: Visit) -> None:
+    piece = visit.add("C:\\Music\\été ♪.mp3", limits=Limits())
+    assert (piece.name, piece.suffix) == ("été ♪.mp3", ".mp3")
+    assert visit.add("", limits=Limits()).name == "piece"
 
 
-def test_a_new_result_replaces_the_old_one(visits: Visits, upload: Path) -> None:
-    visit = visits.of("one")
-    address = with_result(visit, upload)
-    piece = visit.pieces[1]
-    folder = piece.new_result()
-    piece.keep(folder)
-    assert visits.file(*address) is None
-    assert [path.name for path in piece.folder.iterdir() if path.is_dir()] == [folder.name]
+def test_nobody_is_known_by_a_token_that_this_server_did_not_give(visits: Visits) -> None:
+    token = visits.new_token()
+    visit = visits.of(token)
+    assert visits.find(token) is visit
+    other = visits.new_token()
+    assert visits.find(other) is None
+    word, signed = token.split(".")
+    for wrong in ("", word, f"{word}.", f"{word}.{signed[:-1]}0", f"{other[:43]}.{signed}",
+                  visit.name, "../x", "x" * 10_000):  # fmt: skip
+        if wrong != token:
+            assert visits.find(wrong) is None
+            with pytest.raises(FullError):
+                visits.of(wrong)
+    assert token not in "".join(str(path) for path in visits.folder.rglob("*"))
 
 
-def test_when_a_visitor_leaves_their_work_stops_and_their_files_go(
-    visits: Visits, upload: Path
-) -> None:
-    visit = visits.of("one")
-    address = with_result(visit, upload)
-    visits.end("one")
-    assert visit.cancelled.is_set()
+def test_who_only_looks_leaves_nothing(visits: Visits) -> None:
+    before = list(visits.folder.rglob("*"))
+    for _ in range(100):
+        assert visits.find(visits.new_token()) is None
+    assert list(visits.folder.rglob("*")) == before
+
+
+def test_a_new_result_replaces_the_old_one(visit: Visit) -> None:
+    piece = visit.add("song.wav", limits=Limits())
+    for _ in range(2):
+        folder = piece.new_folder()
+        piece.keep(folder, {"peak_dbfs": None})
+    assert [path.name for path in piece.folder.iterdir()] == [folder.name]
+    assert piece.result_folder == folder
+
+
+def test_when_a_visitor_leaves_their_work_stops_and_their_files_go(visits: Visits) -> None:
+    visit = with_piece(visits)
+    visits.end(visit.name)
     assert visit.gone.is_set()
     assert not visit.folder.exists()
-    assert visits.file(*address) is None
 
 
-def test_who_is_idle_for_long_is_forgotten_but_not_at_work(visits: Visits, clock: Clock) -> None:
-    idle, busy, awake = (visits.of(name) for name in ("idle", "busy", "awake"))
-    for visit in (idle, busy, awake):
-        visit.hold("a piece")
-    clock.now = 500.0
-    visits.of("awake")
-    clock.now = 700.0
-    with busy.working():
-        visits.sweep()
-    assert not idle.folder.exists()
-    assert busy.folder.exists()
-    assert awake.folder.exists()
-
-
-def test_who_has_nothing_here_gives_way_and_is_forgotten_soon(
-    clock: Clock, upload: Path, monkeypatch: pytest.MonkeyPatch
+def test_who_is_idle_for_long_is_forgotten_but_not_with_an_open_page(
+    visits: Visits, clock: Clock
 ) -> None:
-    monkeypatch.setattr("nitido.web.sessions.BRIEF_SECONDS", 60.0)
-    place = Visits(Limits(visitors=3, idle_minutes=10), clock=clock)
-    made_up, uploaded, pieced = (place.of(name) for name in ("made up", "uploaded", "pieced"))
-    place.uploads.take(place.uploads.add(io.BytesIO(b"sound"), "a.wav"), "uploaded")
-    pieced.add("a.wav", upload, limits=place.limits)
-    clock.now = 10.0
-    another = place.of("another")
-    assert not made_up.folder.exists()
-    clock.now = 80.0
-    place.sweep()
-    left = [visit.folder.exists() for visit in (another, uploaded, pieced)]
-    assert left == [False, True, True]
-    another = place.of("another")
-    path = place.uploads.add(io.BytesIO(b"sound"), "a.wav")
-    place.uploads.take(path, "another")
-    for name in ("uploaded", "pieced"):
-        place.of(name)
-    with pytest.raises(ConfigError, match="Too many are here"):
-        place.of("one more")
-    place.end("another")
-    clock.now = 81.0
-    assert not path.exists()
-    place.of("one more").hold("a piece")
-    clock.now = 145.0  # the page of one is still open, and the others' are not
-    with place.here("pieced"):
-        place.of("the last")
-    assert [visit.folder.exists() for visit in (uploaded, pieced)] == [False, True]
+    idle, open_page, awake = (with_piece(visits) for _ in range(3))
+    open_page.open = 1
+    clock.now = 500.0
+    awake.seen = clock.now
+    clock.now = 700.0
+    visits.sweep()
+    assert [v.folder.exists() for v in (idle, open_page, awake)] == [False, True, True]
+
+
+def test_who_has_nothing_here_gives_way(clock: Clock) -> None:
+    place = Visits(Limits(visitors=2), clock=clock)
+    empty, full = place.of(place.new_token()), with_piece(place)
+    full.open = 1
+    another = with_piece(place)
+    assert [v.folder.exists() for v in (empty, full, another)] == [False, True, True]
+    with pytest.raises(FullError, match="Too many are here"):
+        place.of(place.new_token())
+    clock.now = 200.0  # the page of one is still open, and the other's is not
+    place.of(place.new_token())
+    assert [v.folder.exists() for v in (full, another)] == [True, False]
     place.close()
 
 
-def test_there_is_a_bound_to_the_pieces_of_a_visitor(visits: Visits, tmp_path: Path) -> None:
-    visit = visits.of("one")
-    for name in "abc":
-        path = tmp_path / name
-        path.touch()
-        if name < "c":
-            visit.add(name, path, limits=visits.limits)
-    with pytest.raises(ConfigError, match="2 pieces already"):
-        visit.add("c", tmp_path / "c", limits=visits.limits)
+def test_there_is_a_bound_to_the_pieces_of_a_visitor(visit: Visit) -> None:
+    limits = Limits(pieces=2)
+    for name in "ab":
+        visit.add(name, limits=limits)
+    with pytest.raises(ConfigError, match="2 here already"):
+        visit.add("c", limits=limits)
+    visit.add("tune", kind="melody", limits=limits)
     visit.remove(1)
-    assert visit.add("c", tmp_path / "c", limits=visits.limits).number == 3
-    with pytest.raises(ConfigError, match="2 pieces already"):
-        visit.choose(visit.hold("generated"), limits=visits.limits)
+    assert visit.add("c", limits=limits).id == 4  # no number is used again
 
 
 def test_pieces_that_come_at_the_same_time_are_all_counted(
-    visits: Visits, monkeypatch: pytest.MonkeyPatch
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guess = secrets.token_hex
     monkeypatch.setattr(secrets, "token_hex", lambda length: time.sleep(0.01) or guess(length))
-    visit = visits.of("one")
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(visit.hold, "abcdefgh"))
+        list(pool.map(lambda name: visit.add(name, limits=Limits()), "abcdefgh"))
     assert len(list(visit.folder.iterdir())) == len(visit.pieces) == 8
 
 
-def test_what_work_writes_after_its_visitor_left_goes_too(visits: Visits) -> None:
-    visit, other = visits.of("one"), visits.of("other")
-    piece = visit.hold("a piece")
-    visits.end("one")
-    piece.new_result().joinpath("result.wav").touch()
-    (visits.folder / "tmp1").touch()
-    visits.sweep()
-    assert set(visits.folder.iterdir()) == {other.folder, visits.uploads.folder}
-
-
-def test_two_works_of_one_visitor_do_not_run_at_once(
-    visits: Visits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nitido.web.sessions.STOPPING_SECONDS", 0.01)
-    visit = visits.of("one")
-    with visit.working():
-        assert visit.busy
-        with pytest.raises(ConfigError, match="at work already"), visit.working():
+def test_one_client_cannot_keep_all_the_room_for_what_never_comes() -> None:
+    visits = Visits(Limits(megabytes=1, pieces=1))
+    most = visits.limits.upload_bytes
+    with visits.room(most, client="a"), visits.room(most, client="a"):
+        with pytest.raises(FullError, match="from your address"), visits.room(1, client="a"):
             pass
-    assert not visit.busy
+        with visits.room(most, client="b"):
+            pass
+    with visits.room(most, client="a"):
+        pass
+    visits.close()
+
+
+def test_there_is_a_bound_to_all_files_with_those_on_their_way() -> None:
+    visits = Visits(Limits(gigabytes=2**-20))
+    full = pytest.raises(FullError, match="full")
+    with visits.room(900), full, visits.room(100):  # of 1024 bytes
+        pass
+    with visits.room(900):
+        with_piece(visits)
+    with pytest.raises(FullError, match="full"), visits.room(1020):
+        pass
+    visits.close()
+
+
+def test_what_work_writes_after_its_visitor_or_its_piece_left_goes_too(visits: Visits) -> None:
+    visit, other = with_piece(visits), with_piece(visits)
+    visits.end(visit.name)
+    (visit.folder / "1-late").mkdir(parents=True)
+    (other.folder / "9-late").mkdir()
+    visits.sweep()
+    assert not visit.folder.exists()
+    assert not (other.folder / "9-late").exists()
+    assert other.pieces[1].source.exists()
+
+
+def test_a_server_that_ends_takes_the_files_with_it_unless_they_have_a_folder(
+    tmp_path: Path,
+) -> None:
+    passing, lasting = Visits(Limits()), Visits(Limits(), folder=tmp_path / "files")
+    for place in (passing, lasting):
+        with_piece(place)
+        place.close()
+    assert not passing.folder.exists()
+    assert list((tmp_path / "files").rglob("source.wav"))
+
+
+def test_a_server_that_is_started_again_finds_its_visitors(tmp_path: Path) -> None:
+    first = Visits(Limits(), folder=tmp_path / "files")
+    token = first.new_token()
+    visit = first.of(token)
+    piece = visit.add("my song.wav", limits=Limits())
+    piece.source.write_bytes(b"sound")
+    visit.changed()
+    broken = with_piece(first)
+    (broken.folder / "about.json").write_text("{")
+    again = Visits(Limits(), folder=tmp_path / "files").find(token)
+    assert again is not None
+    assert (again.pieces[1].name, again.pieces[1].source) == ("my song.wav", piece.source)
+    assert again.add("another", limits=Limits()).id == 2
+    assert not broken.folder.exists()
+    assert json.loads((again.folder / "about.json").read_text())["last"] == 1
+
+
+def test_nobody_s_own_files_are_deleted_because_their_folder_was_named(tmp_path: Path) -> None:
+    (tmp_path / "my songs").mkdir()
+    with pytest.raises(ConfigError, match="name a new folder"):
+        Visits(Limits(), folder=tmp_path)
+    place = Visits(Limits(), folder=tmp_path / "files")
+    (tmp_path / "files" / "my songs").mkdir()
+    place.sweep()
+    assert (tmp_path / "files" / "my songs").exists()
+    assert (tmp_path / "my songs").exists()
 
 
 def test_what_a_killed_server_left_is_deleted_when_it_is_old(tmp_path: Path) -> None:
-    import os
-
     for name, age in ((f"{FOLDER}old", 7200), (f"{FOLDER}new", 10), ("other", 7200)):
         (tmp_path / name).mkdir()
         then = time.time() - age

@@ -1,6 +1,6 @@
-"""Work goes on while the page looks, stops when it is told to, and does nothing twice."""
+"""What is done with a piece is what nitido does, and nothing is done twice."""
 
-import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copyfile
@@ -17,15 +17,24 @@ from nitido.restoration.headroom import file_true_peak_dbtp
 from nitido.web.choices import choose
 from nitido.web.limits import Limits
 from nitido.web.sessions import SessionPiece, Visits
-from nitido.web.work import Task, Tell, analyse, encode, restore
+from nitido.web.work import (
+    CREDENTIALS,
+    download,
+    examine,
+    judge,
+    offered,
+    preview,
+    restore,
+    zip_results,
+)
 
 
 @pytest.fixture
-def piece(clip: Path, tmp_path: Path) -> Iterator[SessionPiece]:
+def piece(clip: Path) -> Iterator[SessionPiece]:
     visits = Visits(Limits())
-    upload = tmp_path / "0123abcd.wav"
-    copyfile(clip, upload)
-    yield visits.of("one").add("my song.wav", upload, limits=visits.limits)
+    piece = visits.of(visits.new_token()).add("my song.wav", limits=visits.limits)
+    copyfile(clip, piece.source)
+    yield piece
     visits.close()
 
 
@@ -33,97 +42,39 @@ def silent(share: float) -> None:
     del share
 
 
-def test_progress_rises_and_ends_with_the_result() -> None:
-    def work(tell: Tell) -> str:
-        for share in (0.1, 0.3, 0.2, 0.9):
-            tell(share)
-        return "done"
-
-    task = Task(work)
-    shares = list(task.shares())
-    assert shares == sorted(shares)
-    assert task.result == "done"
-
-
-def test_work_that_is_cancelled_stops_at_its_next_step() -> None:
-    begun, steps = threading.Event(), []
-
-    def work(tell: Tell) -> None:
-        for step in range(10_000):
-            tell(step / 10_000)
-            steps.append(step)
-            begun.set()
-            threading.Event().wait(0.001)
-
-    task = Task(work)
-    shares = task.shares()
-    next(shares)
-    begun.wait()
-    task.cancelled.set()
-    with pytest.raises(CancelledError):
-        list(shares)
-    assert len(steps) < 10_000
-
-
-def test_work_stops_when_nobody_looks_any_more() -> None:
-    ended = threading.Event()
-
-    def work(tell: Tell) -> None:
-        try:
-            while True:
-                tell(0.5)
-                threading.Event().wait(0.001)
-        finally:
-            ended.set()
-
-    shares = Task(work).shares()
-    next(shares)
-    shares.close()
-    assert ended.is_set()
-
-
-@pytest.mark.parametrize("left_early", [False, True])
-def test_a_task_that_is_over_cancels_no_other_of_its_visitor(left_early: bool) -> None:
-    class Lingering(Task[None]):
-        """Its thread still lives when its end was told."""
-
-        def _run(self) -> None:
-            super()._run()
-            threading.Event().wait(0.05)
-
-    shared = threading.Event()
-    shares = Lingering(lambda tell: tell(0.5), cancelled=shared).shares()
-    next(shares)
-    shares.close() if left_early else list(shares)
-    assert not shared.is_set()
-
-
-def test_an_error_reaches_who_waits() -> None:
-    def work(tell: Tell) -> None:
-        raise ConfigError("no")
-
-    with pytest.raises(ConfigError, match="no"):
-        list(Task(work).shares())
-
-
 def test_a_restored_piece_lies_there_complete(piece: SessionPiece, clip: Path) -> None:
     restore(piece, silent)
-    folder = piece.folder / piece.result
-    assert {path.name for path in folder.iterdir()} == {
-        "result.wav", "result.flac", "report.html", "plan.json",
-    }  # fmt: skip
+    folder = piece.result_folder
+    assert {path.name for path in folder.iterdir()} == {"result.wav", "report.html", "plan.json"}
     wav, rate = sf.read(folder / "result.wav")
     given, given_rate = sf.read(clip)
     assert len(wav) / rate == pytest.approx(len(given) / given_rate)
-    assert nitido.Plan.from_json((folder / "plan.json").read_text("utf-8")) == piece.plan
+    plan = nitido.Plan.from_json((folder / "plan.json").read_text("utf-8"))
+    assert plan["decomb"].on
     assert "my song.wav" in (folder / "report.html").read_text("utf-8")
-    assert piece.source.stem not in (folder / "plan.json").read_text("utf-8")
+    assert piece.folder.name not in (folder / "plan.json").read_text("utf-8")
 
 
-def test_it_is_what_nitido_restore_gives(piece: SessionPiece, clip: Path) -> None:
+@pytest.mark.parametrize(("form", "bits"), [("wav", 24), ("wav16", 16), ("wav32", 32)])
+def test_it_is_what_nitido_restore_gives(
+    piece: SessionPiece, clip: Path, tmp_path: Path, form: str, bits: int
+) -> None:
     restore(piece, silent)
-    wav, _ = sf.read(piece.folder / piece.result / "result.wav", always_2d=True)
-    assert np.abs(wav.T - nitido.restore(clip).wav).max() < 2**-22  # 24 bit
+    same = nitido.restore(clip).write(tmp_path / "same.wav", bit_depth=bits)
+    ours, theirs = (sf.read(path, dtype="float64")[0] for path in (download(piece, form), same))
+    assert np.array_equal(ours, theirs)
+
+
+def test_every_form_that_is_offered_can_be_had(piece: SessionPiece) -> None:
+    restore(piece, silent)
+    assert {"wav", "wav16", "wav32", "flac", "mp3", "ogg", "opus"} <= set(offered(piece))
+    for form in offered(piece):
+        path = download(piece, form)
+        if form not in ("report", "plan"):
+            found = nitido.diagnose(path)
+            assert found.duration_seconds == pytest.approx(3.0, abs=0.1), form
+    with pytest.raises(ConfigError, match="cannot be had as exe"):
+        download(piece, "exe")
 
 
 def test_a_result_beyond_full_scale_is_not_offered_in_a_format_that_would_clip_it(
@@ -131,76 +82,110 @@ def test_a_result_beyond_full_scale_is_not_offered_in_a_format_that_would_clip_i
 ) -> None:
     wav, rate = sf.read(piece.source)
     sf.write(piece.source, 2 * wav / np.abs(wav).max(), rate, subtype="FLOAT")
-    piece.choices = choose(switches={"loudness": False})
+    piece.choices = choose(settings={"loudness.mode": "off"})
     restore(piece, silent)
-    assert "wav" in piece.formats
-    assert "flac" not in piece.formats
-    assert sf.info(piece.folder / piece.result / "result.wav").subtype == "FLOAT"
+    assert "wav32" in offered(piece)
+    assert not {"wav", "wav16", "flac"} & set(offered(piece))
 
 
-def test_lossy_formats_are_written_when_they_are_asked_for(piece: SessionPiece) -> None:
-    restore(piece, silent)
-    folder = piece.folder / piece.result
-    for name, container in (("mp3", "MP3"), ("opus", "OGG")):
-        written = sf.info(encode(folder, name))
-        assert written.format == container
-        assert written.duration == pytest.approx(sf.info(folder / "result.wav").duration, abs=0.1)
-
-
-def test_a_lossy_download_holds_the_ceiling_of_its_plan(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["mp3", "opus", "ogg", "m4a"])
+def test_a_lossy_download_holds_the_ceiling_of_its_plan(piece: SessionPiece, form: str) -> None:
     wav = np.clip(pink_noise(seconds=3.0, channels=2, rms=0.3), -0.5, 0.5)
-    settings = {"loudness.target_lufs": -5.0}
-    loud = nitido.restore((wav, 48_000), stages=["loudness"], settings=settings)
-    loud.write(tmp_path / "result.wav")
-    (tmp_path / "result.wav.nitido.json").rename(tmp_path / "plan.json")
-    for name in ("mp3", "opus"):
-        assert (file_true_peak_dbtp(encode(tmp_path, name)) or 0.0) <= -1.0
-    assert {path.name for path in tmp_path.glob("*.*")} == {
-        "result.wav", "plan.json", "result.mp3", "result.opus",
-    }  # fmt: skip
+    sf.write(piece.source, wav.T, 48_000, subtype="FLOAT")
+    piece.choices = choose(settings={"loudness.target_lufs": -8.0})
+    restore(piece, silent)
+    if form in offered(piece):
+        assert (file_true_peak_dbtp(download(piece, form)) or 0.0) <= -1.0
+    assert not list(piece.result_folder.glob("begun*"))
+
+
+def test_a_verdict_is_that_of_nitido_check_of_the_result_once_there_is_one(
+    piece: SessionPiece,
+) -> None:
+    judge(piece, "spotify", silent)
+    assert piece.verdict["of"] == ""
+    restore(piece, silent)
+    judge(piece, "broadcast", silent)
+    same = nitido.check(piece.result_folder / "result.wav", target="broadcast")
+    assert piece.verdict["sentence"] == same.sentence.replace("result.wav", piece.name)
+    assert [one["summary"] for one in piece.verdict["reasons"]] == [
+        reason.summary for reason in same.reasons if reason.found
+    ]
+
+
+def test_credentials_that_came_in_can_be_taken_along(piece: SessionPiece) -> None:
+    restore(piece, silent)
+    assert "credentials" not in offered(piece)
+    (piece.result_folder / CREDENTIALS).write_bytes(b"store")
+    assert download(piece, "credentials").read_bytes() == b"store"
+
+
+def test_a_preview_is_the_loudest_part_at_its_place_as_it_will_be(piece: SessionPiece) -> None:
+    wav, rate = sf.read(piece.source)
+    quiet = 0.01 * np.tile(wav, 5)
+    sf.write(piece.source, np.concatenate([quiet, np.tile(wav, 4), quiet]), rate)
+    preview(piece, silent)  # before the piece is examined
+    told = piece.sets["preview"]
+    assert told["offset"] == pytest.approx(15.0, abs=1.5)
+    assert told["seconds"] == pytest.approx(10.0, abs=0.01)
+    assert [track["name"] for track in told["tracks"]] == ["Before", "After", "Removed"]
+    assert (piece.result, piece.diagnosis) == ({}, None)
+    examine(piece, silent)
+    preview(piece, silent)
+    assert piece.sets["preview"]["offset"] == told["offset"]
 
 
 def test_one_slider_does_not_make_nitido_listen_again(
     piece: SessionPiece, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listened = []
-    analyse_source = api.analyse
-    monkeypatch.setattr(
-        api, "analyse", lambda *a, **k: listened.append(1) or analyse_source(*a, **k)
-    )
-    analyse(piece, silent)
+    diagnose = api.diagnose
+    monkeypatch.setattr(api, "diagnose", lambda *a, **k: listened.append(1) or diagnose(*a, **k))
     restore(piece, silent)
-    first = piece.result
-    piece.choices = choose(amounts={"bandwidth": 0.5})
+    assert not piece.stale
+    piece.choices = choose(settings={"bandwidth.amount": 0.5})
+    assert piece.stale
     restore(piece, silent)
     assert listened == [1]
-    assert piece.result != first
-    assert piece.plan is not None
-    assert piece.plan["bandwidth"].settings["amount"] == 0.5
+    assert not piece.stale
+    assert piece.result["steps"]["bandwidth"]["settings"]["amount"] == 0.5
 
 
-def test_a_cancelled_restoration_leaves_the_result_before(piece: SessionPiece) -> None:
+@pytest.mark.parametrize("at", [0.3, 0.7, 0.85, 0.9])
+def test_a_cancelled_restoration_leaves_the_result_before(piece: SessionPiece, at: float) -> None:
     restore(piece, silent)
-    first = piece.result
+    first, before = piece.result["folder"], sorted(piece.folder.iterdir())
 
     def stop(share: float) -> None:
-        if share > 0.5:
+        if share >= at:
             raise CancelledError("enough")
 
     with pytest.raises(CancelledError):
         restore(piece, stop)
-    assert piece.result == first
-    assert (piece.folder / first / "result.wav").is_file()
+    assert piece.result["folder"] == first
+    assert sorted(piece.folder.iterdir()) == before
 
 
-def test_a_restoration_that_is_cancelled_at_its_end_leaves_nothing(piece: SessionPiece) -> None:
-    def stop(share: float) -> None:
-        if list(piece.folder.rglob("report.html")):
-            raise CancelledError("enough")
+def test_a_result_can_be_heard_before_its_report_is_written(piece: SessionPiece) -> None:
+    had: list[set[str]] = []
+    restore(piece, silent, lambda: had.append({*offered(piece), *piece.sets}))
+    assert had[0] >= {"wav", "plan", "result"}
+    assert "report" not in had[0]
+    assert "report" in offered(piece)
 
-    with pytest.raises(CancelledError):
-        restore(piece, stop)
-    assert [path.name for path in piece.folder.iterdir()] == ["source.wav"]
+
+def test_all_results_go_into_one_file_and_none_hides_another(
+    piece: SessionPiece, tmp_path: Path
+) -> None:
+    piece.name = "../../évil.wav"
+    restore(piece, silent)
+    path = tmp_path / "all.zip"
+    zip_results([piece, piece], path, "mp3")
+    with zipfile.ZipFile(path) as bundle:
+        names = bundle.namelist()
+    assert len(set(names)) == 6
+    assert not [name for name in names if "/" in name or name.startswith(".")]
+    assert sum(name.endswith(".mp3") for name in names) == 2
 
 
 def test_what_is_too_long_is_refused_before_it_is_listened_to(clip: Path) -> None:
@@ -222,3 +207,10 @@ def test_an_error_names_the_file_as_its_visitor_does(tmp_path: Path) -> None:
     with pytest.raises(AudioReadError, match=r"^my song\.wav is not an audio file") as caught:
         Limits().check_length(path, "my song.wav")
     assert "0123" not in str(caught.value)
+
+
+def test_a_visitor_is_advised_nothing_that_the_page_has_not(clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "half.wav"
+    path.write_bytes(clip.read_bytes()[:20_000])
+    with pytest.raises(AudioReadError, match=r"get the file again from where it came from\.$"):
+        Limits().check_length(path, "half.wav")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 
 import click
 
@@ -65,6 +66,19 @@ def _auth(
     show_default=True,
     help="Restorations that run at the same time; others wait.",
 )
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where visitors' files lie; with it they are there again after a restart.",
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False),
+    help="A MusicGen checkpoint on this computer to generate from; as often as there are.",
+)
 @verbose
 def serve(
     host: str,
@@ -74,15 +88,17 @@ def serve(
     max_megabytes: float,
     max_minutes: float,
     at_once: int,
+    folder: Path | None,
+    models: tuple[str, ...],
 ) -> None:
     """Serve a page to restore, generate and compare in a browser.
 
     It listens on this computer alone unless --host says otherwise. Nothing is sent to anybody else;
-    what visitors upload is deleted when they leave. Ctrl-C ends it.
+    what visitors upload is deleted an hour after they have left. Ctrl-C ends it.
     """
     from nitido.optional import load
 
-    load("gradio", need="The page", remedy="pip install 'nitido[web]'")
+    load("fastapi", need="The page", remedy="pip install 'nitido[web]'")
     from nitido.web.limits import Limits
     from nitido.web.server import serve as run
 
@@ -94,7 +110,15 @@ def serve(
         )
     click.echo(f"nitido is at http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}", err=True)
     limits = Limits(megabytes=max_megabytes, minutes=max_minutes, at_once=at_once)
-    run(host=host, port=port, auth=auth, limits=limits, names=names)
+    run(
+        host=host,
+        port=port,
+        auth=auth,
+        limits=limits,
+        names=names,
+        folder=folder,
+        models=models,
+    )
 
 
 def _is_local(host: str) -> bool:

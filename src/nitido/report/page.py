@@ -114,7 +114,7 @@ def write_restoration_report(
     """
     return write_report(
         path,
-        tracks=_tracks(restoration),
+        tracks=restoration_tracks(restoration),
         title=restoration.name,
         sentences=describe_restoration(restoration),
         tables=_tables(restoration),
@@ -128,7 +128,7 @@ def notebook_view(restoration: RestoredSound) -> str:
 
     The sounds are the first 30 s, equally loud.
     """
-    excerpts, cut = make_excerpts(_tracks(restoration), seconds_max=NOTEBOOK_SECONDS)
+    excerpts, cut = make_excerpts(restoration_tracks(restoration), seconds_max=NOTEBOOK_SECONDS)
     coding, files = encode(excerpts)
     picture = io.BytesIO()
     restoration_figure(restoration).savefig(picture, format="png", dpi=NOTEBOOK_DPI)
@@ -152,7 +152,8 @@ def notebook_view(restoration: RestoredSound) -> str:
     )
 
 
-def _tracks(restoration: RestoredSound) -> list[Track]:
+def restoration_tracks(restoration: RestoredSound) -> list[Track]:
+    """Return what is to be heard of a restoration: before, after, and what was removed."""
     rate = restoration.sample_rate
     loudness = restoration.plan["loudness"]
     gain_db = loudness.settings["gain_db"] if loudness.on else 0.0

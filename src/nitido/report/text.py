@@ -108,7 +108,7 @@ def describe_restoration(restoration: RestoredSound) -> list[str]:
     told += [] if any(old.found for old, _ in pairs.values()) else [nothing]
     for kind, stage in REMEDIES.items():
         if stage in ran and kind in pairs and pairs[kind][0].found:
-            told += _mended(*pairs[kind])
+            told += mended(*pairs[kind])
     was, now = restoration.diagnosis.sample_rate, restoration.sample_rate
     if was > now:
         told.append(f"It came at {was / 1000:g} kHz and is written at {now / 1000:g} kHz.")
@@ -200,8 +200,8 @@ def facts(restoration: RestoredSound) -> str:
     return f"{length} · {' → '.join(forms)} · preset {restoration.plan.preset}"
 
 
-def _mended(old: Finding, new: Finding) -> Iterator[str]:
-    """Yield what became of a fault whose remedy ran."""
+def mended(old: Finding, new: Finding) -> Iterator[str]:
+    """Yield what became of a fault whose remedy ran, as sentences; none where nothing did."""
     was, now = old.value or 0.0, (new.value or 0.0) if new.found else 0.0
     if old.kind == "comb":
         yield from _comb(was, now, spacing_hz=old.details["spacing_hz"])

@@ -1,4 +1,4 @@
-"""What a visitor chose on the page, and what that means for a plan."""
+"""What a visitor may choose on the page, in a musician's words, and what that means for a plan."""
 
 from __future__ import annotations
 
@@ -13,15 +13,45 @@ from nitido.restoration.restore_options import RestoreOptions
 # a stage or a preset that fetches weights from a hub would ask another host.
 PRESETS = {"musicgen": "Standard", "gentle": "Gentle", "master": "Master"}
 STAGES = {
-    "declip": "Rebuild cut-off peaks",
-    "dc": "Centre the waveform, take out rumble",
-    "decomb": "Take out the metallic comb",
-    "tone": "Balance the tone",
-    "bandwidth": "Bring back the treble",
-    "transients": "Sharpen attacks",
-    "width": "Widen mono",
-    "ending": "Mend start and end",
-    "loudness": "Set the loudness",
+    "declip": "Crackle of cut-off peaks",
+    "dc": "Rumble and offset",
+    "decomb": "Metallic whine",
+    "tone": "Dull tone",
+    "bandwidth": "Missing treble",
+    "transients": "Soft attacks",
+    "width": "Narrow sound",
+    "ending": "Start and end",
+    "loudness": "Loudness",
+}
+# What is done about it.
+REPAIRS = {
+    "declip": "rebuild the peaks",
+    "dc": "centre the waveform, take out what is below hearing",
+    "decomb": "take out the whine",
+    "tone": "balance the tone",
+    "bandwidth": "bring the treble back",
+    "transients": "sharpen the attacks",
+    "width": "widen mono to stereo",
+    "ending": "fade where it breaks off",
+    "loudness": "play as loud as other music",
+}
+# What a finding is called, and what one hears of it.
+FINDINGS = {
+    "bandwidth": ("Missing treble", "Cymbals and air are missing; it sounds covered."),
+    "clipping": ("Crackle of cut-off peaks", "Loud moments crackle or sound harsh."),
+    "comb": ("Metallic whine", "A thin metallic veil, heard best where it is quiet."),
+    "dc": ("Off centre", "Not heard, but it takes room from the loudest moments."),
+    "end": ("Abrupt end", "It breaks off."),
+    "gaps": ("Dropouts", "The sound is gone for a moment."),
+    "loudness": ("Loudness", "Beside other music it plays too loud or too quiet."),
+    "nonfinite": ("Broken samples", "Some players click or fall silent."),
+    "rumble": ("Rumble", "Not heard, but loudspeakers work for it."),
+    "start": ("Start", "It begins with a click, or late."),
+    "tone": ("Dull tone", "The middle is held back."),
+    "width": (
+        "Narrow sound",
+        "It comes from one point or one side, or it fades in mono.",
+    ),
 }
 
 
@@ -43,7 +73,7 @@ class Amount:
     high: float
     step: float
     unit: str = "%"
-    label: str = "Amount"
+    label: str = "How much"
 
     def show(self, value: float | None) -> str:
         """Return a value with its unit.
@@ -65,77 +95,36 @@ AMOUNTS: Mapping[str, Amount] = {
     "transients": Amount("amount", 0.0, 2.0, 0.05),
     "width": Amount("amount", 0.0, 2.0, 0.05),
     "ending": Amount("fade_out_seconds", 0.0, 5.0, 0.05, "s", "Fade-out"),
-    "loudness": Amount("target_lufs", -24.0, -8.0, 0.5, "LUFS", "Target"),
+    "loudness": Amount("target_lufs", -24.0, -8.0, 0.5, "LUFS", "How loud"),
 }
 
 
 def choose(
-    preset: str = RestoreOptions.preset,
-    *,
-    switches: Mapping[str, bool] | None = None,
-    amounts: Mapping[str, float] | None = None,
-    loop: bool | None = None,
-    settings: Mapping[str, Any] | None = None,
+    preset: str = RestoreOptions.preset, settings: Mapping[str, Any] | None = None
 ) -> RestoreOptions:
     """Return a preset, with where the visitor differs from what it would do.
 
     Args:
         preset: its name.
-        switches: stages that were switched on or off by hand.
-        amounts: values of the sliders that were moved, by stage.
-        loop: whether the piece is a loop; None: as the file says, unless its ends are to be mended.
-        settings: further settings by name; the page has none of these, programs do.
+        settings: by name, ``{"width.mode": "off", "bandwidth.amount": 0.5}``. Who asks for the end
+            to be mended says that the piece is no loop, unless they say that, too.
 
     Raises:
         ConfigError: a preset or stage that the page does not have, or a value out of range.
     """
+    chosen = dict(settings or {})
     if preset not in PRESETS:
         raise ConfigError(f"There is no preset {preset!r} here; there are {', '.join(PRESETS)}.")
-    if loop is None and (switches or {}).get("ending"):
-        loop = False
-    chosen: dict[str, Any] = {
-        **{f"{stage}.mode": "on" if on else "off" for stage, on in (switches or {}).items()},
-        **{f"{stage}.{AMOUNTS[stage].setting}": value for stage, value in (amounts or {}).items()},
-        **({} if loop is None else {"ending.loop": loop}),
-        **(settings or {}),
-    }
     for name in chosen:
         if name.partition(".")[0] not in STAGES:
             raise ConfigError(
                 f"There is no setting {name!r} here; the stages are {', '.join(STAGES)}."
             )
+    if chosen.get("ending.mode") == "on":
+        chosen.setdefault("ending.loop", False)
     return RestoreOptions(preset, settings=chosen)
 
 
 def shown(options: RestoreOptions) -> dict[str, Any]:
-    """Return choices as plain JSON values, as the page sends them back to `read`."""
-    settings = dict(options.settings or {})
-    sliders = {stage: f"{stage}.{amount.setting}" for stage, amount in AMOUNTS.items()}
-    return {
-        "preset": options.preset,
-        "switches": {
-            stage: settings[f"{stage}.mode"] != "off"
-            for stage in STAGES
-            if f"{stage}.mode" in settings
-        },
-        "amounts": {stage: settings[key] for stage, key in sliders.items() if key in settings},
-        "loop": settings.get("ending.loop"),
-    }
-
-
-def read(content: Any) -> RestoreOptions:
-    """Return the choices that the page sent.
-
-    Raises:
-        ConfigError: they are no choices, which the page never sends, or as `choose`.
-    """
-    if not isinstance(content, Mapping):
-        raise ConfigError(f"The choices are {type(content).__name__}, not a table.")
-    switches, amounts = content.get("switches", {}), content.get("amounts", {})
-    for table, known, kinds in ((switches, STAGES, bool), (amounts, AMOUNTS, int | float)):
-        if not isinstance(table, Mapping) or not all(
-            name in known and isinstance(value, kinds) for name, value in table.items()
-        ):
-            raise ConfigError(f"{table!r} names no stage with such a value.")
-    preset = str(content.get("preset", RestoreOptions.preset))
-    return choose(preset, switches=switches, amounts=amounts, loop=content.get("loop"))
+    """Return choices as plain JSON values, as `choose` takes them."""
+    return {"preset": options.preset, "settings": dict(options.settings or {})}

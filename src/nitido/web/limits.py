@@ -8,8 +8,13 @@ from pathlib import Path
 from nitido.audio import open_source
 from nitido.errors import ConfigError, NitidoError
 
+NOT_HERE = ', or restore what is there of it with `damaged="take"`'  # which the page has not
 # What a second of a piece may hold: a small file unpacks to much, and a result lies there whole.
 VALUES_PER_SECOND = 2 * 192_000
+
+
+class FullError(ConfigError):
+    """There is no place for this now; later there may be."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Limits:
         pieces: held for one visitor.
         visitors: at the same time; who has nothing here gives way to who comes.
         at_once: jobs that run at the same time, of all visitors.
-        waiting: jobs that may wait for their turn.
+        waiting: jobs that may wait for their turn, of all visitors.
         gigabytes: of all files of all visitors, with what is on its way.
         idle_minutes: after so long without a sign of life a visitor's files are deleted.
     """
@@ -32,14 +37,19 @@ class Limits:
     pieces: int = 12
     visitors: int = 100
     at_once: int = 2
-    waiting: int = 20
+    waiting: int = 200
     gigabytes: float = 50.0
     idle_minutes: float = 60.0
 
     @property
+    def file_bytes(self) -> int:
+        """The most that one uploaded file may have."""
+        return int(self.megabytes * 2**20)
+
+    @property
     def upload_bytes(self) -> int:
-        """The most that one request may upload: every piece of a visitor, and what is around."""
-        return int(self.pieces * self.megabytes * 2**20) + 2**20
+        """The most that one visitor may have uploaded as pieces."""
+        return self.pieces * self.file_bytes
 
     def check_length(self, path: Path, name: str) -> None:
         """Open a file and check its length, and how much it holds; no sound is read.
@@ -56,6 +66,7 @@ class Limits:
             source = open_source(path)
         except NitidoError as error:  # which knows the file by the name that it has on the disk
             said = str(error).replace(str(path), name).replace(path.name, name)
+            said = said.replace(NOT_HERE, "")
             raise type(error)(said) from error
         minutes = source.samples / source.sample_rate / 60
         if minutes > self.minutes:

@@ -5,11 +5,13 @@ All of it is middleware, so it holds for every path: page, uploads, downloads an
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
 import ipaddress
 import re
+import secrets
 import socket
 import time
 from collections import Counter, OrderedDict
@@ -24,40 +26,42 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 GUESSES_MAX, GUESS_SECONDS = 10, 60.0  # wrong passwords of one client, within
 CLIENTS_MAX = 10_000  # whose guesses are remembered
 OPEN_MAX, OPEN_PER_CLIENT = 512, 64  # requests that are being answered; an open page is two
+POLICY_HEADER = b"content-security-policy"
+UPLOADS = "/api/pieces"  # where files are sent
 HEALTH = "/health"  # open to everybody: it tells nothing
-# What the page and gradio_client ask for; nothing else that Gradio would answer is answered.
-_READ = re.compile(
-    r"/|/config|/theme\.css|/favicon\.ico|/(assets|static)/[\w./-]+|/pieces/.+"
-    r"|/gradio_api/(app_id|info|upload_progress|queue/data|heartbeat/[\w-]{1,64}|file=.+)"
-)
-_WRITE = re.compile(r"/gradio_api/(upload|queue/join|run/predict|cancel|reset)")
-SERVED = {"GET": _READ, "HEAD": _READ, "POST": _WRITE}
+BODY_MAX_BYTES = 2**20  # of what is asked, files apart
+PATIENCE_SECONDS = 30.0  # until the next bytes of what is sent must be there
+SHOWN = ("/", "/generate", "/compare", "/docs")  # pages, to which another site may link
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 NO_NAME = (
     "is no name of this server; use its address, or start it with --name and what it is called."
 )
 PORTS = {"http": "80", "https": "443"}  # which a browser does not say
 # Names that nobody can own on the internet, and so none that an attacker's page could have.
 PRIVATE = (".local", ".localhost", ".lan", ".internal", ".home.arpa")
-# A browser that shows the page asks no other host, whatever a script in it may try.
+# A browser that shows the page asks no other host, and runs no script but the page's own.
 POLICY = "; ".join(
     (
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",  # Gradio's templates are compiled
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "connect-src 'self' data: blob:",
-        "worker-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'self'",
+        "default-src 'none'",
+        "script-src 'nonce-{nonce}'",
+        "style-src 'nonce-{nonce}'",
+        "img-src 'self'",
+        "media-src 'self' blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
         "form-action 'self'",
         "frame-ancestors 'self'",
     )
 )
+# A report has a policy inside that lets only its own script and style run; it is shut off besides.
+REPORT_POLICY = (
+    "sandbox allow-scripts allow-modals; default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 LATER = (b"retry-after", b"60")
 HEADERS = (
-    (b"content-security-policy", POLICY.encode("ascii")),
+    (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
@@ -122,7 +126,6 @@ class Security:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, client: str) -> None:
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
-        served = SERVED.get(scope["method"])
         given = headers.get("authorization", b"")
         if not self._is_called(name := _name(headers.get("host", b"").decode("latin-1"))):
             await refuse(send, 403, f"{name or 'No name'} {NO_NAME}")
@@ -137,12 +140,27 @@ class Security:
                     self._wrong.popitem(last=False)
             ask = [(b"www-authenticate", b'Basic realm="nitido", charset="UTF-8"')]
             await refuse(send, 401, "This page asks for a user name and a password.", ask)
-        elif served is None:
+        elif scope["method"] not in METHODS:
             await refuse(send, 405, "This page is read and written to, and nothing else.")
-        elif not served.fullmatch(scope["path"]):
-            await refuse(send, 404, "There is nothing here.")
         else:
-            await self._app(scope, receive, _with_headers(send))
+            await self._let_in(scope, receive, send)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, with a nonce for its page; what it asks is read and bounded before."""
+        scope = {**scope, "nonce": (nonce := secrets.token_urlsafe(16))}
+        if scope["path"] == UPLOADS:  # files are streamed to the disk, and bounded there
+            receive = patient(receive)
+        else:
+            body = await _body(patient(receive))
+            if body is None:
+                await refuse(send, 408, "What was asked has not come to its end.")
+                return
+            if len(body) > BODY_MAX_BYTES:
+                text = f"A request may have {BODY_MAX_BYTES} bytes; files are uploaded."
+                await refuse(send, 413, text)
+                return
+            receive = _again(body, receive)
+        await self._app(scope, receive, _with_headers(send, nonce))
 
     def _is_called(self, name: str) -> bool:
         """Return whether a request may call the server so.
@@ -218,17 +236,9 @@ def _from_elsewhere(scope: Scope, headers: dict[str, bytes]) -> bool:
     without it, only what writes is known to come from elsewhere.
     """
     said = {name: value.decode("latin-1") for name, value in headers.items()}
-    reads = scope["method"] in ("GET", "HEAD")
-    shown = scope["path"] == "/" or scope["path"].startswith("/pieces/")
-    link = (
-        reads
-        and shown
-        and (said.get("sec-fetch-mode"), said.get("sec-fetch-dest"))
-        == (
-            "navigate",
-            "document",
-        )
-    )
+    reads = scope["method"] in ("GET", "HEAD") and scope["path"] in SHOWN
+    kind = (said.get("sec-fetch-mode"), said.get("sec-fetch-dest"))
+    link = reads and kind == ("navigate", "document")
     if said.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return not link
     origin = said.get("origin")
@@ -256,14 +266,49 @@ def _origin(origin: str) -> str:
     return f"{scheme}://{host.removesuffix(f':{PORTS.get(scheme)}')}"
 
 
-def _with_headers(send: Send) -> Send:
-    """Add what a browser is told; Gradio allows other origins, which is taken out."""
+def patient(receive: Receive) -> Receive:
+    """Wait for what is sent, but not for ever."""
+
+    async def receive_in_time() -> MutableMapping[str, Any]:
+        try:
+            return await asyncio.wait_for(receive(), PATIENCE_SECONDS)
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+
+    return receive_in_time
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Return what is asked, up to a little more than is allowed; None if its end does not come."""
+    body, more = b"", True
+    while more and len(body) <= BODY_MAX_BYTES:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was read already, then waits for the end of the connection."""
+    unread = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_read() -> MutableMapping[str, Any]:
+        return unread.pop() if unread else await receive()
+
+    return receive_read
+
+
+def _with_headers(send: Send, nonce: str = "") -> Send:
+    """Add what a browser is told."""
 
     async def send_more(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            given = message.get("headers", ())
-            kept = [(n, v) for n, v in given if not n.lower().startswith(b"access-control-")]
-            message = {**message, "headers": [*kept, *HEADERS]}
+            given = list(message.get("headers", ()))
+            if not any(name.lower() == POLICY_HEADER for name, _ in given):
+                given.append((POLICY_HEADER, POLICY.format(nonce=nonce).encode("ascii")))
+            message = {**message, "headers": [*given, *HEADERS]}
         await send(message)
 
     return send_more
@@ -273,6 +318,8 @@ async def refuse(
     send: Send, status: int, text: str, more: list[tuple[bytes, bytes]] | None = None
 ) -> None:
     """Answer a request that goes no further."""
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), *HEADERS, *(more or [])]
+    plain = (b"content-type", b"text/plain; charset=utf-8")
+    policy = (POLICY_HEADER, b"default-src 'none'")
+    headers = [plain, policy, *HEADERS, *(more or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text.encode()})

@@ -5,25 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-from collections.abc import AsyncIterator, Iterable
-from importlib import resources
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from nitido.optional import load
+from nitido.version import __version__
 from nitido.web.limits import Limits
-from nitido.web.sessions import Visits
 
 SWEEP_SECONDS = 60.0
 LAST_SECONDS = 2  # that open pages get when the server ends; they would stay for ever
-# Read by Gradio when it is imported: nothing is measured, nothing is asked, nothing is kept.
-SETTINGS = {
-    "GRADIO_ANALYTICS_ENABLED": "False",
-    "GRADIO_HEARTBEAT_INTERVAL": "5",  # s, within which a closed page is noticed
-    "GRADIO_RUN_HISTORY": "False",
-    "GRADIO_SSR_MODE": "False",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-}
 
 
 def make_app(
@@ -32,6 +23,8 @@ def make_app(
     auth: tuple[str, str] | None = None,
     host: str = "127.0.0.1",
     names: Iterable[str] = (),
+    folder: Path | None = None,
+    models: Sequence[str] = (),
 ) -> Any:
     """Return the page as an ASGI application.
 
@@ -40,65 +33,48 @@ def make_app(
         auth: user name and password that are asked for; None asks for none.
         host: address that it is served on; by another name than that, or `names`, it is not served.
         names: by which it is called besides, by a proxy or in its network.
+        folder: for visitors' files, which a server that is started again finds; None: they go.
+        models: folders with MusicGen checkpoints to generate from, besides those of the hub.
 
     Raises:
-        MissingExtraError: Gradio is not installed.
+        MissingExtraError: FastAPI is not installed.
     """
-    limits = limits or Limits()
-    visits = Visits(limits)
-    os.environ.update(SETTINGS)
-    os.environ["GRADIO_TEMP_DIR"] = str(visits.folder)  # no second copy of what lies there
-    gradio = load("gradio", need="The page", remedy="pip install 'nitido[web]'")
-    from nitido.web.blocks import make_page
-    from nitido.web.calls import Calls
-    from nitido.web.files import add_routes
+    fastapi = load("fastapi", need="The page", remedy="pip install 'nitido[web]'")
+    from nitido.web.pages import add_pages
+    from nitido.web.routes import add_routes
     from nitido.web.security import Security
-    from nitido.web.theme import make_theme
+    from nitido.web.site import Site
+
+    site = Site(limits or Limits(), folder=folder, models=models)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
-        sweeper = asyncio.create_task(_sweep(visits))
+        sweeper = asyncio.create_task(_sweep(site.visits))
         yield
         sweeper.cancel()
-        visits.close()
+        site.visits.close()
 
-    app = load("fastapi").FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None)
-    add_routes(app, visits)
-    gradio.mount_gradio_app(
-        app,
-        make_page(visits),
-        path="/",
-        footer_links=[],
-        show_error=True,
-        max_file_size=f"{limits.megabytes:g}mb",
-        ssr_mode=False,
-        theme=make_theme(),
-        head=f"<style>{_asset('page.css')}</style><script>{_asset('page.js')}</script>",
+    app = fastapi.FastAPI(
+        title="nitido", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
-    return Security(Calls(app, visits=visits), auth=auth, host=host, names=names)
+    app.state.site = site
+    add_routes(app)
+    add_pages(app)
+    return Security(app, auth=auth, host=host, names=names)
 
 
-def serve(
-    *,
-    host: str = "127.0.0.1",
-    port: int = 7860,
-    auth: tuple[str, str] | None = None,
-    limits: Limits | None = None,
-    names: Iterable[str] = (),
-) -> None:
+def serve(*, host: str = "127.0.0.1", port: int = 7860, **options: Any) -> None:
     """Serve the page until it is stopped.
 
     Args:
         host: address to listen on; the default is this computer alone.
         port: to listen on.
-        auth: as `make_app`.
-        limits: as `make_app`.
-        names: as `make_app`.
+        options: as `make_app`.
 
     Raises:
-        MissingExtraError: Gradio is not installed.
+        MissingExtraError: FastAPI is not installed.
     """
-    app = make_app(limits, auth=auth, host=host, names=names)
+    app = make_app(host=host, **options)
     uvicorn = load("uvicorn")
     config = uvicorn.Config(
         app,
@@ -120,11 +96,7 @@ def serve(
     server.run()
 
 
-async def _sweep(visits: Visits) -> None:
+async def _sweep(visits: Any) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         await asyncio.to_thread(visits.sweep)
-
-
-def _asset(name: str) -> str:
-    return (resources.files("nitido.web") / "assets" / name).read_text("utf-8")

@@ -1,10 +1,16 @@
 """Who is on the page, and what of theirs is on the disk.
 
-Every visitor has a folder with a name that cannot be guessed, and it goes when they go.
+Every visitor has a folder with a name that cannot be guessed, and it goes when they go. What is to
+be known of it lies in it, so that a server that is started again finds it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
+import logging
+import os
 import re
 import secrets
 import shutil
@@ -15,328 +21,405 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
+from nitido.batch.inputs import AUDIO_SUFFIXES
 from nitido.diagnosis.finding import Diagnosis
-from nitido.errors import ConfigError
+from nitido.errors import ConfigError, NitidoError
 from nitido.restoration.plan import Plan
 from nitido.restoration.restore_options import RestoreOptions
-from nitido.web.limits import Limits
-from nitido.web.uploads import Uploads
+from nitido.web.choices import choose, shown
+from nitido.web.limits import FullError, Limits
 
 FOLDER = "nitido-web-"  # how the name of the folder of all visitors begins
-SOURCE = "source"  # stands for the result in the address of the file that was uploaded
+SECRET, ABOUT = "secret", "about.json"
 LEFT_BEHIND_SECONDS = 3600.0  # a folder that nobody has touched for so long has no server any more
-BRIEF_SECONDS = 120.0  # that the files of a program stay when it does not say that it has gone
-STOPPING_SECONDS = 15.0  # that cancelled work may take to notice
-_SAFE = re.compile(r"[\w\-]+\.[a-z0-9.]+")  # names of files that are ours
+SHOWN_LENGTH = 80  # letters of a name that are kept
+KEPT = ("id", "name", "kind", "suffix", "result", "sets", "verdict")  # of a piece, as it is
+KINDS = ("piece", "melody", "version")  # of files that are sent
+_VISIT = re.compile(r"[0-9a-f]{32}")  # name of a folder of a visit
+_TOKEN = re.compile(r"[\w-]{43}\.[0-9a-f]{64}")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
 class SessionPiece:
-    """One piece of a visitor.
+    """One file of a visitor, and what became of it.
 
     Attributes:
-        number: of the piece, from 1.
+        id: in addresses; unique for its visitor, never used again.
         name: as the visitor calls it; shown, never used as a path.
-        source: the file that was uploaded.
-        folder: for its results.
+        folder: of its files.
+        kind: ``"piece"`` to restore, ``"making"`` and then ``"clip"`` that was generated,
+            ``"melody"`` to generate from, ``"version"`` to compare, ``"comparison"`` of pieces.
+        suffix: of the file that was uploaded.
         diagnosis: of the file; None until it was examined.
-        pictures: of the findings, SVG by kind.
-        listed: whether it stands on the page to be restored; a generated clip waits to be chosen.
+        pictures: of the findings, HTML by kind.
         choices: what the visitor wants done.
-        result: name of the folder of the last restoration below `folder`; empty before that.
-        plan: as that restoration carried it out.
-        formats: in which the result can be had.
+        result: what is told of the last restoration, or comparison; empty before that.
+        sets: of sounds to play, by name: ``"original"``, ``"preview"``, ``"result"``.
+        verdict: whether it is fit for where it goes; empty if that was not asked.
+        said: why the last work on it failed; empty if it did not.
+        encoding: held while its result is written in another form.
     """
 
-    number: int
+    id: int
     name: str
-    source: Path
     folder: Path
-    listed: bool = False
+    kind: str = "piece"
+    suffix: str = ""
     diagnosis: Diagnosis | None = None
     pictures: dict[str, str] = field(default_factory=dict)
     choices: RestoreOptions = field(default_factory=RestoreOptions)
-    result: str = ""
-    plan: Plan | None = None
-    formats: tuple[str, ...] = ()
+    result: dict[str, Any] = field(default_factory=dict)
+    sets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verdict: dict[str, Any] = field(default_factory=dict)
+    said: str = ""
+    encoding: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def source(self) -> Path:
+        """The file that was uploaded."""
+        return self.folder / f"source{self.suffix}"
 
     @property
     def stem(self) -> str:
         """The name without its suffix."""
         return self.name.rsplit(".", 1)[0] or self.name
 
-    def new_result(self) -> Path:
-        """Return a fresh folder for a result; it counts when `keep` is called."""
+    def named(self, text: str) -> str:
+        """Return what is said about the file by the name that its visitor knows."""
+        return text.replace(str(self.source), self.name).replace(self.source.name, self.name)
+
+    @property
+    def result_folder(self) -> Path:
+        """Where the files of the last restoration lie."""
+        return self.folder / str(self.result["folder"])
+
+    @property
+    def stale(self) -> bool:
+        """Whether the choices are others than those that the result was made with."""
+        return bool(self.result) and self.result.get("choices") != shown(self.choices)
+
+    @property
+    def plan(self) -> Plan | None:
+        """What the choices mean for this piece; None until it was examined."""
+        return None if self.diagnosis is None else self.choices.plan_for(self.diagnosis)
+
+    def new_folder(self) -> Path:
+        """Return a fresh folder for files of this piece."""
         folder = self.folder / secrets.token_hex(4)
-        folder.mkdir(parents=True)
+        folder.mkdir()  # fails where the piece was removed
         return folder
 
-    def keep(self, folder: Path, plan: Plan | None = None, formats: tuple[str, ...] = ()) -> None:
-        """Make that folder the result; the one before is deleted."""
-        old, self.result, self.plan, self.formats = self.result, folder.name, plan, formats
+    def keep(self, folder: Path, told: dict[str, Any]) -> None:
+        """Make that folder the result, with what is told of it; the one before is deleted."""
+        old, self.result = self.result, {**told, "folder": folder.name}
         if old:
-            shutil.rmtree(self.folder / old, ignore_errors=True)
+            shutil.rmtree(self.folder / old["folder"], ignore_errors=True)
+
+    def keep_set(self, name: str, told: dict[str, Any]) -> None:
+        """Make those the sounds of that name; those before are deleted."""
+        old = self.sets.get(name)
+        self.sets = {**self.sets, name: told}
+        if old:
+            shutil.rmtree(self.folder / old["folder"], ignore_errors=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is to be known of it as plain JSON values."""
+        plain = {n: getattr(self, n) for n in KEPT}
+        diagnosis = None if self.diagnosis is None else self.diagnosis.to_dict()
+        return {
+            **plain,
+            "diagnosis": diagnosis,
+            "pictures": self.pictures,
+            "choices": shown(self.choices),
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any], folder: Path) -> SessionPiece:
+        """Return the piece that `to_dict` made plain values of."""
+        diagnosis = content.pop("diagnosis")
+        choices = choose(**content.pop("choices"))
+        piece = cls(**content, choices=choices, folder=folder)
+        piece.diagnosis = None if diagnosis is None else Diagnosis.from_dict(diagnosis)
+        return piece
 
 
 @dataclass
 class Visit:
-    """One visitor: an open page, or a program that calls the API.
+    """One visitor: a browser, or a program that calls the API.
 
     Attributes:
-        token: of 32 bytes, for addresses; who has it may fetch the files of the visit.
+        name: of the visit and of its folder; who has the token knows it.
         folder: of all their files.
-        pieces: by number.
-        chosen: number of the piece that is shown; 0 if there is none.
-        cancelled: set to stop the work that runs for this visitor.
-        gone: set when the visit ends; stops whatever still runs.
-        seen: when they last did anything, by the monotonic clock, s.
-        compared: number of the piece that holds the report of the last comparison; 0 before that.
-        listening: to what comes of their calls, how often at the same time.
-        unheard: calls since they last listened.
-        brief: whether it is a program, which has what it asked for when it is answered.
+        pieces: by id.
+        seen: when they last did anything, s since 1970.
+        version: counts what has changed, so that a page knows when to look again.
+        open: how many pages of theirs listen.
+        gone: set when the visit has ended.
     """
 
-    token: str
+    name: str
     folder: Path
     pieces: dict[int, SessionPiece] = field(default_factory=dict)
-    chosen: int = 0
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    gone: threading.Event = field(default_factory=threading.Event)
     seen: float = 0.0
-    compared: int = 0
-    listening: int = 0
-    unheard: int = 0
-    brief: bool = False
-    _work: threading.Lock = field(default_factory=threading.Lock)
-    _pieces: threading.RLock = field(default_factory=threading.RLock)
+    version: int = 0
+    open: int = 0
+    gone: threading.Event = field(default_factory=threading.Event)
+    _last: int = 0
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    @property
-    def busy(self) -> bool:
-        """Whether work runs for this visitor."""
-        return self._work.locked()
+    def of_kind(self, *kinds: str) -> list[SessionPiece]:
+        """Return the pieces of these kinds, in order."""
+        return [piece for piece in list(self.pieces.values()) if piece.kind in kinds]
 
-    @property
-    def listed(self) -> list[SessionPiece]:
-        """The pieces to restore."""
-        return [piece for piece in list(self.pieces.values()) if piece.listed]
+    def add(self, given: str, *, kind: str = "piece", limits: Limits) -> SessionPiece:
+        """Return a new piece, with a folder and no file in it yet.
 
-    @property
-    def piece(self) -> SessionPiece | None:
-        """The piece that is shown."""
-        return self.pieces.get(self.chosen)
-
-    def add(self, name: str, source: Path, *, limits: Limits, listed: bool = True) -> SessionPiece:
-        """Take a file over: it is moved into the visit's folder.
+        Args:
+            given: what the visitor calls it; the suffix is kept if it is one of audio.
+            kind: one of `KINDS`.
+            limits: of a visitor.
 
         Raises:
-            ConfigError: there are too many already.
+            ConfigError: there are too many of this kind.
         """
-        with self._pieces:
-            if len(self.listed) >= limits.pieces:
-                raise ConfigError(_most(limits))
-            piece = self.hold(name)
-            piece.source = piece.folder / f"source{source.suffix}"
-            shutil.move(source, piece.source)
-            if listed:
-                self.choose(piece, limits=limits)
+        plain = given.replace("\\", "/").rsplit("/", 1)[-1]
+        suffix = PurePath(plain).suffix.lower()
+        name = "".join(c for c in plain if c.isprintable())[:SHOWN_LENGTH] or "piece"
+        with self._lock:
+            self.check_room(kind, limits)
+            self._last += 1
+            folder = self.folder / f"{self._last}-{secrets.token_hex(8)}"
+            known = suffix if suffix in AUDIO_SUFFIXES else ""
+            piece = SessionPiece(self._last, name, folder, kind, known)
+            self.pieces[piece.id] = piece
+            folder.mkdir(parents=True)
             return piece
 
-    def choose(self, piece: SessionPiece, *, limits: Limits) -> None:
-        """List a piece and show it.
+    def check_room(self, kind: str, limits: Limits) -> None:
+        """Say if there are too many of a kind already.
 
         Raises:
-            ConfigError: there are too many already.
+            ConfigError: there are.
         """
-        with self._pieces:
-            if not piece.listed and len(self.listed) >= limits.pieces:
-                raise ConfigError(_most(limits))
-            piece.listed, self.chosen = True, piece.number
-
-    def hold(self, name: str) -> SessionPiece:
-        """Return a piece that is not listed, and has no file yet."""
-        with self._pieces:
-            number = max(self.pieces, default=0) + 1
-            folder = self.folder / f"{number}-{secrets.token_hex(8)}"
-            folder.mkdir(parents=True)
-            self.pieces[number] = SessionPiece(number, name, folder / "source", folder)
-            return self.pieces[number]
-
-    def forget_unlisted(self) -> None:
-        """Remove the pieces that are not on the page to be restored."""
-        for number in [piece.number for piece in list(self.pieces.values()) if not piece.listed]:
-            self.remove(number)
+        if len(self.of_kind(kind)) >= limits.pieces:
+            raise ConfigError(
+                f"You have {limits.pieces} here already, which is the most; remove one first."
+            )
 
     def remove(self, number: int) -> None:
         """Forget a piece and delete its files."""
-        piece = self.pieces.pop(number, None)
+        with self._lock:
+            piece = self.pieces.pop(number, None)
         if piece is not None:
             shutil.rmtree(piece.folder, ignore_errors=True)
-        if self.chosen == number:
-            self.chosen = max((left.number for left in self.listed), default=0)
+        self.changed()
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Keep other work of this visitor out; work that was cancelled gets time to stop.
+    def changed(self) -> None:
+        """Count a change, and write down what there is."""
+        with self._lock:
+            self.version += 1
+            if self.gone.is_set():
+                return
+            content = {"last": self._last, "pieces": [p.to_dict() for p in self.pieces.values()]}
+            beside = self.folder / f"{ABOUT}.new"
+            with suppress(OSError):  # a full disk is said elsewhere
+                beside.write_text(json.dumps(content), "utf-8")
+                beside.replace(self.folder / ABOUT)
+
+    @classmethod
+    def found(cls, folder: Path) -> Visit:
+        """Return the visit whose server has ended; pieces of which nothing is left are not in it.
 
         Raises:
-            ConfigError: something runs and goes on.
+            ValueError: it cannot be read.
         """
-        if not self._work.acquire(timeout=STOPPING_SECONDS):
-            raise ConfigError("Something is at work already; wait for it, or cancel it.")
-        try:
-            yield
-        finally:
-            self._work.release()
-
-
-def _most(limits: Limits) -> str:
-    return f"There are {limits.pieces} pieces already, which is the most; remove one first."
+        content = json.loads((folder / ABOUT).read_text("utf-8"))
+        visit = cls(folder.name, folder, seen=(folder / ABOUT).stat().st_mtime)
+        visit._last = int(content["last"])
+        for entry in content["pieces"]:
+            places = list(folder.glob(f"{int(entry['id'])}-*"))
+            if places:
+                visit.pieces[entry["id"]] = SessionPiece.from_dict(entry, places[0])
+        return visit
 
 
 class Visits:
-    """All visitors, by the name that the page's session has."""
+    """All visitors, each known by a token that only their browser has."""
 
-    def __init__(self, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        folder: Path | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Begin.
+
+        Args:
+            limits: of what a visitor may ask.
+            folder: for all files, which stay when the server ends; None: one that goes with it.
+            clock: in seconds.
+
+        Raises:
+            ConfigError: the folder holds something else.
+        """
         self.limits = limits
         self._clock = clock
         self._lock = threading.Lock()
         self._visits: dict[str, Visit] = {}
-        self._here: Counter[str] = Counter()
+        self._coming: Counter[str] = Counter()  # bytes that are still on their way, by client
         remove_left_behind(Path(tempfile.gettempdir()))
-        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER)
-        self.folder = Path(self._folder.name)
-        self.uploads = Uploads(self.folder / "uploads", limits, clock=clock)
+        self._stays = folder is not None
+        self.folder = folder or Path(tempfile.mkdtemp(prefix=FOLDER))
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (self.folder / SECRET).is_file() and any(self.folder.iterdir()):
+            raise ConfigError(
+                f"{self.folder} holds files that are none of nitido serve's; name a new folder, as "
+                "what lies there of former visitors is deleted."
+            )
+        self._secret = self._find_secret()
+        self._most = min(limits.gigabytes * 2**30, shutil.disk_usage(self.folder).free / 2)
+        for about in self.folder.glob(f"*/{ABOUT}"):
+            try:
+                self._visits[about.parent.name] = Visit.found(about.parent)
+            except (NitidoError, OSError, ValueError, TypeError, KeyError):
+                logger.warning("A visit of an earlier server cannot be read and is deleted.")
+        self.sweep()
 
-    def of(self, session: str, *, brief: bool = False) -> Visit:
-        """Return the visit of a session; it begins with the first call.
+    def _find_secret(self) -> bytes:
+        path = self.folder / SECRET
+        if not path.is_file():
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(32))
+        return path.read_bytes()
+
+    def new_token(self) -> str:
+        """Return a token that nobody can guess or make up; nothing is kept of it."""
+        word = secrets.token_urlsafe(32)
+        return f"{word}.{self._sign(word)}"
+
+    def _sign(self, word: str) -> str:
+        return hmac.digest(self._secret, word.encode(), hashlib.sha256).hex()
+
+    def is_token(self, token: str) -> bool:
+        """Return whether `new_token` of this server, or of one in the same folder, gave it."""
+        word, _, signed = token.partition(".")
+        return bool(_TOKEN.fullmatch(token)) and hmac.compare_digest(self._sign(word), signed)
+
+    def find(self, token: str) -> Visit | None:
+        """Return the visit of a token, if it has begun."""
+        if not self.is_token(token):
+            return None
+        with self._lock:
+            visit = self._visits.get(_name(token))
+        if visit is not None:
+            visit.seen = self._clock()
+        return visit
+
+    def of(self, token: str) -> Visit:
+        """Return the visit of a token; it begins with the first call.
 
         Raises:
             ConfigError: there are too many visitors.
         """
-        if session not in self._visits and len(self._visits) >= self.limits.visitors:
+        if (visit := self.find(token)) is not None:
+            return visit
+        if len(self._visits) >= self.limits.visitors:
             self._make_room()
         with self._lock:
-            visit = self._visits.get(session)
-            if visit is None:
-                if len(self._visits) >= self.limits.visitors:
-                    raise ConfigError("Too many are here; come again when others have left.")
-                token = secrets.token_urlsafe(32)
-                visit = Visit(token, self.folder / secrets.token_hex(16))
-                visit.folder.mkdir()
-                self._visits[session] = visit
-            visit.seen = self._clock()
-            visit.brief |= brief
-            return visit
-
-    def find(self, session: str) -> Visit | None:
-        """Return the visit of a session, if it has begun."""
-        return self._visits.get(session)
-
-    @contextmanager
-    def here(self, session: str) -> Iterator[None]:
-        """Remember that a session's page is open, as long as it is."""
-        with self._lock:
-            self._here[session] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._here[session] -= 1
-                self._here += Counter()  # forgets who is not
+            if len(self._visits) >= self.limits.visitors or not self.is_token(token):
+                raise FullError("Too many are here; come again when others have left.")
+            name = _name(token)
+            if name not in self._visits:
+                self._visits[name] = Visit(name, self.folder / name, seen=self._clock())
+                self._visits[name].folder.mkdir(exist_ok=True)
+            return self._visits[name]
 
     def _make_room(self) -> None:
-        """End a visit that has nothing here, or else one whose page is not open any more."""
-        then = self._clock() - BRIEF_SECONDS
+        """End the visit that was idle for longest: nothing here, or else no page open any more."""
         with self._lock:
             idle = [
-                (not empty, visit.seen, name)
+                (bool(visit.pieces), visit.seen, name)
                 for name, visit in self._visits.items()
-                if (empty := self._empty(name, visit))
-                or (visit.seen < then and not visit.busy and not self._here[name])
+                if not visit.open and (not visit.pieces or self._is_idle(visit, minutes=2.0))
             ]
         if idle:
             self.end(min(idle)[2])
 
-    def _empty(self, session: str, visit: Visit) -> bool:
-        return not (visit.pieces or visit.busy or self.uploads.held(session))
+    def _is_idle(self, visit: Visit, *, minutes: float) -> bool:
+        return self._clock() - visit.seen > 60 * minutes
 
-    def end(self, session: str) -> None:
-        """Stop what runs for a session and delete its files."""
+    @contextmanager
+    def room(self, size: int = 0, *, client: str = "") -> Iterator[None]:
+        """Keep room for an upload while it comes, or look whether there is any for a result.
+
+        Args:
+            size: bytes of the upload.
+            client: address that sends it.
+
+        Raises:
+            ConfigError: all visitors together have as much as they may, or too much is on its way
+                from that client.
+        """
         with self._lock:
-            visit = self._visits.pop(session, None)
+            if self._coming[client] + size > 2 * self.limits.upload_bytes:
+                raise FullError("Too much comes from your address at once; wait until it is here.")
+            if self._coming.total() + size + _size(self.folder) > self._most:
+                raise FullError("The server is full; come again when others have left.")
+            self._coming[client] += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._coming[client] -= size
+                self._coming += Counter()  # forgets who sends nothing
+
+    def end(self, name: str) -> None:
+        """Stop what runs for a visit and delete its files."""
+        with self._lock:
+            visit = self._visits.pop(name, None)
         if visit is not None:
             visit.gone.set()
-            visit.cancelled.set()
+            visit.changed()
             shutil.rmtree(visit.folder, ignore_errors=True)
-        self.uploads.end(session)
 
     def sweep(self) -> None:
         """End the visits that have been idle for too long; show that this server is alive."""
-        now, patience = self._clock(), 60 * self.limits.idle_minutes
         with self._lock:
             idle = [
                 name
                 for name, visit in self._visits.items()
-                if now - visit.seen
-                > (BRIEF_SECONDS if visit.brief or self._empty(name, visit) else patience)
-                and not visit.busy
+                if not visit.open and self._is_idle(visit, minutes=self.limits.idle_minutes)
             ]
         for name in idle:
             self.end(name)
-        self.uploads.sweep()
-        # What a visitor's last work wrote after they had left; and Gradio leaves an empty file for
-        # each that it reads.
-        with self._lock:
-            known = {self.uploads.folder, *(visit.folder for visit in self._visits.values())}
-            strays = [place for place in self.folder.iterdir() if place not in known]
+        with self._lock:  # what a visitor's last work wrote after they had left
+            known = {visit.folder for visit in self._visits.values()}
+            strays = [place for place in self.folder.iterdir() if _VISIT.fullmatch(place.name)]
+            strays = [place for place in strays if place not in known]
+            for visit in self._visits.values():
+                own = {piece.folder for piece in visit.pieces.values()}
+                strays += [place for place in visit.folder.iterdir() if place not in own]
         for stray in strays:
             if stray.is_dir():
                 shutil.rmtree(stray, ignore_errors=True)
-            else:
-                stray.unlink(missing_ok=True)
         with suppress(OSError):
             self.folder.touch()
 
-    def file(
-        self, token: str, number: int, result: str, name: str
-    ) -> tuple[SessionPiece, Path] | None:
-        """Return a file of a result, if the token is that of its visitor.
-
-        It is there, or is still to be written, in one of the formats of the piece.
-        """
-        with self._lock:
-            known = list(self._visits.values())
-        visit = next((v for v in known if secrets.compare_digest(v.token, token)), None)
-        piece = visit.pieces.get(number) if visit else None
-        if visit is None or piece is None or not _SAFE.fullmatch(name):
-            return None
-        visit.seen = self._clock()
-        if result == SOURCE:
-            return (piece, piece.source) if name == piece.source.name else None
-        if result != piece.result:
-            return None
-        path = piece.folder / result / name
-        to_be_had = path.stem == "result" and path.suffix[1:] in piece.formats
-        return (piece, path) if to_be_had or path.is_file() else None
-
-    def told(self, path: str) -> Path | None:
-        """Return the file at a path that only its visitor was told: an upload, or a result."""
-        with self._lock:
-            known = list(self._visits.values())
-        place, name = Path(path).parent, Path(path).name
-        for visit in known:
-            for piece in list(visit.pieces.values()):
-                if piece.result and place == piece.folder / piece.result and _SAFE.fullmatch(name):
-                    return Path(path) if Path(path).is_file() else None
-        return self.uploads.find(path)
-
     def close(self) -> None:
-        """End all visits."""
-        for session in list(self._visits):
-            self.end(session)
-        self._folder.cleanup()
+        """End all visits, unless their files are to be found by the next server."""
+        for name, visit in list(self._visits.items()):
+            if self._stays:
+                visit.gone.set()
+            else:
+                self.end(name)
+        if not self._stays:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def remove_left_behind(folder: Path) -> None:
@@ -345,3 +428,17 @@ def remove_left_behind(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > LEFT_BEHIND_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _name(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()[:32]
+
+
+def _size(folder: Path) -> int:
+    """Return how much lies in a folder, in bytes; what goes away meanwhile counts or not."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += Path(place, name).stat().st_size
+    return size

@@ -13,9 +13,9 @@
   const LOOP_MIN_SECONDS = 0.1;
 
   const byId = (id) => document.getElementById(id);
-  const page = JSON.parse(byId("sound").textContent);
-  const seconds = page.seconds;
-  const tracks = page.tracks;
+  let page = { tracks: [], seconds: 0, offset: 0, sampleRate: 48000 };
+  let seconds = 0;
+  let tracks = [];
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const clock = (at) => {
@@ -35,26 +35,78 @@
   let loop = false;
   let region = null; // [start, end] in seconds; null for the whole piece
   let boosted = true;
+  let byHand = false; // whether the track was chosen by hand
+  let loads = 0;
 
-  async function decode() {
-    const decoder = new OfflineAudioContext(1, 1, page.sampleRate);
-    for (const track of tracks) {
-      buffers.push(await decoder.decodeAudioData(bytes(track.audio).buffer));
-      track.audio = ""; // the memory is better used
+  async function decode(sound) {
+    const decoder = new OfflineAudioContext(1, 1, sound.sampleRate);
+    const made = [];
+    for (const track of sound.tracks) {
+      made.push(await decoder.decodeAudioData(track.content ?? bytes(track.audio).buffer));
+      track.audio = track.content = ""; // the memory is better used
     }
+    return made;
+  }
+
+  // Take other sounds; what plays goes on with them from the same place of the piece.
+  async function load(sound) {
+    const turn = ++loads;
+    const made = await decode(sound);
+    if (turn !== loads) return; // others came meanwhile
+    const when = (context?.currentTime ?? 0) + AHEAD_SECONDS;
+    const at = page.offset + position(when) - (sound.offset ?? 0);
+    const [old, tint] = [running, tracks[chosen]?.tint];
+    running = null;
+    loop = sound.loops ?? (page.loops ? false : loop);
+    if (page.loops || sound.loops || sound.seconds !== seconds) region = null;
+    page = { offset: 0, ...sound };
+    tracks = page.tracks;
+    buffers = made;
+    seconds = page.seconds ?? made[0].duration;
+    waves = tracks.map((track) => (track.wave ? bytes(track.wave) : peaks(made[0])));
+    highest = Math.max(1, ...waves.map((values) => Math.max(...values)));
+    const wanted = byHand ? tint : (page.opens ?? tint);
+    chosen = Math.max(0, tracks.findIndex((track) => track.tint === wanted));
+    resting = at >= 0 && at < seconds ? at : 0;
+    if (context) connect();
+    if (old) {
+      restart(resting);
+      retire(old, when);
+    }
+    wave.setAttribute("aria-valuemax", seconds.toFixed(1));
+    byId("play").disabled = byId("loop").disabled = !tracks.length;
+    buttons.forEach((button, i) => (button.disabled = !tracks[i]));
+    show();
+  }
+
+  // The loudest moment of each column of a sound that came without a picture, 0 to 255.
+  function peaks(buffer) {
+    const sound = buffer.getChannelData(0);
+    const size = Math.max(1, Math.ceil(sound.length / 800));
+    return Uint8Array.from({ length: 800 }, (_, i) => {
+      let most = 0;
+      for (let j = i * size; j < Math.min((i + 1) * size, sound.length); j += 4) {
+        most = Math.max(most, Math.abs(sound[j]));
+      }
+      return Math.min(255, 255 * most);
+    });
   }
 
   function open() {
     context = new AudioContext({ sampleRate: page.sampleRate, latencyHint: "interactive" });
     volume = new GainNode(context, { gain: loudness() });
     volume.connect(context.destination);
+    connect();
+  }
+
+  function connect() {
     levels = tracks.map((_, i) => new GainNode(context, { gain: level(i) }));
     for (const node of levels) node.connect(volume);
   }
 
   function level(track) {
     if (track !== chosen) return 0;
-    return boosted ? 1 : 10 ** (-tracks[track].boostDb / 20);
+    return boosted ? 1 : 10 ** (-(tracks[track].boostDb ?? 0) / 20);
   }
 
   function loudness() {
@@ -141,12 +193,13 @@
 
   function choose(track) {
     chosen = track;
+    byHand = true;
     fadeLevels();
     show();
   }
 
   function fadeLevels() {
-    levels.forEach((node, i) => glide(node.gain, level(i), context.currentTime));
+    if (context) levels.forEach((node, i) => glide(node.gain, level(i), context.currentTime));
   }
 
   function setLoop(on, bounds = region) {
@@ -169,8 +222,9 @@
   const canvas = wave.firstElementChild;
   const cursors = [...document.querySelectorAll(".cursor")];
   const buttons = [...document.querySelectorAll("[data-track]")];
-  const waves = tracks.map((track) => bytes(track.wave));
-  const highest = Math.max(1, ...waves.flatMap((peaks) => Math.max(...peaks)));
+  let waves = [];
+  let highest = 1;
+  let marks = []; // places that are marked on the wave, in seconds of the piece
   let drag = null;
 
   function colour(name) {
@@ -183,7 +237,7 @@
     const height = (canvas.height = Math.round(wave.clientHeight * ratio));
     if (!width || !tracks.length) return;
     const pen = canvas.getContext("2d");
-    const peaks = waves[chosen];
+    const values = waves[chosen];
     const [step, bar] = [3 * ratio, 2 * ratio];
     const across = (at) => (at / (seconds || 1)) * width;
     const here = across(position());
@@ -192,11 +246,20 @@
       pen.fillStyle = colour("rule");
       pen.fillRect(across(marked[0]), 0, across(marked[1] - marked[0]), height);
     }
+    pen.fillStyle = colour("severe");
+    for (const [start, end] of marks) {
+      const [from, to] = [across(start - page.offset), across(end - page.offset)];
+      if (to < 0 || from > width) continue;
+      pen.globalAlpha = 0.25;
+      pen.fillRect(from - 4 * ratio, 0, Math.max(to - from, ratio) + 8 * ratio, height);
+      pen.globalAlpha = 1;
+      pen.fillRect(from, height - 4 * ratio, Math.max(to - from, 2 * ratio), 4 * ratio);
+    }
     pen.fillStyle = colour(tracks[chosen].tint);
     for (let x = 0; x < width; x += step) {
-      const first = Math.floor((x / width) * peaks.length);
-      const last = Math.max(first + 1, Math.ceil(((x + step) / width) * peaks.length));
-      const peak = Math.max(...peaks.subarray(first, last)) / highest;
+      const first = Math.floor((x / width) * values.length);
+      const last = Math.max(first + 1, Math.ceil(((x + step) / width) * values.length));
+      const peak = Math.max(...values.subarray(first, last)) / highest;
       const tall = Math.max(ratio, peak * (height - 16 * ratio));
       pen.globalAlpha = x < here ? 1 : 0.45;
       pen.fillRect(x, (height - tall) / 2, bar, tall);
@@ -249,8 +312,12 @@
   function press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { target, key } = event;
-    if (target.matches("button, summary, [type=checkbox]") && [" ", "Enter"].includes(key)) return;
-    if (target.matches("[type=range]") && key.startsWith("Arrow")) return;
+    const written = "textarea, select, input:not([type=range], [type=checkbox], [type=radio])";
+    if (target.matches(written) || key === "Enter" || !tracks.length) return;
+    // Who walks by keyboard presses what has the focus; who has just clicked wants to hear.
+    const walked = target.matches("button, summary, a, input:not([type=range])");
+    if (key === " " && walked && target.matches(":focus-visible")) return;
+    if (target.matches("input") && (key.startsWith("Arrow") || ["Home", "End"].includes(key))) return;
     if (target === wave && ["Home", "End"].includes(key)) seek(key === "Home" ? 0 : seconds);
     else if (tracks[Number(key) - 1]) choose(Number(key) - 1);
     else if (keys[key] ?? keys[key.toLowerCase()]) (keys[key] ?? keys[key.toLowerCase()])(event);
@@ -314,6 +381,7 @@
     };
     byId("theme").addEventListener("click", () => {
       root.dataset.theme = dark() ? "light" : "dark";
+      document.dispatchEvent(new CustomEvent("theme", { detail: root.dataset.theme }));
       name();
     });
     system.addEventListener("change", name);
@@ -332,29 +400,37 @@
 
   themes();
   prints();
-  wave.setAttribute("aria-valuemax", seconds.toFixed(1));
   new ResizeObserver(draw).observe(wave);
-  byId("status").textContent = "Unpacking the sound …";
-  decode().then(
-    () => {
-      byId("status").textContent = "";
-      byId("play").disabled = byId("loop").disabled = false;
-      listen();
-      show();
-      requestAnimationFrame(follow);
-    },
-    () => {
-      byId("status").textContent =
-        `This browser cannot decode ${page.coding}. Firefox, Chrome, Edge, and Safari from 18.4 on can.`;
-    },
-  );
+  listen();
+  requestAnimationFrame(follow);
+  const inside = byId("sound");
+  if (inside) {
+    const sound = JSON.parse(inside.textContent);
+    byId("status").textContent = "Unpacking the sound …";
+    load(sound).then(
+      () => (byId("status").textContent = ""),
+      () => {
+        byId("status").textContent =
+          `This browser cannot decode ${sound.coding}. Firefox, Chrome, Edge, and Safari from 18.4 on can.`;
+      },
+    );
+  }
 
   // What a test, or a curious reader, may look at.
   window.nitido = {
+    load,
+    mark: (places) => ((marks = places), draw()),
+    // Loop a place of the piece, with a little around it.
+    hear: (start, end) => {
+      const wide = Math.max(0, 1.5 - (end - start)) / 2;
+      setRegion(start - wide - page.offset, end + wide - page.offset);
+      if (!running && tracks.length) play();
+    },
+    play: () => running || !tracks.length || play(),
     get context() { return context; },
     get output() { return volume; },
     get state() {
-      return { playing: Boolean(running), position: position(), track: chosen, loop, region };
+      return { playing: Boolean(running), position: position(), track: chosen, loop, region, seconds, offset: page.offset };
     },
   };
 })();

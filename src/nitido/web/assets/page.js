@@ -1,158 +1,488 @@
 "use strict";
-// What the page does in the browser beside Gradio: it never asks another host.
+// The page: sends files, shows what the server says, and keeps focus and sound where they are.
+// Panels are drawn by the server; those that are different are swapped when it says that something changed.
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const all = (what, within = document) => [...within.querySelectorAll(what)];
+  const kind = document.body.dataset.page;
+  const SETTLE_MS = 250; // that a slider rests before its value is sent
 
-// ── Colours ────────────────────────────────────────────────────────────────────────────────────
+  let version = -1; // of the server's state, as it is shown
+  let shownSet = "";
+  let drawing = Promise.resolve(); // the last refresh
+  let next = null; // the one that has not begun
+  let dragging = false;
+  let again = false; // whether something changed meanwhile
+  let seen = new Set(); // tasks whose end was told
 
-// Gradio marks the body with a class; a report inside the page has an attribute for the same.
-function nitidoDark() {
-  return document.body.classList.contains("dark");
-}
+  // ── The server ───────────────────────────────────────────────────────────────────────────────
 
-function nitidoTheme(element) {
-  const name = () => {
-    const button = element.querySelector("#theme");
-    button.textContent = nitidoDark() ? "Light" : "Dark";
-    button.setAttribute("aria-label", `Switch to ${nitidoDark() ? "light" : "dark"} colours`);
-    document.documentElement.style.colorScheme = nitidoDark() ? "dark" : "light";
-    for (const frame of document.querySelectorAll("iframe.report")) nitidoDress(frame);
-  };
-  element.addEventListener("click", (event) => {
-    if (event.target.closest("#theme")) document.body.classList.toggle("dark");
-  });
-  new MutationObserver(name).observe(document.body, { attributeFilter: ["class"] });
-  name();
-}
-
-// ── The report inside the page ─────────────────────────────────────────────────────────────────
-
-function nitidoDress(frame) {
-  const root = frame.contentDocument?.documentElement;
-  if (!root || !frame.contentDocument.body) return;
-  root.dataset.embedded = "";
-  root.dataset.theme = nitidoDark() ? "dark" : "light";
-}
-
-// A frame is as tall as what is in it, so that there is one scroll bar and not two.
-function nitidoFrame(frame) {
-  if (frame.dataset.watched) return;
-  frame.dataset.watched = "1";
-  const settle = () => {
-    const inside = frame.contentDocument;
-    if (!inside?.getElementById("play")) return;
-    nitidoDress(frame);
-    const fit = () => (frame.style.height = `${Math.ceil(inside.body.getBoundingClientRect().height)}px`);
-    new frame.contentWindow.ResizeObserver(fit).observe(inside.body);
-    fit();
-    frame.classList.add("ready");
-  };
-  frame.addEventListener("load", settle);
-  settle();
-}
-
-new MutationObserver(() => {
-  for (const frame of document.querySelectorAll("iframe.report")) nitidoFrame(frame);
-}).observe(document.documentElement, { childList: true, subtree: true });
-
-// After work: bring what came of it into sight.
-function nitidoReveal(name) {
-  const result = document.querySelector(`#${name} :is(iframe.report, .card)`)?.closest("section, .block");
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  result?.scrollIntoView({ behavior: still ? "instant" : "smooth", block: "start" });
-}
-
-// ── The plan ───────────────────────────────────────────────────────────────────────────────────
-
-function nitidoShow(slider) {
-  const value = slider.valueAsNumber;
-  const unit = slider.dataset.unit;
-  const number = { "%": () => Math.round(100 * value), s: () => value.toFixed(2) }[unit]?.() ?? value;
-  slider.nextElementSibling.textContent = `${number} ${unit}`.replace("-", "−");
-}
-
-// What differs from the preset stands in the HTML; the server sends back what a change means.
-function nitidoPlan(element, trigger) {
-  const fresh = (preset) => ({ preset, switches: {}, amounts: {} });
-  const section = () => element.querySelector(".plan");
-  const read = () => JSON.parse(section().dataset.choices);
-  const send = (choices) => {
-    section().dataset.choices = JSON.stringify(choices);
-    trigger("input", { choices });
-  };
-  element.addEventListener("input", ({ target }) => {
-    if (target.type === "range") nitidoShow(target);
-  });
-  element.addEventListener("change", ({ target }) => {
-    const stage = target.closest("[data-stage]")?.dataset.stage;
-    const next = read();
-    if (target.name === "preset") return send(fresh(target.value));
-    if (target.type === "range") next.amounts[stage] = target.valueAsNumber;
-    if (target.name === "loop") {
-      next.loop = target.checked;
-      delete next.switches.ending; // a loop has no ends to mend
-    } else if (target.type === "checkbox") {
-      next.switches[stage] = target.checked;
-      if (stage === "ending") next.loop = null;
+  async function ask(method, path, body) {
+    const options = { method, headers: body === undefined ? {} : { "Content-Type": "application/json" } };
+    if (body !== undefined) options.body = JSON.stringify(body);
+    let answer;
+    try {
+      answer = await fetch(path, options);
+    } catch {
+      throw new Error("The server does not answer; try again in a moment.");
     }
-    send(next);
-  });
-  element.addEventListener("click", ({ target }) => {
-    if (target.closest("[data-reset]")) send(fresh(read().preset));
-  });
-  // New HTML sets attributes; what a hand has touched keeps its own state until it is told.
-  new MutationObserver(() => {
-    for (const box of element.querySelectorAll("[type=checkbox], [type=radio]")) {
-      box.checked = box.hasAttribute("checked");
+    const said = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error(reason(said, answer.status));
+    return said;
+  }
+
+  function reason(said, status) {
+    if (typeof said.detail === "string") return said.detail;
+    if (Array.isArray(said.detail)) return said.detail.map((one) => `${one.loc?.at(-1)}: ${one.msg}`).join("; ");
+    return `The server says ${status}.`;
+  }
+
+  function listen() {
+    const source = new EventSource("api/events");
+    source.onopen = () => (byId("lost").hidden = true);
+    source.onerror = () => {
+      byId("lost").hidden = false;
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => (source.close(), listen()), 2000);
+    };
+    source.onmessage = (event) => {
+      byId("lost").hidden = true;
+      const state = JSON.parse(event.data);
+      tasks(state.tasks);
+      if (state.version !== version) {
+        version = state.version;
+        refresh();
+      }
+    };
+  }
+
+  // ── What is being done ───────────────────────────────────────────────────────────────────────
+
+  const own = () => Number(byId("pieces")?.dataset.piece || 0);
+
+  function tasks(list) {
+    const first = version < 0;
+    for (const task of list) {
+      if (!["done", "failed", "cancelled"].includes(task.state) || seen.has(task.id)) continue;
+      seen.add(task.id);
+      if (first) continue;
+      if (task.state === "failed") notice(task.said);
+      if (task.state === "cancelled" && task.kind !== "preview") say(`${task.words}: cancelled. Nothing was changed.`);
+      if (task.state === "done" && ["restore", "generate", "compare", "check"].includes(task.kind)) say(`${task.words}: done.`);
+      if (task.state === "done" && task.kind === "preview") say("The preview is ready.");
     }
-    for (const slider of element.querySelectorAll("[type=range]")) {
-      if (slider !== document.activeElement) slider.value = slider.getAttribute("value");
+    const open = list.filter((task) => ["waiting", "working"].includes(task.state) && task.kind !== "original");
+    for (const cell of all("[data-task]")) {
+      const task = open.find((one) => one.piece === Number(cell.dataset.task));
+      if (task) cell.textContent = words(task);
     }
-  }).observe(element, { attributes: true, childList: true, subtree: true, attributeFilter: ["checked", "value"] });
-}
+    const mine = open.filter((task) => kind !== "restore" || task.piece === own());
+    const task = mine.find((one) => one.state === "working") ?? mine[0] ?? open.find((one) => one.state === "working") ?? open[0];
+    const [doing, share, cancel] = [byId("doing"), byId("share"), byId("cancel")];
+    if (!doing) return;
+    const more = open.length > 1 ? ` · ${open.length - 1} more` : "";
+    doing.textContent = task ? `${words(task)}${more}` : "";
+    share.hidden = !task;
+    if (task?.state === "working" && task.share < 1) share.value = task.share;
+    else share.removeAttribute("value");
+    cancel.disabled = !task;
+  }
 
-// ── A page that was loaded again ───────────────────────────────────────────────────────────────
+  function words(task) {
+    if (task.state === "working") return `${task.words} … ${Math.round(100 * task.share)} %`;
+    const before = task.ahead === 1 ? "one is before you" : `${task.ahead} are before you`;
+    return `${task.words}: ${task.ahead ? `waiting, ${before}` : "you are next"}`;
+  }
 
-// Gradio loads the page anew when its server comes back; what was on it is gone, and that is said.
-function nitidoLost(element) {
-  const key = "nitido-had-pieces";
-  const space = element.querySelector(".lost");
-  if (sessionStorage.getItem(key)) space.hidden = false;
-  sessionStorage.removeItem(key);
-  new MutationObserver(() => {
-    if (!document.querySelector(".pieces")) return;
-    sessionStorage.setItem(key, "1");
-    space.hidden = true;
-  }).observe(document.getElementById("pieces"), { childList: true, subtree: true });
-}
+  // ── News ─────────────────────────────────────────────────────────────────────────────────────
 
-// ── Pieces, clips, examples ────────────────────────────────────────────────────────────────────
+  function say(text) {
+    byId("news").textContent = text;
+    const doing = byId("doing");
+    if (doing && !doing.textContent) doing.textContent = text;
+  }
 
-function nitidoPieces(element, trigger) {
-  element.addEventListener("click", ({ target }) => {
-    const choose = target.closest("[data-choose]");
-    const remove = target.closest("[data-remove]");
-    if (choose) trigger("select", { number: Number(choose.dataset.choose) });
-    if (remove) trigger("clear", { number: Number(remove.dataset.remove) });
+  function notice(text) {
+    const place = byId("notices");
+    if (!text || !place || all("p", place).some((old) => old.lastChild.textContent === text)) return;
+    const line = document.createElement("p");
+    line.className = "notice";
+    line.setAttribute("role", "alert");
+    line.append(document.createTextNode(text));
+    const close = document.createElement("button");
+    close.type = "button";
+    close.className = "plain";
+    close.textContent = "×";
+    close.setAttribute("aria-label", "Dismiss this message");
+    close.addEventListener("click", () => line.remove());
+    line.prepend(close);
+    place.append(line);
+  }
+
+  const clearNotices = () => byId("notices")?.replaceChildren();
+
+  // ── Panels ───────────────────────────────────────────────────────────────────────────────────
+
+  const raw = new WeakMap(); // a panel as the server last drew it
+
+  // Draw the page as it is now; who asks while it is drawn is answered by the next one.
+  function refresh() {
+    if (dragging) {
+      again = true;
+      return Promise.resolve();
+    }
+    next ??= drawing.then(() => {
+      next = null;
+      return draw(location.href).catch(() => {});
+    });
+    return (drawing = next);
+  }
+
+  async function draw(address) {
+    const text = await (await fetch(address, { headers: { Accept: "text/html" } })).text();
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    for (const panel of all("[data-panel]", fresh)) {
+      const old = byId(panel.id);
+      const drawn = panel.outerHTML;
+      if (!old || dragging || (raw.get(old) ?? old.outerHTML) === drawn) continue;
+      const focus = old.contains(document.activeElement) ? document.activeElement.id : "";
+      const open = all("details[open]", old).map((one) => one.id);
+      const values = new Map(all("select", old).map((one) => [one.id, one.value]));
+      const made = document.importNode(panel, true);
+      raw.set(made, drawn);
+      for (const one of all("details", made)) if (open.includes(one.id)) one.open = true;
+      for (const one of all("select", made)) if (values.has(one.id)) one.value = values.get(one.id);
+      for (const id of ["doing", "share", "cancel"]) {
+        const [kept, other] = [old.querySelector(`#${id}`), made.querySelector(`#${id}`)];
+        if (kept && other) other.replaceWith(kept);
+      }
+      old.replaceWith(made);
+      if (focus) (byId(focus) ?? made.querySelector("h2[tabindex], a, button") ?? byId("main")).focus({ preventScroll: true });
+    }
+    document.title = fresh.title;
+    marks();
+    sounds();
+  }
+
+  // ── Sound ────────────────────────────────────────────────────────────────────────────────────
+
+  const NOTES = {
+    preview: (set) => `Preview: the loudest ${Math.round(set.seconds)} seconds, from ${clock(set.offset)}.`,
+    original: () => (byId("bottom").textContent.trim() ? "As it came; After follows as soon as it is restored." : "As it came."),
+    result: (set) => (set.cut ? "The first five minutes are played here; the files have all of it." : ""),
+  };
+  const clock = (at) => `${Math.floor(at / 60)}:${String(Math.floor(at % 60)).padStart(2, "0")}`;
+
+  async function sounds() {
+    const place = byId("sets");
+    if (!place) return;
+    const wanted = place.dataset.sets && `${own()}/${place.dataset.sets}`;
+    if (!wanted || wanted === shownSet) {
+      if (!wanted && !shownSet.startsWith("local")) byId("player").hidden = true;
+      return;
+    }
+    shownSet = wanted;
+    const name = place.dataset.sets.split("/")[0];
+    try {
+      const set = await ask("GET", `api/pieces/${own()}/sets/${name}`);
+      await Promise.all(set.tracks.map(async (track) => (track.content = await (await fetch(track.url)).arrayBuffer())));
+      if (shownSet !== wanted) return;
+      await window.nitido.load({ ...set, opens: "after", loops: name === "preview" ? true : undefined });
+      byId("player").hidden = false;
+      all("[data-track]").forEach((button, i) => {
+        const track = set.tracks[i];
+        if (kind === "compare") {
+          button.hidden = !track;
+          if (track) button.className = `track ${track.tint}`;
+        }
+        if (track) button.querySelector("span").textContent = track.name;
+      });
+      byId("status").textContent = NOTES[name](set);
+      const boost = set.tracks.find((track) => track.boostDb);
+      byId("raise").hidden = !boost;
+      if (boost) byId("raise").querySelector("span").textContent = `${boost.name} is raised by ${boost.boostDb.toFixed(1)} dB to be heard`;
+    } catch (error) {
+      shownSet = "";
+      if (error.name === "EncodingError") byId("status").textContent = "This browser cannot play it; the files can be downloaded.";
+    }
+  }
+
+  // A file that was just dropped plays at once, before it has been sent.
+  async function playHere(file) {
+    if (kind !== "restore" || file.size > 60e6) return;
+    try {
+      const content = await file.arrayBuffer();
+      shownSet = `local/${file.name}`;
+      await window.nitido.load({ sampleRate: 48000, tracks: [{ name: "Before", tint: "before", content }] });
+      byId("player").hidden = false;
+      byId("status").textContent = "As it came; After follows as soon as it is restored.";
+      window.nitido.play();
+    } catch {
+      shownSet = ""; // a format that only the server can read
+    }
+  }
+
+  function marks() {
+    const places = all("[data-hear]").map((button) => button.dataset.hear.split(" ").map(Number));
+    window.nitido?.mark(places);
+  }
+
+  // ── Sending ──────────────────────────────────────────────────────────────────────────────────
+
+  let sending = Promise.resolve();
+
+  function take(files, what) {
+    const music = [...files].filter((file) => file.size && !file.name.startsWith("."));
+    if (!music.length) return;
+    clearNotices();
+    if (what === "piece") playHere(music[0]);
+    music.forEach((file, i) => {
+      const line = document.createElement("li");
+      line.textContent = `${file.name}: waiting to be sent`;
+      byId("sending").append(line);
+      const count = music.length > 1 ? ` (${i + 1} of ${music.length})` : "";
+      sending = sending.then(() => send(file, what, line, count)).then(
+        (piece) => arrived(piece, what, music.length),
+        (error) => notice(error.message),
+      ).then(() => line.remove());
+    });
+  }
+
+  function send(file, what, line, count) {
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      request.open("POST", `api/pieces?name=${encodeURIComponent(file.name)}&kind=${what}`);
+      request.setRequestHeader("Content-Type", "application/octet-stream");
+      request.upload.onprogress = ({ loaded, total }) => {
+        line.textContent = `${file.name}${count}: ${Math.round((100 * loaded) / (total || 1))} % sent`;
+      };
+      request.onload = () => {
+        let said = {};
+        try {
+          said = JSON.parse(request.responseText);
+        } catch {
+          said = { detail: request.responseText };
+        }
+        request.status === 201 ? resolve(said) : reject(new Error(reason(said, request.status)));
+      };
+      request.onerror = () => reject(new Error(`${file.name} could not be sent: the connection broke off, or it is too large.`));
+      request.send(file);
+    });
+  }
+
+  function arrived(piece, what, count) {
+    say(`${piece.name} has arrived.`);
+    if (kind !== "restore" || what !== "piece") return refresh();
+    const first = !own();
+    if (first || count === 1) return show(piece.id, first);
+    return refresh();
+  }
+
+  function show(piece, replacing = false) {
+    const address = `?piece=${piece}`;
+    replacing ? history.replaceState(null, "", address) : history.pushState(null, "", address);
+    return refresh();
+  }
+
+  async function record(button) {
+    if (button.recorder) return button.recorder.stop();
+    if (!window.isSecureContext || !navigator.mediaDevices) {
+      return notice("A browser records only over https, or on the computer that the server runs on; record with another program and drop the file.");
+    }
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
+      const parts = [];
+      const recorder = (button.recorder = new MediaRecorder(stream));
+      recorder.ondataavailable = (event) => parts.push(event.data);
+      recorder.onstop = async () => {
+        button.recorder = null;
+        button.textContent = "Record";
+        button.setAttribute("aria-pressed", "false");
+        stream.getTracks().forEach((track) => track.stop());
+        const sound = await new OfflineAudioContext(2, 1, 48000).decodeAudioData(await new Blob(parts).arrayBuffer());
+        take([new File([wav(sound)], `Recording ${new Date().toTimeString().slice(0, 8).replaceAll(":", ".")}.wav`)], "piece");
+      };
+      recorder.start();
+      button.textContent = "Stop recording";
+      button.setAttribute("aria-pressed", "true");
+      say("Recording.");
+    } catch {
+      notice("There is no microphone that this page may use; allow it in the browser, or drop a file.");
+    }
+  }
+
+  // A WAV file of 32-bit floats.
+  function wav(sound) {
+    const [count, length] = [sound.numberOfChannels, sound.length];
+    const view = new DataView(new ArrayBuffer(44 + 4 * count * length));
+    const text = (at, letters) => [...letters].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
+    text(0, "RIFF"), view.setUint32(4, 36 + 4 * count * length, true), text(8, "WAVEfmt "), view.setUint32(16, 16, true);
+    view.setUint16(20, 3, true), view.setUint16(22, count, true), view.setUint32(24, sound.sampleRate, true);
+    view.setUint32(28, 4 * count * sound.sampleRate, true), view.setUint16(32, 4 * count, true), view.setUint16(34, 32, true);
+    text(36, "data"), view.setUint32(40, 4 * count * length, true);
+    for (let c = 0; c < count; c++) sound.getChannelData(c).forEach((value, i) => view.setFloat32(44 + 4 * (i * count + c), value, true));
+    return view.buffer;
+  }
+
+  // ── Choices ──────────────────────────────────────────────────────────────────────────────────
+
+  let settling = 0;
+
+  const choices = () => JSON.parse(byId("list").dataset.choices);
+
+  function choose(next) {
+    byId("list").dataset.choices = JSON.stringify(next);
+    clearTimeout(settling);
+    settling = setTimeout(() => {
+      ask("PUT", `api/pieces/${own()}/choices`, next).catch((error) => notice(error.message)).then(() => refresh());
+    }, SETTLE_MS);
+  }
+
+  function told(value, unit) {
+    const number = unit === "%" ? Math.round(100 * value) : unit === "s" ? value.toFixed(2) : value;
+    return `${number} ${unit}`.replace("-", "−");
+  }
+
+  function change({ target }) {
+    const next = kind === "restore" && byId("list").dataset.choices ? choices() : null;
+    if (target.type === "file") {
+      take(target.files, target.dataset.kind);
+      target.value = "";
+    } else if (!next) return;
+    else if (target.name === "preset") choose({ preset: target.value, settings: {} });
+    else if (target.dataset.stage) {
+      next.settings[`${target.dataset.stage}.mode`] = target.checked ? "on" : "off";
+      if (target.dataset.stage === "ending") delete next.settings["ending.loop"];
+      choose(next);
+    } else if ("loop" in target.dataset && target.id === "is-loop") {
+      next.settings["ending.loop"] = target.checked;
+      delete next.settings["ending.mode"]; // a loop has no ends to mend
+      choose(next);
+    } else if (target.dataset.setting) {
+      next.settings[target.dataset.setting] = target.valueAsNumber;
+      choose(next);
+    }
+  }
+
+  function slide({ target }) {
+    if (!target.dataset.setting) return;
+    const text = told(target.valueAsNumber, target.dataset.unit);
+    byId(target.id.replace("-amount", "-shown")).textContent = text;
+    target.setAttribute("aria-valuetext", text);
+  }
+
+  // ── Hands ────────────────────────────────────────────────────────────────────────────────────
+
+  const DO = {
+    folder: () => byId("folder").click(),
+    record: (button) => record(button),
+    cancel: () => ask("POST", "api/cancel"),
+    restore: () => ask("POST", `api/pieces/${own()}/restore`),
+    check: () => ask("POST", `api/pieces/${own()}/check?target=${byId("target").value}`),
+    all: () => ask("POST", "api/restore"),
+    same: () => ask("POST", "api/restore", choices()),
+    reset: () => choose({ preset: choices().preset, settings: {} }),
+    compare: async () => {
+      const chosen = all("[data-version]").filter((select) => select.value);
+      const of = (role) => chosen.filter((one) => one.value === role).map((one) => {
+        const [piece, restored] = one.dataset.version.split(" ").map(Number);
+        return { piece, restored: Boolean(restored) };
+      });
+      if (of("before").length !== 1 || !of("after").length) throw new Error("Two are needed: one as Before, and one or more as After.");
+      const { id } = await ask("POST", "api/comparisons", { versions: [...of("before"), ...of("after")], reference: of("reference")[0] ?? null });
+      history.replaceState(null, "", `?piece=${id}`);
+    },
+    generate: () => byId("ask").requestSubmit(),
+  };
+
+  async function press(event) {
+    const button = event.target.closest("[data-do], [data-choose], [data-remove], [data-hear], [data-take], [data-prompt]");
+    if (!button) return;
+    const { do: what, choose: piece, remove, hear, take: clip, prompt } = button.dataset;
+    if (button.tagName === "A" && (event.ctrlKey || event.metaKey || event.shiftKey)) return;
+    event.preventDefault();
+    if (what && what !== "folder") clearNotices();
+    try {
+      if (what) await DO[what](button);
+      if (piece) {
+        await show(piece);
+        byId("name")?.focus({ preventScroll: true });
+      }
+      if (hear) window.nitido.hear(...hear.split(" ").map(Number));
+      if (prompt !== undefined) byId("prompt").value = button.textContent;
+      if (clip) {
+        await ask("POST", `api/pieces/${clip}/take`);
+        location.href = `.?piece=${clip}`;
+      }
+      if (remove) {
+        await ask("DELETE", `api/pieces/${remove}`);
+        say("Removed.");
+        if (Number(remove) === own()) {
+          shownSet = "";
+          history.replaceState(null, "", location.pathname);
+        }
+        await refresh();
+        if (document.activeElement === document.body) byId("main").focus({ preventScroll: true });
+      }
+    } catch (error) {
+      notice(error.message);
+    }
+  }
+
+  function drops() {
+    const place = () => document.querySelector("[data-drop]");
+    for (const type of ["dragenter", "dragover"]) {
+      addEventListener(type, (event) => {
+        event.preventDefault();
+        place()?.classList.add("over");
+      });
+    }
+    for (const type of ["dragleave", "drop"]) addEventListener(type, () => place()?.classList.remove("over"));
+    addEventListener("drop", async (event) => {
+      event.preventDefault();
+      const to = event.target.closest?.("[data-drop]") ?? place();
+      const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+      const files = entries.length ? (await Promise.all(entries.map(within))).flat() : [...event.dataTransfer.files];
+      if (to) take(files, to.dataset.drop);
+    });
+  }
+
+  async function within(entry) {
+    if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+    const reader = entry.createReader();
+    const found = [];
+    for (;;) {
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!some.length) return found;
+      for (const one of some) found.push(...(await within(one)));
+    }
+  }
+
+  document.addEventListener("click", press);
+  document.addEventListener("change", change);
+  document.addEventListener("input", slide);
+  document.addEventListener("pointerdown", ({ target }) => (dragging = target.matches?.("[data-setting]") ?? false));
+  for (const type of ["pointerup", "pointercancel"]) {
+    addEventListener(type, () => {
+      if (!dragging) return;
+      dragging = false;
+      if (again) refresh();
+      again = false;
+    });
+  }
+  document.addEventListener("theme", ({ detail }) => {
+    document.cookie = `theme=${detail}; max-age=31536000; samesite=lax`;
   });
-}
-
-function nitidoClips(element, trigger) {
-  element.addEventListener("click", ({ target }) => {
-    const restore = target.closest("[data-restore]");
-    if (restore) trigger("select", { number: Number(restore.dataset.restore) });
+  byId("ask")?.addEventListener("submit", (event) => {
+    event.preventDefault();
+    clearNotices();
+    const asked = Object.fromEntries([...new FormData(event.target)].filter(([, value]) => typeof value === "string" && value !== ""));
+    for (const name of ["seconds", "candidates", "seed", "melody"]) if (name in asked) asked[name] = Number(asked[name]);
+    ask("POST", "api/generate", asked).catch((error) => notice(error.message));
   });
-  // One at a time.
-  element.addEventListener("play", ({ target }) => {
-    for (const other of element.querySelectorAll("audio")) if (other !== target) other.pause();
-  }, true);
-}
-
-function nitidoExamples(element) {
-  element.addEventListener("click", ({ target }) => {
-    const example = target.closest("[data-prompt]");
-    const field = document.querySelector("#prompt textarea");
-    if (!example || !field) return;
-    Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(field, example.textContent);
-    field.dispatchEvent(new Event("input", { bubbles: true }));
-    field.focus();
-  });
-}
+  addEventListener("popstate", () => refresh());
+  drops();
+  for (const panel of all("[data-panel]")) raw.set(panel, panel.outerHTML);
+  marks();
+  sounds();
+  listen();
+})();

@@ -1,0 +1,352 @@
+"""The page over HTTP, in this process: what can be asked, and what nobody can."""
+
+import asyncio
+import io
+import os
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile as sf
+from tests.web.conftest import ROOT, Visitor
+
+import nitido
+from nitido.web.limits import Limits
+
+pytest.importorskip("fastapi")
+pytest.importorskip("starlette.testclient")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "files"
+
+
+@pytest.fixture
+def app(folder: Path) -> Any:
+    from nitido.web.server import make_app
+
+    return make_app(Limits(megabytes=1.0, minutes=0.5, pieces=3), folder=folder)
+
+
+@pytest.fixture
+def ann(app: Any) -> Visitor:
+    return Visitor(app)
+
+
+@pytest.fixture
+def bob(app: Any) -> Visitor:
+    return Visitor(app)
+
+
+@pytest.fixture(scope="module")
+def restored(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Visitor]:
+    """A visitor with a restored piece, and the application."""
+    from nitido.web.server import make_app
+
+    app = make_app(folder=tmp_path_factory.mktemp("web"))
+    ann = Visitor(app)
+    assert ann.wait(ann.drop(clip)["id"])["restored"]
+    return app, ann
+
+
+ADDRESSES = (
+    "/api/pieces/1", "/api/pieces/1/files/wav", "/api/pieces/1/files/report",
+    "/api/pieces/1/files/plan", "/api/pieces/1/source", "/api/pieces/1/sets/result",
+)  # fmt: skip
+
+
+def test_a_piece_is_sent_examined_restored_and_had_in_any_form(
+    restored: tuple[Any, Visitor], clip: Path
+) -> None:
+    ann = restored[1]
+    piece = ann.ask("GET", "/api/pieces/1")[1]
+    assert piece["sentence"].startswith("Metallic whine")
+    assert nitido.Plan.from_dict(piece["plan"])["decomb"].on
+    for address in ADDRESSES:
+        assert ann.ask("GET", address)[0] == 200
+    wav, rate = sf.read(io.BytesIO(ann.ask("GET", "/api/pieces/1/files/wav")[1]))
+    assert len(wav) / rate == pytest.approx(sf.info(clip).duration)
+    sounds = ann.ask("GET", "/api/pieces/1/sets/result")[1]["tracks"]
+    assert [ann.ask("GET", f"/{track['url']}")[0] for track in sounds] == [200, 200, 200]
+    with zipfile.ZipFile(io.BytesIO(ann.ask("GET", "/api/zip?form=flac")[1])) as bundle:
+        names = bundle.namelist()
+    assert names == [f"my song_restored{end}" for end in (".flac", ".report.html", ".nitido.json")]
+
+
+def test_nothing_of_a_visitor_can_be_had_or_touched_by_another(
+    restored: tuple[Any, Visitor],
+) -> None:
+    app, ann = restored
+    bob = Visitor(app)
+    sounds = ann.ask("GET", "/api/pieces/1/sets/result")[1]["tracks"]
+    for address in (*ADDRESSES, *(f"/{track['url']}" for track in sounds), "/api/zip"):
+        assert bob.ask("GET", address)[0] == 404
+    assert bob.ask("GET", "/api/pieces") == (200, [])
+    assert bob.ask("DELETE", "/api/pieces/1")[0] == 404
+    assert bob.ask("POST", "/api/pieces/1/restore")[0] == 404
+    assert bob.ask("PUT", "/api/pieces/1/choices", {"preset": "gentle"})[0] == 404
+    compared = {"versions": [{"piece": 1}, {"piece": 1, "restored": True}]}
+    assert bob.ask("POST", "/api/comparisons", compared)[0] == 400
+    assert bob.ask("POST", "/api/generate", {"prompt": "x", "melody": 1})[0] == 400
+    assert b"my song" not in bob.ask("GET", "/?piece=1")[1]
+    assert bob.ask("GET", "/api/state")[1]["tasks"] == []
+    assert ann.ask("GET", "/api/pieces/1")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/pieces/../../etc/passwd",
+        "/api/pieces/..%2F..%2Fetc%2Fpasswd",
+        "/api/pieces/1/files/..%2F..%2Fsource.wav",
+        "/api/pieces/1/files/result.wav",
+        "/api/pieces/1/files/plan.json",
+        "/api/pieces/1/sets/..%2Fresult",
+        "/api/pieces/1/sets/result/../../about.json",
+        "/api/pieces/1/sets/result/x/0",
+        "/api/pieces/1/sets/result/x/-1",
+        "/api/pieces/-1",
+        "/api/pieces/1e0",
+        "/api/pieces/999999999999999999999999",
+        "/assets/../server.py",
+        "/assets/..%2Fserver.py",
+        "/assets/%2Fetc%2Fpasswd",
+        f"/assets/{ROOT}/pyproject.toml",
+        "//etc/passwd",
+        "/docs/oauth2-redirect",
+        "/redoc",
+        "/gradio_api/file=/etc/passwd",
+        "/login",
+    ],
+)
+def test_no_path_is_ever_a_path(restored: tuple[Any, Visitor], path: str) -> None:
+    assert restored[1].ask("GET", path)[0] in (404, 422)
+
+
+def test_a_cookie_is_not_for_scripts_nor_for_other_sites(ann: Visitor) -> None:
+    sent = ann.http.get("/").headers["set-cookie"]
+    assert "HttpOnly" in sent
+    assert "samesite=lax" in sent.lower()
+    assert "secure" not in sent.lower()
+    assert "set-cookie" not in ann.http.get("/").headers  # it is kept
+    proxied = Visitor(ann.http.app).http.get("/", headers={"x-forwarded-proto": "https"})
+    assert "secure" in proxied.headers["set-cookie"].lower()
+
+
+def test_a_cookie_that_was_made_up_is_nobody(app: Any, clip: Path, ann: Visitor) -> None:
+    ann.drop(clip, restore=False)
+    token = ann.http.cookies["nitido"]
+    for wrong in ("", "x", token[:-1], token.upper(), f"{token}.x", "../../x"):
+        eve = Visitor(app)
+        eve.http.cookies.set("nitido", wrong)
+        assert eve.ask("GET", "/api/pieces/1")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data; boundary=b", "Multipart/Form-Data", "multipart/x"]
+)
+def test_a_form_is_not_taken_whatever_stands_in_it(ann: Visitor, folder: Path, kind: str) -> None:
+    head = 'Content-Disposition: form-data; name="files"; filename="nmistakable.php"'
+    body = f"--b\r\n{head}\r\n\r\nsound\r\n--b--\r\n".encode()
+    status, _ = ann.ask("POST", "/api/pieces", content=body, headers={"content-type": kind})
+    assert status == 415
+    assert files(folder) == ["secret"]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(name for _, _, names in os.walk(folder) for name in names)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../nmistakable.php",
+        "nmistakable\0.wav",
+        "/etc/nmistakable",
+        "a/" * 300 + "nmistakable.wav",
+    ],
+)
+def test_no_name_of_a_visitor_comes_to_the_disk(
+    ann: Visitor, clip: Path, folder: Path, name: str
+) -> None:
+    piece = ann.drop(clip, name=name, restore=False)
+    assert "mistakable" in piece["name"]
+    ann.wait(piece["id"])
+    every = [part for _, folders, names in os.walk(folder) for part in folders + names]
+    assert not [part for part in every if "mistakable" in part or part.endswith(".php")]
+
+
+def test_what_is_too_large_or_no_music_is_refused_and_leaves_nothing(
+    ann: Visitor, clip: Path, folder: Path
+) -> None:
+    large = (2**20 + 1) * b"x"
+
+    def parts() -> Iterator[bytes]:  # without saying how long it is
+        for _ in range(3):
+            yield 2**19 * b"x"
+
+    for content, status, said in (
+        (large, 413, "large.wav is larger than 1 MB, which this page takes."),
+        (parts(), 413, "large.wav is larger than 1 MB, which this page takes."),
+        (b"", 400, "large.wav"),
+        (b"This is no sound.", 400, "large.wav is not an audio file"),
+        (clip.read_bytes()[:20_000], 400, "large.wav is cut short"),
+    ):
+        got = ann.ask("POST", "/api/pieces?name=large.wav", content=content)
+        assert got[0] == status
+        assert got[1]["detail"].startswith(said)
+    assert [name for name in files(folder) if name not in ("secret", "about.json")] == []
+    ann.drop(clip, restore=False)  # and then it goes on
+
+
+def test_an_upload_that_says_less_than_it_sends_is_bounded_all_the_same(ann: Visitor) -> None:
+    for length in (b"-1", b"x", b"1e3", b"\xb2", b"9" * 5000):
+        status, _ = ann.ask("POST", "/api/pieces", content=b"x", headers={"content-length": length})
+        assert status in (400, 413)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/api/pieces/1/choices", b"{"),
+        ("PUT", "/api/pieces/1/choices", b"\xff"),
+        ("PUT", "/api/pieces/1/choices", b"[]"),
+        ("PUT", "/api/pieces/1/choices", 50_000 * b"["),
+        ("PUT", "/api/pieces/1/choices", b'{"settings": {"bandwidth.amount": 1e999}}'),
+        ("PUT", "/api/pieces/1/choices", b'{"settings": {"bandwidth.amount": NaN}}'),
+        ("PUT", "/api/pieces/1/choices", b'{"settings": {"stems.mode": "on"}}'),
+        ("PUT", "/api/pieces/1/choices", b'{"preset": "../../etc/passwd"}'),
+        ("POST", "/api/generate", b'{"prompt": ""}'),
+        ("POST", "/api/generate", b'{"prompt": "x", "model": "/etc"}'),
+        ("POST", "/api/generate", b'{"prompt": "x", "candidates": 1000}'),
+        ("POST", "/api/comparisons", b'{"versions": []}'),
+        ("POST", "/api/comparisons", b'{"versions": [{"piece": "/etc/passwd"}]}'),
+        ("PUT", "/api/pieces/1/choices", b'{"preset": "' + 2**20 * b"x" + b'"}'),
+    ],
+)
+def test_what_is_no_choice_is_refused_and_changes_nothing(
+    restored: tuple[Any, Visitor], method: str, path: str, body: bytes
+) -> None:
+    ann = restored[1]
+    before = ann.ask("GET", "/api/pieces/1")[1]["choices"]
+    status, _ = ann.ask(method, path, content=body, headers={"content-type": "application/json"})
+    assert status in (400, 413, 422)
+    assert ann.ask("GET", "/api/pieces/1")[1]["choices"] == before
+
+
+def test_there_is_a_bound_to_the_pieces_of_a_visitor(ann: Visitor, clip: Path) -> None:
+    for _ in range(3):
+        ann.drop(clip, restore=False)
+    status, said = ann.ask("POST", "/api/pieces?name=a.wav", content=clip.read_bytes())
+    assert (status, said["detail"][:10]) == (400, "You have 3")
+
+
+def test_a_hundred_requests_leave_memory_and_disk_as_they_were(
+    app: Any, ann: Visitor, folder: Path
+) -> None:
+    for number in range(100):
+        someone = Visitor(app)
+        for path in ("/", "/api/state", "/api/pieces", f"/api/pieces/{number}"):
+            someone.ask("GET", path)
+        someone.ask("POST", "/api/pieces?name=x.wav", content=b"no sound") if number < 3 else None
+    visits = ann.http.app._app.state.site.visits
+    assert len(visits._visits) <= 3
+    assert not [name for name in files(folder) if name not in ("secret", "about.json")]
+
+
+def test_what_was_removed_is_gone_though_it_was_at_work(
+    ann: Visitor, clip: Path, folder: Path
+) -> None:
+    piece = ann.drop(clip)["id"]
+    assert ann.ask("DELETE", f"/api/pieces/{piece}")[0] == 200
+    assert ann.ask("GET", f"/api/pieces/{piece}")[0] == 404
+    assert not [name for name in files(folder) if name.startswith(("source", "result"))]
+
+
+def test_a_result_of_earlier_choices_says_so(restored: tuple[Any, Visitor]) -> None:
+    ann = restored[1]
+    settings = {"bandwidth.amount": 0.5}
+    _, piece = ann.ask("PUT", "/api/pieces/1/choices", {"settings": settings})
+    assert piece["stale"]
+    assert piece["choices"] == {"preset": "musicgen", "settings": settings}
+    assert b"You changed something since" in ann.ask("GET", "/?piece=1")[1]
+    ann.wait(1)
+    _, piece = ann.ask("PUT", "/api/pieces/1/choices", {"preset": "musicgen"})
+    assert not piece["stale"]
+    ann.wait(1)
+
+
+def test_pieces_and_results_are_there_again_after_a_restart(restored: tuple[Any, Visitor]) -> None:
+    from nitido.web.server import make_app
+
+    app, ann = restored
+    again = Visitor(make_app(folder=app._app.state.site.visits.folder))
+    again.http.cookies.set("nitido", ann.http.cookies["nitido"])
+    piece = again.ask("GET", "/api/pieces/1")[1]
+    assert (piece["restored"], piece["stale"]) == (True, False)
+    assert again.ask("GET", "/api/pieces/1/files/mp3")[0] == 200
+
+
+def test_downloads_that_wait_for_their_format_keep_nobody_else_waiting(
+    restored: tuple[Any, Visitor], clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    httpx = pytest.importorskip("httpx")
+    app, ann = restored
+    done = threading.Event()
+
+    def slow(piece: Any, form: str) -> Path:
+        done.wait()
+        return Path(piece.result_folder / "result.wav")
+
+    monkeypatch.setattr("nitido.web.work.download", slow)
+
+    async def ask() -> tuple[int, bool, set[int]]:
+        transport = httpx.ASGITransport(app)
+        cookies = {"nitido": ann.http.cookies["nitido"]}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://localhost", cookies=cookies
+        ) as client:
+            downloads = [
+                asyncio.create_task(client.get("/api/pieces/1/files/mp3")) for _ in range(50)
+            ]
+            await asyncio.sleep(0.2)
+            sound = {"params": {"kind": "version"}, "content": clip.read_bytes()}
+            other = (await client.post("/api/pieces", **sound)).status_code
+            late = done.is_set()
+            done.set()
+            return other, late, {(await one).status_code for one in downloads}
+
+    end = threading.Timer(10, done.set)  # if it waits after all
+    end.start()
+    assert asyncio.run(ask()) == (201, False, {200})
+    end.cancel()
+
+
+def test_versions_are_compared(ann: Visitor, clip: Path) -> None:
+    numbers = [ann.drop(clip, kind="version", name=f"{name}.wav")["id"] for name in "ab"]
+    asked = {"versions": [{"piece": number} for number in numbers]}
+    _, said = ann.ask("POST", "/api/comparisons", asked)
+    assert ann.wait(said["id"])["sentences"]
+    page = ann.ask("GET", "/compare")[1].decode()
+    assert "a and b" in page
+    assert ann.ask("GET", f"/api/pieces/{said['id']}/files/report")[0] == 200
+
+
+def test_a_full_server_says_when_to_come_again(ann: Visitor, bob: Visitor, clip: Path) -> None:
+    ann.http.app._app.state.site.visits._most = 100
+    answer = ann.http.post("/api/pieces?name=a.wav", content=clip.read_bytes())
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "60"
+    assert "full" in answer.json()["detail"]
+
+
+def test_the_api_is_described_without_asking_another_host(ann: Visitor) -> None:
+    page = ann.ask("GET", "/docs")[1].decode()
+    assert "/api/pieces/{piece}/restore" in page
+    assert "//" not in page.replace("://www.w3.org", "")
+    schema = ann.ask("GET", "/openapi.json")[1]
+    assert "Choices" in schema["components"]["schemas"]

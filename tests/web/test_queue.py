@@ -1,0 +1,139 @@
+"""Whoever has least at work comes next; what is cancelled stops; how far it is, is said."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from nitido.errors import ConfigError
+from nitido.web.limits import FullError, Limits
+from nitido.web.queue import BROKEN, Queue, Task
+from nitido.web.sessions import Visit, Visits
+
+
+@pytest.fixture
+def visitors() -> Iterator[list[Visit]]:
+    place = Visits(Limits())
+    yield [place.of(place.new_token()) for _ in range(3)]
+    place.close()
+
+
+def task(visit: Visit, work: Any = lambda tell: None, **more: Any) -> Task:
+    return Task(visit, "restore", "Restoring", work, **more)
+
+
+def test_a_visitor_with_one_piece_does_not_wait_for_all_of_another_s(visitors: list[Visit]) -> None:
+    queue, go, begun = Queue(at_once=1, waiting=50, each=10), threading.Event(), []
+
+    def work(name: str) -> Any:
+        return lambda tell: begun.append(name) or go.wait(5)
+
+    ann, bob, eve = visitors
+    tasks = [queue.add(task(ann, work("ann"))) for _ in range(4)]
+    tasks += [queue.add(task(bob, work("bob"))) for _ in range(2)]
+    tasks.append(queue.add(task(eve, work("eve"))))
+    assert queue.ahead(tasks[4]) == 0
+    assert queue.ahead(tasks[6]) == 1
+    go.set()
+    assert all(one.ended.wait(5) for one in tasks)
+    assert begun == ["ann", "bob", "eve", "ann", "bob", "ann", "ann"]
+
+
+def test_only_so_many_run_at_once_and_only_so_many_wait(visitors: list[Visit]) -> None:
+    queue, go = Queue(at_once=2, waiting=3, each=2), threading.Event()
+    running: list[int] = []
+
+    def work(tell: Any) -> None:
+        running.append(1)
+        go.wait(5)
+
+    tasks = [queue.add(task(visitors[0], work)) for _ in range(4)]
+    with pytest.raises(FullError, match="Too much is waiting"):
+        queue.add(task(visitors[0], work))
+    tasks.append(queue.add(task(visitors[1], work)))
+    with pytest.raises(FullError):
+        queue.add(task(visitors[2], work))
+    assert sum(one.state == "working" for one in tasks) == 2
+    go.set()
+    assert all(one.ended.wait(5) for one in tasks)
+    assert len(running) == 5
+
+
+def test_what_is_cancelled_stops_at_its_next_step_or_never_begins(visitors: list[Visit]) -> None:
+    queue, begun = Queue(at_once=1, waiting=9, each=9), threading.Event()
+
+    def work(tell: Any) -> None:
+        while True:
+            begun.set()
+            tell(0.5)
+            threading.Event().wait(0.001)
+
+    first, second = (queue.add(task(visitors[0], work)) for _ in range(2))
+    other = queue.add(task(visitors[1]))
+    begun.wait(5)
+    assert queue.cancel(visitors[0]) == 2
+    assert first.ended.wait(5)
+    assert second.ended.wait(5)
+    assert other.ended.wait(5)
+    assert [one.state for one in (first, second, other)] == ["cancelled", "cancelled", "done"]
+
+
+def test_cancelling_at_the_very_end_leaves_one_verdict(visitors: list[Visit]) -> None:
+    queue = Queue(at_once=2, waiting=200, each=200)
+    tasks = [task(visitors[0]) for _ in range(50)]
+    with ThreadPoolExecutor(4) as pool:
+        for one in tasks:
+            pool.submit(queue.add, one)
+            pool.submit(queue.cancel, visitors[0])
+    for one in tasks:
+        assert one.ended.wait(5)
+    assert {one.state for one in tasks} <= {"done", "cancelled"}
+    assert len(queue.of(visitors[0])) <= 20  # what has ended is forgotten in the end
+
+
+def test_why_it_failed_is_said_and_what_follows_does_not_happen(visitors: list[Visit]) -> None:
+    queue, followed = Queue(at_once=1, waiting=9, each=9), []
+
+    def refuse(tell: Any) -> None:
+        raise ConfigError("It is no music.")
+
+    def collapse(tell: Any) -> None:
+        raise ZeroDivisionError("/secret/path")
+
+    told = [
+        queue.add(task(visitors[0], work, then=lambda: followed.append(1)))
+        for work in (refuse, collapse, lambda tell: None)
+    ]
+    assert all(one.ended.wait(5) for one in told)
+    assert [one.said for one in told] == ["It is no music.", BROKEN, ""]
+    assert followed == [1]
+
+
+def test_progress_rises(visitors: list[Visit]) -> None:
+    seen = []
+
+    def work(tell: Any) -> None:
+        for share in (0.1, 0.3, 0.2, 2.0):
+            tell(share)
+            seen.append(one.share)
+
+    one = task(visitors[0], work)
+    Queue(at_once=1, waiting=9, each=9).add(one).ended.wait(5)
+    assert seen == [0.1, 0.3, 0.3, 1.0]
+
+
+def test_the_work_of_who_has_gone_stops(visitors: list[Visit]) -> None:
+    begun = threading.Event()
+
+    def work(tell: Any) -> None:
+        while True:
+            begun.set()
+            tell(0.5)
+
+    one = Queue(at_once=1, waiting=9, each=9).add(task(visitors[0], work))
+    begun.wait(5)
+    visitors[0].gone.set()
+    assert one.ended.wait(5)
+    assert one.state == "cancelled"
