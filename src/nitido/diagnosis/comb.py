@@ -69,7 +69,7 @@ def frame_size(sample_rate: int) -> int:
     """Return the n_fft of `FRAME_SECONDS` at a sample rate, even and fast.
 
     >>> frame_size(32_000), frame_size(44_100), frame_size(48_000)
-    (16384, 22680, 24576)
+    (16384, 23040, 24576)
     """
     return 2 * int(scipy.fft.next_fast_len(round(FRAME_SECONDS * sample_rate / 2), real=True))
 

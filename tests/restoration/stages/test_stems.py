@@ -296,4 +296,4 @@ def test_stems_that_may_not_be_treated_at_all_are_kept_as_they_are(shares: Any) 
     result = nitido.restore(wav, sample_rate=RATE, plan=strict, stems=True)
     assert np.array_equal(result.wav, wav)
     assert np.abs(result.stems["bass"] - wav).max() < 1e-6
-    assert "the budget is 119" in result.plan["stems"].reason
+    assert "119.0 is the least" in result.plan["stems"].reason
