@@ -81,6 +81,12 @@ def test_lines_that_are_called_alike_get_names_of_their_own(folder: Path) -> Non
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("output", ["out/{stem}.flac", "out/a.wav"])
+def test_no_folder_is_called_like_a_file_or_a_pattern(folder: Path, output: str) -> None:
+    with pytest.raises(ConfigError, match="is no folder; beside a list it is one"):
+        listed(folder, "b.wav", output=output)
+
+
 def test_a_line_that_stands_twice_is_refused_by_the_name_of_its_result(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -326,9 +326,14 @@ def read_manifest(path: str | Path, how: Job, *, output: str | None = None) -> l
     Raises:
         AudioReadError: the list cannot be read.
         AudioWriteError: a result would be one of the inputs.
-        ConfigError: a line is wrong; the message names it.
+        ConfigError: `output` is no folder, or a line is wrong; the message names it.
     """
     path = Path(path)
+    if output is not None and ("{" in output or PurePath(output).suffix.lower() in WRITABLE):
+        raise ConfigError(
+            f"`output={output}` is no folder; beside a list it is one, and a line of the list can "
+            "name its own output in it."
+        )
     base = local(output) if output is not None else str(path.parent)
     jobs, namers = [], []
     for number, text in _lines(path):
