@@ -191,7 +191,8 @@ def test_the_fold_does_not_depend_on_the_blocks() -> None:
         ("a.wav", {"subtype": "PCM_16"}, "apple", "slight", "24 bit are asked"),
         ("a.flac", {"subtype": "PCM_24"}, "apple", "ok", "48 kHz, 24 bit, stereo"),
         ("a.mp3", {}, "spotify", "slight", "lossy"),
-        ("a.mp3", {}, "podcast", "ok", "Mpeg"),
+        ("a.mp3", {}, "podcast", "ok", "MP3"),
+        ("a.wav", {"subtype": "ULAW"}, "spotify", "slight", "ULAW, stereo; it is lossy"),
         ("a.wav", {"rate": 44_100}, "broadcast", "moderate", "asked is 48 kHz"),
     ],
 )
@@ -203,6 +204,36 @@ def test_the_format_is_held_against_what_is_asked(
     reason = nitido.check(tmp_path / name, target=target)["format"]
     assert reason.severity == severity
     assert says in reason.summary
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("name", "severity", "says"),
+    [("a.m4a", "slight", "AAC, stereo; it is lossy"), ("a.wv", "ok", "48 kHz, stereo.")],
+)
+def test_what_ffmpeg_reads_is_called_lossy_where_it_is(
+    name: str, severity: str, says: str, tmp_path: Path
+) -> None:
+    sf.write(tmp_path / "a.wav", tone(-14.0, seconds=1.0).T, RATE)
+    coding = [ffmpeg.required(), "-v", "error", "-i", tmp_path / "a.wav", tmp_path / name]
+    subprocess.run(coding, check=True)
+    reason = nitido.check(tmp_path / name)["format"]
+    assert reason.severity == severity
+    assert says in reason.summary
+
+
+@pytest.mark.parametrize(
+    "wav", [np.full((2, RATE), 0.3, np.float32), sine(997, seconds=1.0, channels=2)[:, 20:21]]
+)
+def test_a_piece_with_next_to_no_sound_gets_its_verdict(wav: Wav) -> None:
+    verdict = check(wav)
+    assert verdict["mono"].severity == "ok"
+    assert verdict["format"].severity == "ok"
+
+
+def test_an_offset_hides_no_band_from_the_fold_to_mono() -> None:
+    wide = sine(997, seconds=1.0, amplitude=0.05)
+    assert check(np.concatenate([0.5 + wide, 0.5 - wide]))["mono"].severity == "moderate"
 
 
 def test_whatever_is_a_piece_of_audio_is_checked_alike(tmp_path: Path) -> None:

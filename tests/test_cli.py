@@ -198,6 +198,24 @@ def test_a_table_replaces_no_file_but_an_earlier_table(clip: bytes, name: str) -
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize("name", ["in/a.wav", "list.txt", "plan.json", "out/in/a_restored.wav"])
+def test_not_even_overwrite_puts_a_table_in_place_of_what_is_read_or_made(
+    clip: bytes, name: str
+) -> None:
+    for folder in ("in", "out/in"):
+        Path(folder).mkdir(parents=True)
+    for piece in "ab":
+        Path(f"in/{piece}.wav").write_bytes(clip)
+    Path("list.txt").write_text("in/a.wav\nin/b.wav")
+    Path("plan.json").write_text('{"steps": [{"stage": "dc"}]}')
+    before = {path: path.read_bytes() for path in Path().rglob("*.*")}
+    what = ["--manifest", "list.txt", "--plan", "plan.json", "-o", "out/"]
+    result = run("restore", *what, "--overwrite", "--csv", name)
+    assert result.exit_code in (1, 2)
+    assert "another name" in result.stderr
+    assert {path: path.read_bytes() for path in Path().rglob("*.*")} == before
+
+
 def test_a_dry_run_of_several_pieces_is_a_line_each(clip: bytes) -> None:
     Path("other.wav").write_bytes(clip)
     result = run("restore", "song.wav", "other.wav", "--dry-run", "--without", "width")

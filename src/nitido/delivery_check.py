@@ -43,7 +43,16 @@ EVEN_LU = 0.5  # a difference that nobody hears
 FULL_SCALE_DBTP = 0.0  # what a decoder gives beyond it, players clip
 FOLD_MIND_DB, FOLD_FAIL_DB = -6.0, -12.0  # sides that have nothing in common lose 3 dB
 FOLD_HEARD_DB = -20.0  # a softer band is not missed
-LOSSY_SUBTYPES = ("VORBIS", "OPUS", "MPEG")
+LOSSLESS = (  # how the names of codecs begin, libsndfile's and ffmpeg's; any other is lossy
+    *("PCM", "FLOAT", "DOUBLE", "ALAC", "FLAC", "DWVW", "DPCM", "DSD"),
+    *("WAVPACK", "TTA", "APE", "WMALOSSLESS", "TRUEHD", "MLP"),
+)
+LOSSY_NAMES = {
+    "MPEG_LAYER_III": "MP3",
+    "MPEG_LAYER_II": "MP2",
+    "VORBIS": "Vorbis",
+    "OPUS": "Opus",
+}
 ANALYSED = 0.4  # share of the work, for the progress callback
 REPR_LINES = 7
 
@@ -342,6 +351,8 @@ def _mono(source: Source) -> Finding:
         meter.update(block)
     bands = meter.finish()
     heard = [row for row in bands if row["level_db"] >= FOLD_HEARD_DB]
+    if not heard:
+        return Finding("mono", None, "dB", "ok", "Too little sound for mono to take any away.")
     worst = min(heard, key=lambda row: row["fold_db"])
     fold_db = worst["fold_db"]
     severity: Severity = "ok" if fold_db > FOLD_MIND_DB else "slight"
@@ -359,12 +370,12 @@ def _mono(source: Source) -> Finding:
 def _format(source: Source, place: Target) -> Finding:
     """Return how the piece is stored: rate, bits, channels, and what of that is not as asked."""
     subtype = source.subtype if isinstance(source, FileSource) else "FLOAT"
-    lossy = subtype.startswith(LOSSY_SUBTYPES)
+    lossy = not subtype.startswith(LOSSLESS) or subtype.endswith("LAW")
     bits = {"FLOAT": 32, "DOUBLE": 64}.get(subtype)
     if not lossy and (number := re.search(r"\d+", subtype)):
         bits = int(number[0])
     rate = source.sample_rate
-    stored = subtype.split("_")[0].capitalize() if lossy else f"{bits} bit" if bits else ""
+    stored = LOSSY_NAMES.get(subtype, subtype) if lossy else f"{bits} bit" if bits else ""
     is_so = ", ".join(filter(None, (f"{rate / 1000:g} kHz", stored, channels(source.channels))))
     wrong = []
     if place.sample_rates_hz and rate not in place.sample_rates_hz:

@@ -123,7 +123,7 @@ def check_outputs(
     for source, files in pieces:
         # Whether there are credentials to keep aside is known when the input was read.
         aside = {"ingredient": files["audio"] + INGREDIENT} if "audio" in files else {}
-        for kind, name in {**aside, **files}.items():
+        for kind, name in {**files, **aside}.items():
             beside = list(map(str, Path(name).glob("*"))) if kind == "stems" else []
             for file in [name, *beside]:
                 if original := next((read[key] for key in _keys(file) if key in read), None):

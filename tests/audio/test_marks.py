@@ -56,6 +56,8 @@ INSTRUMENT = RawChunk(b"inst", bytes(7))
         ({"loopstart": ["44100"], "looplength": ["999999"]}, [], Loop(44_100, 264_600)),
         ({"loopstart": ["264600"]}, [], None),
         ({"loopstart": ["two"]}, [], None),
+        ({"loopstart": ["-5"], "looplength": ["200"]}, [], None),
+        ({"loopstart": ["5"], "looplength": [""]}, [], Loop(5, 264_600)),
         ({}, [smpl((0, 0, 264_599))], Loop(0, 264_600)),
         ({}, [smpl((0, 0, 264_600))], Loop(0, 264_600)),  # many write the sample after the last
         ({}, [smpl((1, 3, 9), (0, 44_100, 88_199))], Loop(44_100, 88_200)),
@@ -92,6 +94,12 @@ def test_a_loop_stays_as_long_as_it_was_and_ends_where_the_piece_does() -> None:
             assert loop.end == -(-samples * 160 // 147)
             if start:
                 assert loop.end - loop.start == round((samples - start) * 160 / 147)
+
+
+def test_a_loop_that_says_it_is_longer_than_its_piece_keeps_its_start() -> None:
+    tags = {"loopstart": ["44100"], "looplength": ["999999999"]}
+    new, _ = resampled(tags, [], samples=264_600, **RATES)
+    assert new == {"loopstart": ["48000"], "looplength": ["240000"]}
 
 
 def test_at_the_same_rate_nothing_changes() -> None:

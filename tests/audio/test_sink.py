@@ -182,6 +182,16 @@ def test_each_channel_comes_from_its_own_speaker_in_every_format(tmp_path, name,
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed")
+def test_what_is_too_short_for_m4a_is_refused_and_what_is_not_keeps_its_length(tmp_path):
+    short, long = SOUND[:, :20], SOUND[:, :48]
+    with pytest.raises(AudioWriteError, match="less than 1 ms; write wav"):
+        save(tmp_path / "a.m4a", [short], short)
+    assert not list(tmp_path.iterdir())
+    save(tmp_path / "a.m4a", [long], long)
+    assert load(tmp_path / "a.m4a").shape == long.shape
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed")
 @pytest.mark.parametrize(
     "options",
     [

@@ -231,7 +231,7 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path, name, kept):
 @pytest.mark.parametrize(
     ("name", "least"),
     [
-        *(("a.wav", 0.6), ("a.aiff", 0.6), ("a.caf", 0.6), ("a.flac", 0.5)),
+        *(("a.wav", 0.6), ("a.aiff", 0.6), ("a.caf", 0.6), ("a.au", 0.6), ("a.flac", 0.5)),
         *(("a.ogg", 0.5), ("a.opus", 0.45), ("a.mp3", 0.5)),
     ],
 )
@@ -239,8 +239,8 @@ def test_what_is_there_of_a_file_that_was_cut_short_is_taken_where_the_user_says
     tmp_path, name, least, capfd
 ):
     long = pink_noise(seconds=4, channels=2)
-    if name == "a.caf":
-        sf.write(tmp_path / name, long.T, 48_000, format="CAF", subtype="PCM_24")
+    if name in ("a.caf", "a.au"):
+        sf.write(tmp_path / name, long.T, 48_000, subtype="PCM_24")
         whole = tmp_path / name
     else:
         whole = written(tmp_path / name, long)
@@ -284,7 +284,7 @@ def test_what_to_do_with_damage_is_one_of_two_words(tmp_path):
         FileSource(written(tmp_path / "a.wav"), damaged="repair")
 
 
-@pytest.mark.parametrize("container", ["RF64", "W64", "CAF"])
+@pytest.mark.parametrize("container", ["RF64", "W64", "CAF", "AU"])
 def test_less_common_containers_that_were_cut_short_are_refused(tmp_path, container):
     memory = io.BytesIO()
     sf.write(memory, SOUND.T, 48_000, format=container, subtype="PCM_24")

@@ -84,6 +84,16 @@ def test_a_file_whose_name_looks_like_a_glob_is_a_file() -> None:
     assert results("take[1].wav") == ["take[1]_restored.wav"]
 
 
+def test_a_folder_whose_name_looks_like_a_glob_is_a_folder() -> None:
+    touch("live [2024]/a.wav", "live [2024]/b.wav")
+    assert [job.source for job in pieces("live [2024]/*.wav")] == [
+        "live [2024]/a.wav",
+        "live [2024]/b.wav",
+    ]
+    with pytest.raises(ConfigError, match=r"in which \[\[\] stands for a bracket"):
+        pieces("live [2024]/[x]*.wav")
+
+
 def test_a_file_that_is_named_twice_is_one_job() -> None:
     touch("m/a.wav")
     assert len(pieces("m/a.wav", "m", "./m/a.wav")) == 1

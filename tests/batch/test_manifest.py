@@ -81,6 +81,20 @@ def test_lines_that_are_called_alike_get_names_of_their_own(folder: Path) -> Non
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("output", ["out/{stem}.flac", "out/a.wav"])
+def test_no_folder_is_called_like_a_file_or_a_pattern(folder: Path, output: str) -> None:
+    with pytest.raises(ConfigError, match="is no folder; beside a list it is one"):
+        listed(folder, "b.wav", output=output)
+
+
+def test_a_line_that_stands_twice_is_refused_by_the_name_of_its_result(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigError, match=r"would both be written to \S+a_restored\.wav;"):
+        listed(folder, "x/a.wav", "x/a.wav")
+    assert "named apart" not in caplog.text
+
+
 def test_empty_lines_and_a_byte_order_mark_are_passed_over(folder: Path) -> None:
     assert len(listed(folder, "\ufeff" + json.dumps(GOOD), "", "  ")) == 1
 

@@ -1,4 +1,4 @@
-"""Containers made of chunks (WAV, RF64, AIFF, W64, CAF, MP4): where each lies, is the sound whole.
+"""Containers made of chunks (WAV, RF64, AIFF, W64, CAF, MP4), and AU: where each lies, is it whole.
 
 libsndfile reads a file that was cut short without a word, so the promise of the header is compared
 with the size of the file here. Writers to a pipe cannot go back to fill in the size; what they put
@@ -73,6 +73,7 @@ class _Layout(NamedTuple):
 
 _W64 = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 _RIFF = _Layout(12, 4, "<I", False, 2, b"data", b"fmt ")
+_AU = b"sound"  # which is all that it holds behind its header
 _LAYOUTS = {
     b"RIFF": _RIFF,
     b"RF64": _RIFF,
@@ -80,6 +81,8 @@ _LAYOUTS = {
     b"FORM": _RIFF._replace(size_format=">I", sound=b"SSND", layout=b"CHAN"),
     b"riff": _Layout(40, 16, "<Q", True, 8, b"data" + _W64, b"fmt " + _W64),
     b"caff": _Layout(8, 4, ">Q", False, 1, b"data"),
+    b".snd": _RIFF._replace(sound=_AU),
+    b"dns.": _RIFF._replace(sound=_AU),
 }
 _BOXES = _Layout(0, 4, ">I", True, 1, b"mdat", size_first=True)
 _LONG, _REST = 1, 0  # sizes of a box: 64 bits follow, and to the end of the file
@@ -95,7 +98,10 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
     end = file.seek(0, io.SEEK_END)
     file.seek(0)
     magic = file.read(4)
-    if layout := _LAYOUTS.get(magic):
+    if magic in (b".snd", b"dns."):
+        order = ">" if magic == b".snd" else "<"
+        yield Chunk(_AU, *struct.unpack(order + "II", file.read(8).ljust(8, b"\0")))
+    elif layout := _LAYOUTS.get(magic):
         yield from _walk(file, layout, layout.first, end, is_rf64=magic == b"RF64")
 
 

@@ -35,12 +35,13 @@ _DEMUXERS = (
 )
 # Noise in place of noise, and one side in place of the other, decode to peaks up to 4 dB higher.
 _AAC = ("-aac_coder", "fast", "-aac_pns", "0", "-aac_is", "0")
+_M4A_SECONDS_MIN = 0.001  # its edit list counts in ms, and of less nothing would be played
 _CPU_SECONDS_MAX = 1800  # six hours of AAC take one minute
 _LATE_SECONDS_MIN = 0.05  # behind its picture; less is the delay of a coder
 _BOX_MAX_BYTES = 2**20
 # What ffmpeg says of a file; a cover is no film.
 _LISTED = re.compile(
-    r"^ +Stream #0:(\d+)[^\n]*?: (Audio|Video): (?![^\n]*attached pic)", re.MULTILINE
+    r"^ +Stream #0:(\d+)[^\n]*?: (Audio|Video): (?![^\n]*attached pic)(\w+)", re.MULTILINE
 )
 _CUT = re.compile("partial file|ended prematurely")  # said of a file without calling it an error
 _WHO = re.compile(r"^\[\S+ @ 0x[0-9a-f]+\] ")  # the part of ffmpeg that speaks
@@ -59,6 +60,7 @@ class Stream(NamedTuple):
         mask: its speakers.
         remarks: what to know about the choice that was made, in sentences.
         loss: what is missing from a damaged file, in words; empty if it is whole.
+        codec: of the sound, as ffmpeg calls it.
     """
 
     sample_rate: int
@@ -68,6 +70,7 @@ class Stream(NamedTuple):
     mask: int
     remarks: tuple[str, ...]
     loss: str
+    codec: str
 
 
 class _Sound(NamedTuple):
@@ -76,6 +79,7 @@ class _Sound(NamedTuple):
     number: int = 0  # among all streams, from 0
     late_seconds: float = 0.0
     remarks: tuple[str, ...] = ()
+    codec: str = ""
 
 
 def program() -> str | None:
@@ -112,7 +116,7 @@ def probe(path: Path, max_seconds: float, *, take: bool = False) -> Stream:
     late = round(sound.late_seconds * form.sample_rate)
     return Stream(
         form.sample_rate, form.channels, late + samples, late, form.mask, sound.remarks,
-        "; ".join(losses),
+        "; ".join(losses), sound.codec,
     )  # fmt: skip
 
 
@@ -141,7 +145,7 @@ def encode_aac(
     """Write waveforms `[C, n]` as AAC-LC in an M4A file; the same sound, the same bytes.
 
     Raises:
-        AudioWriteError: ffmpeg cannot do it.
+        AudioWriteError: ffmpeg cannot do it, or the sound is shorter than 1 ms.
         MissingExtraError: ffmpeg is not installed.
     """
     command = [
@@ -150,11 +154,13 @@ def encode_aac(
         "-c:a", "aac", "-b:a", f"{kbps}k", *_AAC, "-map_metadata", "-1", "-bitexact",
         "-f", "ipod", f"file:{path.resolve()}",
     ]  # fmt: skip
+    samples = 0
     with tempfile.TemporaryFile() as said:
         running = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
         try:
             with cast(BinaryIO, running.stdin) as pipe, suppress(BrokenPipeError):
                 for block in blocks:
+                    samples += block.shape[1]
                     pipe.write(block.T.astype("<f4").tobytes())
             failed = running.wait() != 0
         finally:
@@ -165,6 +171,11 @@ def encode_aac(
     if failed:
         reason = f"; ffmpeg says: {words[0]}" if words else ""
         raise AudioWriteError(f"AAC takes no {channels} channels at {sample_rate} Hz{reason}.")
+    if samples < _M4A_SECONDS_MIN * sample_rate:
+        raise AudioWriteError(
+            f"M4A holds no piece as short as {samples} samples at {sample_rate} Hz, "
+            "less than 1 ms; write wav or flac."
+        )
 
 
 def required() -> str:
@@ -253,7 +264,8 @@ def _find_sound(path: Path) -> _Sound:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     said = done.stderr.decode("utf-8", "replace")
     listed = re.split("^(?:Output #0|Stream mapping:)", said, maxsplit=1, flags=re.MULTILINE)[0]
-    kinds = dict(_LISTED.findall(listed))
+    found = _LISTED.findall(listed)
+    kinds = {index: kind for index, kind, _ in found}
     sounds = [index for index, kind in kinds.items() if kind == "Audio"]
     if said.startswith("Input #0") and not sounds:
         raise AudioReadError(
@@ -275,7 +287,8 @@ def _find_sound(path: Path) -> _Sound:
         remarks.append(
             f"The sound of {path.name} begins {late:.2f} s after its picture; silence stands there."
         )
-    return _Sound(int(taken[1]), late, tuple(remarks))
+    codec = next((codec for index, _, codec in found if index == taken[1]), "")
+    return _Sound(int(taken[1]), late, tuple(remarks), codec)
 
 
 def _first_packet_seconds(framecrc: str) -> float:

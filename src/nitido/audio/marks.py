@@ -88,7 +88,10 @@ def _plain(name: str) -> str:
 
 
 def _positions(tags: Tags, sample_rate: int) -> dict[str, int]:
-    """Return the loop points among the tags, in samples: they are that, or times with a colon."""
+    """Return the loop points among the tags, in samples: they are that, or times with a colon.
+
+    Where one of them is something else, none can be believed.
+    """
     found = {}
     for name, values in tags.items():
         if values and _plain(name) in _NAMES:
@@ -99,6 +102,8 @@ def _positions(tags: Tags, sample_rate: int) -> dict[str, int]:
                 parts = map(float, text.split(":"))
                 seconds = reduce(lambda whole, part: 60 * whole + part, parts)
                 found[_plain(name)] = round(seconds * sample_rate)
+            elif text:
+                return {}
     return found
 
 
@@ -136,7 +141,7 @@ def resampled(
     def looped(start: int, end: int) -> tuple[int, int]:
         if start >= min(end, samples):  # no loop that could be kept as long as it was
             return moved(start), moved(end)
-        loop = Loop(start, end).resampled(samples, from_hz, to_hz)
+        loop = Loop(start, min(end, samples)).resampled(samples, from_hz, to_hz)
         return loop.start, loop.end
 
     told = {}

@@ -178,7 +178,7 @@ class FileSource:
         chunks: see `nitido.audio.read_chunks`.
         pictures: see `nitido.audio.read_pictures`.
         files: the files that are read, which must never be written to.
-        subtype: how the samples are stored, as libsndfile calls it; empty where ffmpeg reads them.
+        subtype: how the samples are stored, as libsndfile calls it, or ffmpeg if that reads them.
     """
 
     def __init__(
@@ -320,6 +320,7 @@ class FileSource:
     def _open_with_ffmpeg(self, warnings: list[str]) -> None:
         self._stream = ffmpeg.probe(self.path, self._max_seconds, take=self._take)
         self.sample_rate, self.channels, self.samples = self._stream[:3]
+        self.subtype = self._stream.codec.upper()
         warnings += self._stream.remarks
 
     def _check_whole(self, head: bytes) -> Repair | None:

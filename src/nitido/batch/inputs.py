@@ -151,17 +151,25 @@ def _expand(name: str) -> Iterator[tuple[Path, Path]]:
     else:
         files = [match for match in _matches(name) if match.is_file() and is_audio(match)]
         if not files:
-            raise ConfigError(f"Nothing matches {name!r} that is audio.")
+            brackets = ", in which [[] stands for a bracket" if "[" in name else ""
+            raise ConfigError(
+                f"Nothing matches {name!r} that is audio; check the pattern{brackets}."
+            )
         yield from ((file, file.parent) for file in files)
 
 
 def _matches(pattern: str) -> list[Path]:
     """Return what a glob matches, sorted, without what is hidden; ``**`` follows no links.
 
-    Links in a circle would keep `glob.glob` busy for ever.
+    Links in a circle would keep `glob.glob` busy for ever. A folder that is there is no pattern,
+    whatever its name.
     """
     path = Path(pattern)
     anchor = Path(path.anchor)
+    for part in path.relative_to(anchor).parts:
+        if not (anchor / part).is_dir():
+            break
+        anchor /= part
     try:
         found = list(anchor.glob(str(path.relative_to(anchor))))
     except ValueError as error:
@@ -267,8 +275,9 @@ def _apart(sources: Sequence[str], namers: Sequence[Callable[..., str]]) -> list
             if len(group) > 1:
                 more = f"_{path.suffix[1:]}" if len(suffixes) > 1 and path.suffix else ""
                 stem = "/".join((*path.parts[shared:-1], path.stem + more))
-                outputs[index] = namers[index](stem=stem)
-        named_apart += [f"{sources[i]} → {outputs[i]}" for i in group if len(group) > 1]
+                name, outputs[index] = outputs[index], namers[index](stem=stem)
+                if outputs[index] != name:
+                    named_apart.append(f"{sources[index]} → {outputs[index]}")
     _warn("Called alike, and so named apart", named_apart)
     return outputs
 
@@ -317,9 +326,14 @@ def read_manifest(path: str | Path, how: Job, *, output: str | None = None) -> l
     Raises:
         AudioReadError: the list cannot be read.
         AudioWriteError: a result would be one of the inputs.
-        ConfigError: a line is wrong; the message names it.
+        ConfigError: `output` is no folder, or a line is wrong; the message names it.
     """
     path = Path(path)
+    if output is not None and ("{" in output or PurePath(output).suffix.lower() in WRITABLE):
+        raise ConfigError(
+            f"`output={output}` is no folder; beside a list it is one, and a line of the list can "
+            "name its own output in it."
+        )
     base = local(output) if output is not None else str(path.parent)
     jobs, namers = [], []
     for number, text in _lines(path):

@@ -204,6 +204,7 @@ def run_many(
     ray: str | None,
     fail_fast: bool,
     csv_file: str | None,
+    texts: Sequence[str],
     as_json: bool,
     strict: bool,
 ) -> None:
@@ -215,6 +216,7 @@ def run_many(
         ray: address of the cluster, ``local`` for one on this machine, None for none.
         fail_fast: stop at the first piece that fails.
         csv_file: file for a table with a row per piece, or None.
+        texts: the list and the plan that were read, which the table must not replace.
         as_json: print JSON.
         strict: exit with 3 if a result has a fault that its input had not.
     """
@@ -222,7 +224,7 @@ def run_many(
     names = {job.output: job.shown for job in jobs}
     began = perf_counter()
 
-    table_file = None if csv_file is None else _check_csv(csv_file, jobs)
+    table_file = None if csv_file is None else _check_csv(csv_file, jobs, texts)
 
     def end() -> None:
         if table_file is not None:
@@ -353,11 +355,12 @@ def _listed(faults: Mapping[str, str]) -> str:
     return ", ".join(f"{kind} {severity}" for kind, severity in faults.items())
 
 
-def _check_csv(name: str, jobs: Sequence[Job]) -> Path:
+def _check_csv(name: str, jobs: Sequence[Job], texts: Sequence[str]) -> Path:
     """Return where the table goes; an earlier table may be replaced, and nothing else.
 
     Raises:
         AudioWriteError: something else lies there, or the folder is missing.
+        ConfigError: a result is to lie there.
     """
     from nitido.audio import check_target
 
@@ -365,7 +368,10 @@ def _check_csv(name: str, jobs: Sequence[Job]) -> Path:
     earlier = path.read_bytes()[:400].decode("utf-8-sig", "replace") if path.is_file() else ""
     ours = earlier.startswith(",".join(CSV_COLUMNS))
     overwrite = ours or any(job.overwrite for job in jobs)
-    check_target(path, overwrite=overwrite, forbidden=[Path(job.source) for job in jobs])
+    read = [*(job.source for job in jobs), *texts]
+    check_target(path, overwrite=overwrite, forbidden=[Path(name) for name in read])
+    if any(path.absolute() == Path(job.output).absolute() for job in jobs):
+        raise ConfigError(f"{name} is to be a result of this run; give the table another name.")
     return path
 
 

@@ -169,6 +169,7 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
             ray=options["ray"],
             fail_fast=options["fail_fast"],
             csv_file=options["csv"],
+            texts=[options[key] for key in ("manifest", "plan_file") if options[key]],
             as_json=as_json,
             strict=strict,
         )
@@ -185,7 +186,9 @@ def _check_album(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
     if apart is not None:
         raise ConfigError(f"An album is measured as a whole, in one run; leave out --{apart}.")
     if STREAM in (*inputs, options["output"]):
-        raise ConfigError("An album is made of files; '-' is a single stream.")
+        raise ConfigError(
+            "An album is made of files; '-' is a stream: name files, or leave out --album."
+        )
 
 
 def _how(options: Mapping[str, Any]) -> Job:

@@ -77,14 +77,17 @@ class FoldMeter:
         """Return `{"low_hz", "high_hz", "level_db", "fold_db"}` per band that holds something.
 
         `fold_db` is the energy of the mean of both re the mean energy of each: 0 dB for mono, −3 dB
-        for sides that have nothing in common; `level_db` that of the band re the whole.
+        for sides that have nothing in common; `level_db` that of the band re all bands.
         """
         if self._rest.shape[1]:  # the end, with silence after it
             self.update(np.zeros((2, self._n_fft), np.float32))
-        whole = float(self._sides.sum())
+        bands = [
+            (low, high, band(low, high, n_fft=self._n_fft, sample_rate=self._sample_rate))
+            for low, high in FOLD_BANDS_HZ
+        ]
+        whole = sum(float(self._sides[inside].sum()) for _, _, inside in bands)
         rows = []
-        for low, high in FOLD_BANDS_HZ:
-            inside = band(low, high, n_fft=self._n_fft, sample_rate=self._sample_rate)
+        for low, high, inside in bands:
             sides, both = float(self._sides[inside].sum()), float(self._sum[inside].sum())
             if sides > FOLD_LEAST * whole:
                 level_db = 10 * float(np.log10(sides / whole))
