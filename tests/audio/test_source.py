@@ -575,6 +575,15 @@ def test_what_is_there_of_an_m4a_that_was_cut_short_is_taken(tmp_path):
     assert "are taken" in source.warnings[0]
 
 
+@real_ffmpeg
+def test_where_nothing_can_be_decoded_the_error_says_what_to_do(tmp_path):
+    song = tmp_path / "a.mka"
+    run_ffmpeg("-i", written(tmp_path / "a.wav"), song)
+    song.write_bytes(song.read_bytes()[:54])
+    with pytest.raises(AudioReadError, match=r"Nothing of a\.mka .* get the file again"):
+        FileSource(song, damaged="take")
+
+
 def test_what_ffmpeg_cannot_decode_to_the_end_is_refused_with_its_reason(tmp_path, ffmpeg):
     song = tmp_path / "song.m4a"
     song.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(500))

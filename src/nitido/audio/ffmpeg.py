@@ -394,7 +394,10 @@ def _decoding(path: Path, *, take: bool) -> Iterator[tuple[BinaryIO, _Form, list
         words = said.read(4096).decode("utf-8", "replace").strip()
     reason = _WHO.sub("", words.splitlines()[0]) if words else "no sound in it"
     if take and not form.channels:
-        raise AudioReadError(f"Nothing of {path.name} can be decoded; ffmpeg says: {reason}.")
+        raise AudioReadError(
+            f"Nothing of {path.name} can be decoded; get the file again from where it came from "
+            f"(ffmpeg says: {reason.rstrip('.')})."
+        )
     if failed or not form.channels or _CUT.search(words) or (take and words):
         losses.append(f"ffmpeg cannot decode it to its end and says: {reason}")
         if not take:
