@@ -156,7 +156,7 @@ def test_an_album_is_written_whole_or_not_at_all(folder: Path) -> None:
         (["--resume"], "leave out --resume"),
         (["--workers", "2"], "leave out --workers"),
         (["--shard", "1/2"], "leave out --shard"),
-        (["-o", "-"], "single stream"),
+        (["-o", "-"], "is a stream"),
     ],
 )
 def test_what_would_tear_an_album_apart_is_refused(

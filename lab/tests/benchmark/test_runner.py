@@ -117,7 +117,7 @@ def test_a_clip_that_cannot_be_read_is_a_failure_of_all(folder: Path, tmp_path: 
         (place / path.name).write_bytes(path.read_bytes())
     clips = runner.TASKS["comb"].clips(place, None)
     (place / "clip0.wav").write_bytes(b"no sound")
-    job = runner._Job("comb", clips[0], (Resample(),), ("key",), tmp_path, False)
+    job = runner._Measurement("comb", clips[0], (Resample(),), ("key",), tmp_path, False)
     (tmp_path / "comb/resample").mkdir(parents=True)
     runner._work(job)
     said = json.loads((tmp_path / "comb/resample/clip0.json").read_text())
