@@ -1,4 +1,4 @@
-"""What `pytest` collects: the tests that a change needs at hand; with `--all`, every one."""
+"""What `pytest` collects: what a change needs at hand; `--all`: every test; `--slow`: the rest."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ SLOW = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--all`."""
+    """Add `--all` and `--slow`."""
     parser.addoption("--all", action="store_true", help="also the tests that are slow to run")
+    parser.addoption("--slow", action="store_true", help="only those that are slow to run")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -59,5 +60,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     named = any((ROOT / slow) in (place, *place.parents) for place in asked for slow in SLOW)
     if config.getoption("all") or named or not collection_path.is_relative_to(ROOT):
         return None
+    if config.getoption("slow"):
+        slow = any((ROOT / one) in (collection_path, *collection_path.parents) for one in SLOW)
+        return True if collection_path.is_file() and not slow else None
     place = collection_path.relative_to(ROOT).as_posix()
     return True if place in SLOW else None
