@@ -7,34 +7,35 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent
-# The lab, and what needs a browser, a server, Ray, networks, processes of its own, or minutes of
-# real clips.
+# The lab, and what needs a browser, a server, Ray, networks, encoders, librosa, pictures, processes
+# of its own, or minutes of real clips.
 SLOW = (
     "lab/src",
     "lab/tests",
     "src/nitido/web",
-    "tests/batch/test_cluster.py",
-    "tests/batch/test_faults.py",
-    "tests/batch/test_pool.py",
-    "tests/demo/test_demo.py",
+    "tests/batch",
+    "tests/demo",
     "tests/generation",
     "tests/hostile/test_fuzz.py",
     "tests/hostile/test_validation.py",
     "tests/integrations",
-    "tests/metrics/test_against_libraries.py",
-    "tests/metrics/test_content.py",
-    "tests/metrics/test_golden.py",
-    "tests/metrics/test_perceptual.py",
+    "tests/metrics",
+    "tests/report/test_figures.py",
+    "tests/report/test_listening.py",
     "tests/report/test_listening_in_browser.py",
+    "tests/report/test_page.py",
     "tests/report/test_page_in_browser.py",
+    "tests/restoration/stages/test_stems.py",
     "tests/restoration/test_album.py",
     "tests/restoration/test_demucs_preset.py",
     "tests/restoration/test_headroom.py",
+    "tests/restoration/test_loop.py",
     "tests/restoration/treble/test_learned.py",
     "tests/separation",
     "tests/test_check.py",
     "tests/test_cli_generate.py",
     "tests/test_cli_stems.py",
+    "tests/test_comparison.py",
     "tests/test_examples.py",
     "tests/test_mcp_server.py",
     "tests/test_promise.py",
