@@ -17,7 +17,7 @@ from nitido.errors import ConfigError
 from nitido_lab.cli.throughput import throughput
 
 if TYPE_CHECKING:
-    from nitido_lab.benchmark.page import Chapter
+    from nitido_lab.benchmark.document import Chapter
 
 TASKS = {
     "comb": "Real MusicGen clips: what is left of the decoder's comb, and was the music kept?",
@@ -203,7 +203,7 @@ def run_clips(
     name: str, folder: str | None, *, audio: str | None, systems: tuple[str, ...], **options: Any
 ) -> tuple[Chapter, dict[str, Any]]:
     """Run a task that goes through clips; return its chapter and its figures."""
-    from nitido_lab.benchmark.page import save_chapter
+    from nitido_lab.benchmark.document import save_chapter
     from nitido_lab.benchmark.runner import run_task
     from nitido_lab.benchmark.systems import default_systems, read_system
     from nitido_lab.benchmark.tables import Summary
@@ -244,7 +244,7 @@ def run_speed(
     out: str, *, seconds: float = 60.0, runs: int = 5, random_weights: bool = False
 ) -> tuple[Chapter, dict[str, Any]]:
     """Time everything; return the chapter and the figures."""
-    from nitido_lab.benchmark.page import save_chapter
+    from nitido_lab.benchmark.document import save_chapter
     from nitido_lab.benchmark.speed import measure
     from nitido_lab.benchmark.systems import RandomDemucs, default_systems
     from nitido_lab.benchmark.tables import Table
@@ -269,8 +269,8 @@ def run_speed(
 
 def run_memory(out: str, minutes: tuple[float, ...]) -> tuple[Chapter, dict[str, Any]]:
     """Column memory; return the chapter and the figures."""
+    from nitido_lab.benchmark.document import save_chapter
     from nitido_lab.benchmark.memory import MINUTES, measure
-    from nitido_lab.benchmark.page import save_chapter
 
     result = measure(minutes=minutes or MINUTES)
     chapter = save_chapter(
@@ -287,7 +287,7 @@ def run_memory(out: str, minutes: tuple[float, ...]) -> tuple[Chapter, dict[str,
 
 def run_recoded(audio: str, out: str, **options: Any) -> tuple[Chapter, dict[str, Any]]:
     """Look for faults in recoded clips; return the chapter and the figures."""
-    from nitido_lab.benchmark.page import save_chapter
+    from nitido_lab.benchmark.document import save_chapter
     from nitido_lab.benchmark.recoded import measure
 
     with bar("recoded") as tick:
@@ -309,7 +309,7 @@ def finish(
     chapters: list[Chapter], content: Any, out: str, docs: str | None, *, as_json: bool
 ) -> None:
     """Show what was measured, and write the page if one is wanted."""
-    from nitido_lab.benchmark.page import write_page
+    from nitido_lab.benchmark.document import write_page
 
     if docs is not None:
         write_page(Path(docs), Path(out))

@@ -5,7 +5,7 @@ import pytest
 
 from nitido.errors import AudioWriteError, ConfigError
 from nitido.version import __version__
-from nitido_lab.benchmark.page import CHAPTER, load_chapters, save_chapter, write_page
+from nitido_lab.benchmark.document import CHAPTER, load_chapters, save_chapter, write_page
 from nitido_lab.benchmark.tables import Table
 
 
