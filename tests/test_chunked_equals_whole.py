@@ -43,6 +43,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "rms_db": -10.0,
         "line_db": -20.0,
     },
+    "deshimmer": {"spread_db": 2.0},
     "tone": {"gain_db": 1.5},
     "bandwidth": {"ceiling_hz": 2000.0, "crossover_hz": 1900.0, "rms_db": -14.0, "gate_db": -90.0},
     "transients": {"gain_db": 6.0},

@@ -18,6 +18,7 @@ from nitido.diagnosis.gaps import GapsAnalyser
 from nitido.diagnosis.level import LoudnessAnalyser
 from nitido.diagnosis.nonfinite import nonfinite_finding
 from nitido.diagnosis.rumble import RumbleAnalyser
+from nitido.diagnosis.shimmer import ShimmerAnalyser
 from nitido.diagnosis.tone import ToneAnalyser
 from nitido.diagnosis.width import WidthAnalyser
 from nitido.dsp.chunks import OnProgress, ahead, block_length, reblock, tell_progress
@@ -68,6 +69,7 @@ class Analysis:
             RumbleAnalyser(**piece),
             ClippingAnalyser(**piece),
             CombAnalyser(**piece),
+            ShimmerAnalyser(**piece),
             ToneAnalyser(**piece),
             BandwidthAnalyser(**piece),
             WidthAnalyser(**piece, mask=mask),

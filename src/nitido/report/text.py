@@ -36,6 +36,7 @@ NOTHING_FOUND = "Nothing wrong was found."
 REMEDIES = {
     "comb": "decomb",
     "bandwidth": "bandwidth",
+    "shimmer": "deshimmer",
     "width": "width",
     "tone": "tone",
     "clipping": "declip",
@@ -48,6 +49,7 @@ REMEDIES = {
 GONE = {
     "dc": "The waveform is centred again.",
     "rumble": "The rumble below 20 Hz is gone.",
+    "shimmer": "The treble no longer flickers.",
     "start": "The start no longer clicks.",
     "tone": "The tone is balanced again.",
 }
@@ -60,6 +62,7 @@ NAMES = {
     "gaps": "dropouts",
     "nonfinite": "samples that are no numbers",
     "rumble": "rumble",
+    "shimmer": "the shimmer",
     "start": "the start",
     "tone": "the tone",
     "width": "the width",

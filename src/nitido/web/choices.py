@@ -16,6 +16,7 @@ STAGES = {
     "declip": "Crackle of cut-off peaks",
     "dc": "Rumble and offset",
     "decomb": "Metallic whine",
+    "deshimmer": "Flickering treble",
     "tone": "Dull tone",
     "bandwidth": "Missing treble",
     "transients": "Soft attacks",
@@ -28,6 +29,7 @@ REPAIRS = {
     "declip": "rebuild the peaks",
     "dc": "centre the waveform, take out what is below hearing",
     "decomb": "take out the whine",
+    "deshimmer": "calm the treble",
     "tone": "balance the tone",
     "bandwidth": "bring the treble back",
     "transients": "sharpen the attacks",
@@ -46,6 +48,7 @@ FINDINGS = {
     "loudness": ("Loudness", "Beside other music it plays too loud or too quiet."),
     "nonfinite": ("Broken samples", "Some players click or fall silent."),
     "rumble": ("Rumble", "Not heard, but loudspeakers work for it."),
+    "shimmer": ("Flickering treble", "Cymbals, breath and air swirl and bubble."),
     "start": ("Start", "It begins with a click, or late."),
     "tone": ("Dull tone", "The middle is held back."),
     "width": (
@@ -90,6 +93,7 @@ class Amount:
 AMOUNTS: Mapping[str, Amount] = {
     "declip": Amount("amount", 0.0, 1.0, 0.05),
     "decomb": Amount("amount", 0.0, 1.0, 0.05),
+    "deshimmer": Amount("amount", 0.0, 1.0, 0.05),
     "tone": Amount("amount", 0.0, 2.0, 0.05),
     "bandwidth": Amount("amount", 0.0, 2.0, 0.05),
     "transients": Amount("amount", 0.0, 2.0, 0.05),

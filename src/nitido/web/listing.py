@@ -225,6 +225,7 @@ def _short(finding: Finding) -> str:
         "loudness": "too quiet" if "quiet" in finding.summary else "peaks over full scale",
         "nonfinite": "broken samples",
         "rumble": "rumble below hearing",
+        "shimmer": "treble flickers",
         "start": start,
         "tone": "dull",
         "width": width,
