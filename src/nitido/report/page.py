@@ -239,6 +239,8 @@ def _tables(restoration: RestoredSound) -> dict[str, Rows]:
             "stage": change.stage,
             "SI-SDR 60 Hz–7 kHz, dB": change.si_sdr_db,
             "at least, dB": change.budget_db,
+            "music taken, sone": change.taken_sone,
+            "at most, sone": change.budget_sone,
             "verdict": REDUCED.get(change.verdict, "kept"),
         }
         for change in restoration.changes
