@@ -21,6 +21,7 @@ from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido_lab.degradation import add_artifacts, lossy
 from nitido_lab.degradation.encodec import encodec
+from nitido_lab.degradation.shimmer import shimmer
 
 Recipe = Sequence[Mapping[str, Any]]
 Drawn = list[dict[str, Any]]
@@ -38,11 +39,12 @@ KINDS: Final[Mapping[str, Callable[..., Wav]]] = {
     "mp3": lossy.mp3,
     "opus": lossy.opus,
     "phase": add_artifacts.random_phase,
+    "shimmer": shimmer,
     "slope": add_artifacts.sloped_ceiling,
     "smear": add_artifacts.smear,
     "vorbis": lossy.vorbis,
 }
-SEEDED: Final = {"bands", "comb", "phase"}  # these need random numbers of their own
+SEEDED: Final = {"bands", "comb", "phase", "shimmer"}  # these need random numbers of their own
 WHOLE_NUMBERS: Final = {"kbps"}
 
 
