@@ -68,6 +68,7 @@ def test_every_kind_keeps_the_length() -> None:
         "cut": {}, "level": {}, "mp3": {"kbps": 48}, "opus": {"kbps": 48}, "phase": {},
         "shimmer": {"strength": 0.5}, "slope": {"ceiling_hz": 6_000}, "smear": {},
         "vorbis": {"quality": 0.1},
+        "harshness": {}, "mud": {}, "sharp_s": {}, "sibilance": {},
     }  # fmt: skip
     assert set(KINDS) - set(given) == {"encodec"}
     wav = noise(seconds=1.1, channels=2)

@@ -19,7 +19,7 @@ from nitido.demo.comb import add_comb
 from nitido.dsp.spectral import lower_ceiling
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
-from nitido_lab.degradation import add_artifacts, lossy
+from nitido_lab.degradation import add_artifacts, lossy, song_faults
 from nitido_lab.degradation.encodec import encodec
 from nitido_lab.degradation.shimmer import shimmer
 
@@ -35,16 +35,21 @@ KINDS: Final[Mapping[str, Callable[..., Wav]]] = {
     "comb": add_comb,
     "cut": add_artifacts.cut_end,
     "encodec": encodec,
+    "harshness": song_faults.harshness,
     "level": add_artifacts.lose_level,
     "mp3": lossy.mp3,
+    "mud": song_faults.mud,
     "opus": lossy.opus,
     "phase": add_artifacts.random_phase,
+    "sharp_s": song_faults.sharp_s,
     "shimmer": shimmer,
+    "sibilance": song_faults.sibilance,
     "slope": add_artifacts.sloped_ceiling,
     "smear": add_artifacts.smear,
     "vorbis": lossy.vorbis,
 }
-SEEDED: Final = {"bands", "comb", "phase", "shimmer"}  # these need random numbers of their own
+# These need random numbers of their own.
+SEEDED: Final = {"bands", "comb", "harshness", "mud", "phase", "shimmer", "sibilance"}
 WHOLE_NUMBERS: Final = {"kbps"}
 
 
