@@ -16,7 +16,8 @@ check: lint  ## every test: a browser, Ray, networks, processes of their own
 	pytest --all
 
 figures:  ## the pictures of the README
-	nitido demo -o nitido-demo
+	nitido demo
+	python -c "import nitido; nitido.restore('nitido-demo/degraded.wav').plot('nitido-demo/comparison.png', overwrite=True)"
 	mkdir -p docs/images
 	python -c "from PIL import Image; Image.open('nitido-demo/comparison.png').convert('RGB').quantize(256).save('docs/images/demo.png', optimize=True)"
 
