@@ -21,6 +21,21 @@ def test_what_validates_is_never_trained_on(tiny: TrainConfig) -> None:
     assert [work.split for work in works(tiny)] == ["train", "validation"]
 
 
+def test_what_the_index_keeps_for_validation_counts_more_than_the_names(
+    tiny: TrainConfig, music: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "index.csv").write_text(
+        "path,licence,split\none.wav,CC0-1.0,validation\ntwo.wav,CC0-1.0,train\n"
+    )
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.wav").write_bytes((music / f"{name}.wav").read_bytes())
+    found = works(replace(tiny, audio=(str(tmp_path),)))
+    assert [(work.path.stem, work.split) for work in found] == [
+        ("one", "validation"),
+        ("two", "train"),
+    ]
+
+
 def test_music_without_an_index_is_not_let_in_where_licences_count(
     tiny: TrainConfig, tmp_path: Path
 ) -> None:

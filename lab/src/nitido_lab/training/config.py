@@ -21,7 +21,8 @@ class TrainConfig:
         midi: folders of MIDI files, rendered with `soundfonts`.
         licences: beginnings of the licences that are let in; files with another one, or that the
             index does not name, are left out. Empty: whatever is there.
-        validation: patterns of file names that are kept for validation, whole works.
+        validation: patterns of file names that are kept for validation, whole works, where the
+            index does not say which are (its column `split`, ``train`` or ``validation``).
         soundfonts: files that MIDI is rendered with, each piece with one of them.
         midi_files: at most so many MIDI files.
         random_pieces: how many random pieces are rendered beside them.
@@ -51,7 +52,16 @@ class TrainConfig:
     name: str = "bandwidth"
     audio: tuple[str, ...] = ()
     midi: tuple[str, ...] = ()
-    licences: tuple[str, ...] = ("CC0", "CC-BY-3", "CC-BY-4", "Public domain", "BSD", "MIT")
+    licences: tuple[str, ...] = (
+        "CC0",
+        "CC-BY-2",
+        "CC-BY-3",
+        "CC-BY-4",
+        "Public domain",
+        "Apache",
+        "BSD",
+        "MIT",
+    )
     validation: tuple[str, ...] = ()
     soundfonts: tuple[str, ...] = ("/usr/share/sounds/sf2/FluidR3_GM.sf2",)
     midi_files: int = 60

@@ -89,14 +89,16 @@ def _below(place: str, suffixes: set[str] | frozenset[str], config: TrainConfig)
             allowed = not config.licences or licence.startswith(tuple(config.licences))
             if allowed:
                 end = float(row.get("bandwidth_max_hz") or 0) or None
-                split = "validation" if _kept(path.stem, config) else "train"
+                split = row.get("split") or _split_by_name(path.stem, config)
                 credit = f"{row.get('title', path.stem)}, {row.get('author', 'unknown')}"
                 unlike = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:6]
                 yield Work(f"{path.stem}-{unlike}", path, licence, credit, end, split)
 
 
-def _kept(stem: str, config: TrainConfig) -> bool:
-    return any(fnmatch(stem, pattern) for pattern in config.validation)
+def _split_by_name(stem: str, config: TrainConfig) -> str:
+    """Return what music is for whose index does not say."""
+    kept = any(fnmatch(stem, pattern) for pattern in config.validation)
+    return "validation" if kept else "train"
 
 
 def _index(folder: Path) -> dict[Path, dict[str, str]]:
