@@ -43,6 +43,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "rms_db": -10.0,
         "line_db": -20.0,
     },
+    "demud": {"bands_hz": [200.0, 500.0], "bands_db": [5.0, 3.0], "usual_db": -60.0},
+    "deharsh": {"bands_hz": [2000.0, 3000.0], "bands_db": [5.0, 3.0], "usual_db": -60.0},
+    "deess": {"starts_seconds": [0.2], "ends_seconds": [0.3], "lower_db": [5.0]},
     "tone": {"gain_db": 1.5},
     "bandwidth": {"ceiling_hz": 2000.0, "crossover_hz": 1900.0, "rms_db": -14.0, "gate_db": -90.0},
     "transients": {"gain_db": 6.0},
@@ -69,7 +72,7 @@ def plan_of(stages: tuple[str, ...], *, channels: int, sample_rate: int) -> Plan
         per_channel = {
             key: value * channels
             for key, value in SETTINGS[name].items()
-            if isinstance(value, list) and name != "decomb"
+            if isinstance(value, list) and name in ("declip", "dc")
         }
         steps.append({"stage": name, "settings": {**SETTINGS[name], **per_channel}})
     budgets = dict.fromkeys(stages, -60.0)

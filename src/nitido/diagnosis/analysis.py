@@ -15,9 +15,12 @@ from nitido.diagnosis.dc import DcAnalyser
 from nitido.diagnosis.edges import EndAnalyser, StartAnalyser
 from nitido.diagnosis.finding import Analyser, Diagnosis, Finding
 from nitido.diagnosis.gaps import GapsAnalyser
+from nitido.diagnosis.harshness import HarshnessAnalyser
 from nitido.diagnosis.level import LoudnessAnalyser
+from nitido.diagnosis.mud import MudAnalyser
 from nitido.diagnosis.nonfinite import nonfinite_finding
 from nitido.diagnosis.rumble import RumbleAnalyser
+from nitido.diagnosis.sibilance import SibilanceAnalyser
 from nitido.diagnosis.tone import ToneAnalyser
 from nitido.diagnosis.width import WidthAnalyser
 from nitido.dsp.chunks import OnProgress, ahead, block_length, reblock, tell_progress
@@ -68,6 +71,9 @@ class Analysis:
             RumbleAnalyser(**piece),
             ClippingAnalyser(**piece),
             CombAnalyser(**piece),
+            MudAnalyser(**piece),
+            HarshnessAnalyser(**piece),
+            SibilanceAnalyser(**piece),
             ToneAnalyser(**piece),
             BandwidthAnalyser(**piece),
             WidthAnalyser(**piece, mask=mask),

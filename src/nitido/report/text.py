@@ -36,6 +36,9 @@ NOTHING_FOUND = "Nothing wrong was found."
 REMEDIES = {
     "comb": "decomb",
     "bandwidth": "bandwidth",
+    "sibilance": "deess",
+    "harshness": "deharsh",
+    "mud": "demud",
     "width": "width",
     "tone": "tone",
     "clipping": "declip",
@@ -47,7 +50,10 @@ REMEDIES = {
 # What to say when a fault is gone that no comparison measures.
 GONE = {
     "dc": "The waveform is centred again.",
+    "harshness": "It no longer rings from 2 to 5 kHz.",
+    "mud": "The mud from 200 to 500 Hz is cleared.",
     "rumble": "The rumble below 20 Hz is gone.",
+    "sibilance": "The s is no longer sharp.",
     "start": "The start no longer clicks.",
     "tone": "The tone is balanced again.",
 }
@@ -58,8 +64,11 @@ NAMES = {
     "dc": "the offset",
     "end": "the end",
     "gaps": "dropouts",
+    "harshness": "the harshness",
+    "mud": "the mud",
     "nonfinite": "samples that are no numbers",
     "rumble": "rumble",
+    "sibilance": "the sharp s",
     "start": "the start",
     "tone": "the tone",
     "width": "the width",

@@ -10,6 +10,7 @@ from nitido.restoration.stages.bandwidth import Bandwidth
 from nitido.restoration.stages.dc import Dc
 from nitido.restoration.stages.declip import Declip
 from nitido.restoration.stages.decomb import Decomb
+from nitido.restoration.stages.dynamics import Deess, Deharsh, Demud
 from nitido.restoration.stages.ending import Ending
 from nitido.restoration.stages.loudness import Loudness
 from nitido.restoration.stages.peak import Peak
@@ -25,6 +26,9 @@ STAGES: dict[str, type[Remedy]] = {
         Declip,  # before the offset moves the levels at which it clipped
         Dc,
         Decomb,
+        Demud,
+        Deharsh,
+        Deess,  # before the treble is made of what lies below it
         Tone,
         Bandwidth,
         Stems,
