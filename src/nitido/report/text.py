@@ -39,6 +39,7 @@ REMEDIES = {
     "width": "width",
     "tone": "tone",
     "clipping": "declip",
+    "clicks": "declick",
     "start": "ending",
     "end": "ending",
     "rumble": "dc",
@@ -46,6 +47,7 @@ REMEDIES = {
 }
 # What to say when a fault is gone that no comparison measures.
 GONE = {
+    "clicks": "It no longer clicks.",
     "dc": "The waveform is centred again.",
     "rumble": "The rumble below 20 Hz is gone.",
     "start": "The start no longer clicks.",
@@ -53,6 +55,7 @@ GONE = {
 }
 NAMES = {
     "bandwidth": "the ceiling",
+    "clicks": "clicks",
     "clipping": "cut-off peaks",
     "comb": "the comb",
     "dc": "the offset",

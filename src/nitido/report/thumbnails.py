@@ -29,7 +29,14 @@ Shape: TypeAlias = tuple[str, dict[str, str | float]]  # an SVG element and its 
 WIDTH, HEIGHT = 320, 96
 TOP, BOTTOM = 6, 90  # of the drawing
 HEARD_SECONDS = 30.0  # of the piece that spectra are taken from
-CLOSE_SECONDS = {"clipping": 0.006, "dc": 0.05, "start": 0.03, "gaps": 0.3, "nonfinite": 0.3}
+CLOSE_SECONDS = {
+    "clicks": 0.02,
+    "clipping": 0.006,
+    "dc": 0.05,
+    "gaps": 0.3,
+    "nonfinite": 0.3,
+    "start": 0.03,
+}
 END_SECONDS = 1.0
 DOTS = 500  # of the picture of the width
 LOUDEST_LUFS, SOFTEST_LUFS, TARGET_LUFS = 0.0, -36.0, -14.0
@@ -263,6 +270,7 @@ def _loudness(finding: Finding, _: Passages) -> _Thumbnail:
 
 _DRAWN: dict[str, Callable[[Finding, Passages], _Thumbnail]] = {
     "bandwidth": _bandwidth,
+    "clicks": _place,
     "clipping": _clipping,
     "comb": _comb,
     "dc": _dc,

@@ -14,6 +14,7 @@ from nitido.restoration.restore_options import RestoreOptions
 PRESETS = {"musicgen": "Standard", "gentle": "Gentle", "master": "Master"}
 STAGES = {
     "declip": "Crackle of cut-off peaks",
+    "declick": "Clicks",
     "dc": "Rumble and offset",
     "decomb": "Metallic whine",
     "tone": "Dull tone",
@@ -26,6 +27,7 @@ STAGES = {
 # What is done about it.
 REPAIRS = {
     "declip": "rebuild the peaks",
+    "declick": "rebuild what the clicks cover",
     "dc": "centre the waveform, take out what is below hearing",
     "decomb": "take out the whine",
     "tone": "balance the tone",
@@ -38,6 +40,7 @@ REPAIRS = {
 # What a finding is called, and what one hears of it.
 FINDINGS = {
     "bandwidth": ("Missing treble", "Cymbals and air are missing; it sounds covered."),
+    "clicks": ("Clicks", "Short ticks, as of a scratched record."),
     "clipping": ("Crackle of cut-off peaks", "Loud moments crackle or sound harsh."),
     "comb": ("Metallic whine", "A thin metallic veil, heard best where it is quiet."),
     "dc": ("Off centre", "Not heard, but it takes room from the loudest moments."),
@@ -89,6 +92,7 @@ class Amount:
 
 AMOUNTS: Mapping[str, Amount] = {
     "declip": Amount("amount", 0.0, 1.0, 0.05),
+    "declick": Amount("amount", 0.0, 1.0, 0.05),
     "decomb": Amount("amount", 0.0, 1.0, 0.05),
     "tone": Amount("amount", 0.0, 2.0, 0.05),
     "bandwidth": Amount("amount", 0.0, 2.0, 0.05),
