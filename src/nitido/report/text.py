@@ -188,9 +188,12 @@ def _why_left(restoration: RestoredSound, kind: str) -> str:
 def describe_change(change: Change) -> str:
     """Return how much of the music a stage changed, against what it may."""
     said = _music_kept(change.si_sdr_db)
-    if change.si_sdr_db >= UNTOUCHED_DB:
+    if change.si_sdr_db < UNTOUCHED_DB:
+        said = f"{said[:-1]}; {change.budget_db:.0f} dB or more are asked."
+    if change.taken_sone is None or change.budget_sone is None:
         return said
-    return f"{said[:-1]}; {change.budget_db:.0f} dB or more are asked."
+    taken = quantity(change.taken_sone, "sone", digits=2)
+    return f"{said} The ear would miss {taken} of music; {change.budget_sone:g} may be taken."
 
 
 def facts(restoration: RestoredSound) -> str:

@@ -15,7 +15,7 @@ from nitido.notebook import ShownInNotebook
 from nitido.restoration.preset import Preset, check_settings, suggest
 from nitido.restoration.registry import STAGES
 from nitido.restoration.setting import is_number
-from nitido.restoration.stage import Remedy, Step
+from nitido.restoration.stage import Budget, Remedy, Step
 
 REPR_LINES = 7
 FORMAT = 1  # raised when an older nitido could no longer read the plan
@@ -70,9 +70,10 @@ class Plan(ShownInNotebook):
         steps = tuple(changed if step.stage == changed.stage else step for step in self.steps)
         return replace(self, steps=steps)
 
-    def stage_budget_db(self, stage: str) -> float:
-        """Return the least SI-SDR that this stage has to keep, dB."""
-        return (self.budgets_db or {}).get(stage, STAGES[stage].budget.si_sdr_db)
+    def stage_budget(self, stage: str) -> Budget:
+        """Return how much this stage may change."""
+        own = STAGES[stage].budget
+        return replace(own, si_sdr_db=(self.budgets_db or {}).get(stage, own.si_sdr_db))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain JSON values."""

@@ -19,9 +19,12 @@ from nitido.demo.comb import add_comb
 from nitido.dsp.spectral import lower_ceiling
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
-from nitido_lab.degradation import add_artifacts, lossy, stereo
+from nitido_lab.degradation import add_artifacts, lossy, song_faults, stereo
 from nitido_lab.degradation.clicks import clicks
 from nitido_lab.degradation.encodec import encodec
+from nitido_lab.degradation.shimmer import FORMS as SHIMMER_FORMS
+from nitido_lab.degradation.shimmer import STRENGTHS as SHIMMER_STRENGTHS
+from nitido_lab.degradation.shimmer import shimmer
 
 Recipe = Sequence[Mapping[str, Any]]
 Drawn = list[dict[str, Any]]
@@ -36,28 +39,47 @@ KINDS: Final[Mapping[str, Callable[..., Wav]]] = {
     "comb": add_comb,
     "cut": add_artifacts.cut_end,
     "encodec": encodec,
+    "harshness": song_faults.harshness,
     "level": add_artifacts.lose_level,
     "mp3": lossy.mp3,
+    "mud": song_faults.mud,
     "opus": lossy.opus,
     "phase": add_artifacts.random_phase,
     "phasey": stereo.phasey,
+    "sharp_s": song_faults.sharp_s,
+    "shimmer": shimmer,
+    "sibilance": song_faults.sibilance,
     "slope": add_artifacts.sloped_ceiling,
     "smear": add_artifacts.smear,
     "turn": stereo.turn_band,
     "vorbis": lossy.vorbis,
     "wide_lows": stereo.wide_lows,
 }
+# These need random numbers of their own.
 SEEDED: Final = {
-    "bands",
-    "clicks",
-    "comb",
-    "phase",
-    "wide_lows",
-}  # these need random numbers of their own
+    *("bands", "clicks", "comb", "harshness", "mud", "phase", "shimmer", "sibilance", "wide_lows")
+}
 WHOLE_NUMBERS: Final = {"kbps"}
+STRENGTHS: Final = ("slight", "moderate", "severe")
 
 # Faults of a known strength, to plant in clean music: a recipe for each of three.
 PLANTED: Final[Mapping[str, Mapping[str, Recipe]]] = {
+    **{
+        f"{form} shimmer": {
+            name: [{"kind": "shimmer", "form": form, "strength": strength}]
+            for name, strength in zip(STRENGTHS, SHIMMER_STRENGTHS, strict=True)
+        }
+        for form in SHIMMER_FORMS
+    },
+    **{
+        fault: {name: [{"kind": kind, "strength": 1 + n}] for n, name in enumerate(STRENGTHS)}
+        for fault, kind in (
+            ("sibilance", "sibilance"),
+            ("sharp s", "sharp_s"),
+            ("harshness", "harshness"),
+            ("mud", "mud"),
+        )
+    },
     "clicks": {
         "slight": [{"kind": "clicks", "over_db": 9.0}],
         "moderate": [{"kind": "clicks", "over_db": 15.0}],
