@@ -9,6 +9,7 @@ from typing import Protocol
 from nitido.audio import SanitizedBlocks
 from nitido.cores import one_blas_thread
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
+from nitido.diagnosis.clicks import ClicksAnalyser
 from nitido.diagnosis.clipping import ClippingAnalyser
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.dc import DcAnalyser
@@ -67,6 +68,7 @@ class Analysis:
         piece = {"sample_rate": sample_rate, "channels": channels}
         self._analysers: tuple[Analyser, ...] = (
             GapsAnalyser(**piece),
+            ClicksAnalyser(**piece),
             DcAnalyser(**piece),
             RumbleAnalyser(**piece),
             ClippingAnalyser(**piece),

@@ -14,6 +14,7 @@ from nitido.restoration.restore_options import RestoreOptions
 PRESETS = {"musicgen": "Standard", "gentle": "Gentle", "master": "Master"}
 STAGES = {
     "declip": "Crackle of cut-off peaks",
+    "declick": "Clicks",
     "dc": "Rumble and offset",
     "decomb": "Metallic whine",
     "demud": "Mud",
@@ -29,6 +30,7 @@ STAGES = {
 # What is done about it.
 REPAIRS = {
     "declip": "rebuild the peaks",
+    "declick": "rebuild what the clicks cover",
     "dc": "centre the waveform, take out what is below hearing",
     "decomb": "take out the whine",
     "demud": "clear it",
@@ -44,6 +46,7 @@ REPAIRS = {
 # What a finding is called, and what one hears of it.
 FINDINGS = {
     "bandwidth": ("Missing treble", "Cymbals and air are missing; it sounds covered."),
+    "clicks": ("Clicks", "Short ticks, as of a scratched record."),
     "clipping": ("Crackle of cut-off peaks", "Loud moments crackle or sound harsh."),
     "comb": ("Metallic whine", "A thin metallic veil, heard best where it is quiet."),
     "dc": ("Off centre", "Not heard, but it takes room from the loudest moments."),
@@ -98,6 +101,7 @@ class Amount:
 
 AMOUNTS: Mapping[str, Amount] = {
     "declip": Amount("amount", 0.0, 1.0, 0.05),
+    "declick": Amount("amount", 0.0, 1.0, 0.05),
     "decomb": Amount("amount", 0.0, 1.0, 0.05),
     "demud": Amount("amount", 0.0, 1.0, 0.05),
     "deharsh": Amount("amount", 0.0, 1.0, 0.05),
