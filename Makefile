@@ -1,13 +1,13 @@
 .PHONY: lint format test check figures benchmark ci
 
 lint:  ## what must be clean before a commit
-	ruff check conftest.py src tests lab integrations
-	ruff format --check conftest.py src tests lab integrations
+	ruff check conftest.py src tests lab integrations release
+	ruff format --check conftest.py src tests lab integrations release
 	mypy src lab/src
 
 format:  ## what lint asks for, as far as a program can do it
-	ruff check --fix conftest.py src tests lab integrations
-	ruff format conftest.py src tests lab integrations
+	ruff check --fix conftest.py src tests lab integrations release
+	ruff format conftest.py src tests lab integrations release
 
 test:  ## the quick ones
 	pytest

@@ -93,5 +93,5 @@ def test_a_stronger_planted_fault_changes_more_and_each_is_repeatable() -> None:
 
 
 def test_a_strength_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no faint clicks to plant; there are .*clicks: slight"):
+    with pytest.raises(ConfigError, match=r"no faint clicks to plant; there are .*clicks: slight"):
         plant("clicks", noise(seconds=1), sample_rate=RATE, strength="faint")
