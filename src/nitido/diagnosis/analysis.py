@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from nitido.audio import SanitizedBlocks
+from nitido.audio.tags import Tags, generator
 from nitido.cores import one_blas_thread
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.clicks import ClicksAnalyser
@@ -41,6 +42,10 @@ class Analysable(Protocol):
     warnings: tuple[str, ...]
 
     @property
+    def tags(self) -> Tags:
+        """What it says about itself."""
+
+    @property
     def loop(self) -> Loop | None:
         """The loop that it says it has."""
 
@@ -59,11 +64,13 @@ class Analysis:
         mask: int | None = None,
         loop: Loop | None = None,
         warnings: tuple[str, ...] = (),
+        made_by: str = "",
     ) -> None:
         self.sample_rate = sample_rate
         self.channels = channels
         self.loop = loop
         self.warnings = warnings
+        self.made_by = made_by
         self.samples = 0
         piece = {"sample_rate": sample_rate, "channels": channels}
         self._analysers: tuple[Analyser, ...] = (
@@ -103,7 +110,13 @@ class Analysis:
             ]
         found = (*extra, *map(self._in_loop, findings), loudness)
         return Diagnosis(
-            self.sample_rate, self.channels, self.samples, found, self.loop, self.warnings
+            self.sample_rate,
+            self.channels,
+            self.samples,
+            found,
+            self.loop,
+            self.warnings,
+            self.made_by,
         )
 
     def _in_loop(self, finding: Finding) -> Finding:
@@ -136,6 +149,7 @@ def analyse(
         mask=source.mask,
         loop=source.loop,
         warnings=source.warnings,
+        made_by=generator(source.tags),
     )
     sanitized = SanitizedBlocks(source.blocks())
     stream = analysis.listen(ahead(iter(sanitized)))

@@ -212,7 +212,7 @@ def facts(restoration: RestoredSound) -> str:
         for form in (restoration.diagnosis, restoration)
     ]
     length = clock(restoration.diagnosis.duration_seconds)
-    return f"{length} · {' → '.join(forms)} · preset {restoration.plan.preset}"
+    return f"{length} · {' → '.join(forms)} · preset {restoration.plan.preset_told}"
 
 
 def mended(old: Finding, new: Finding) -> Iterator[str]:

@@ -11,7 +11,7 @@ from nitido.restoration.restore_options import RestoreOptions
 
 # What each preset, and each stage, is called on the page. What is not named here the page has not:
 # a stage or a preset that fetches weights from a hub would ask another host.
-PRESETS = {"musicgen": "Standard", "gentle": "Gentle", "master": "Master"}
+PRESETS = {"auto": "Standard", "gentle": "Gentle", "master": "Master"}
 STAGES = {
     "declip": "Crackle of cut-off peaks",
     "declick": "Clicks",
@@ -128,8 +128,10 @@ def choose(
     Raises:
         ConfigError: a preset or stage that the page does not have, or a value out of range.
     """
+    from nitido.restoration.preset import PICKED
+
     chosen = dict(settings or {})
-    if preset not in PRESETS:
+    if preset not in (*PRESETS, *PICKED):
         raise ConfigError(f"There is no preset {preset!r} here; there are {', '.join(PRESETS)}.")
     for name in chosen:
         if name.partition(".")[0] not in STAGES:
