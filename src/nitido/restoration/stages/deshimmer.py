@@ -43,7 +43,7 @@ class Deshimmer(Stage):
             5.06, "how far bins jump where nothing flickers: as in noise", (1.0, 20.0), "dB"
         ),
     }
-    budget = Budget(si_sdr_db=30.0)
+    budget = Budget(si_sdr_db=30.0, taken_sone=0.1, fault_hz=BAND_HZ)
 
     @classmethod
     def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:
