@@ -11,6 +11,7 @@ from nitido_lab.cli.conformance import conformance
 from nitido_lab.cli.formats import formats
 from nitido_lab.cli.listening import listening
 from nitido_lab.cli.music import music
+from nitido_lab.cli.site import site
 from nitido_lab.cli.train import train
 
 EXAMPLES = """\b
@@ -21,6 +22,7 @@ Examples:
   nitido-lab conformance                          each meter against its standard
   nitido-lab formats                              what comes through, from format to format
   nitido-lab listening listening-*.json           what the listeners heard
+  nitido-lab site                                 the documentation, with clips to listen to
   nitido-lab COMMAND --help                       more of each
 """
 
@@ -31,5 +33,5 @@ def main() -> None:
     """Train and measure nitido."""
 
 
-for command in (benchmark, conformance, formats, listening, music, train):
+for command in (benchmark, conformance, formats, listening, music, site, train):
     main.add_command(command)
