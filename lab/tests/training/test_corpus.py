@@ -1,4 +1,3 @@
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,22 +57,11 @@ def test_a_missing_folder_is_named(tiny: TrainConfig) -> None:
         works(replace(tiny, audio=("nowhere",)))
 
 
-def test_the_music_that_the_script_fetches_may_be_trained_on() -> None:
-    index = Path(__file__).parents[2] / "configs" / "music" / "index.csv"
-    with index.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len({row["sha256"] for row in rows}) == len({row["path"] for row in rows}) > 20
-    assert all(row["licence"].startswith(TrainConfig.licences) for row in rows)
-    assert all(row["author"] and "-SA" not in row["licence"] for row in rows)
-    assert not any(
-        "," in value for row in rows for value in row.values()
-    )  # the script splits there
-
-
 def test_the_shipped_network_saw_no_piece_that_judges_it(shared_audio: Path) -> None:
     config = read_config(Path(__file__).parents[2] / "configs" / "bandwidth.toml")
     config = replace(
         config,
+        music=(),
         audio=(str(shared_audio / "clean" / "train"),),
         midi=(str(shared_audio / "midi"),),
     )

@@ -10,12 +10,14 @@ from nitido_lab.cli.benchmark import benchmark
 from nitido_lab.cli.conformance import conformance
 from nitido_lab.cli.formats import formats
 from nitido_lab.cli.listening import listening
+from nitido_lab.cli.music import music
 from nitido_lab.cli.site import site
 from nitido_lab.cli.train import train
 
 EXAMPLES = """\b
 Examples:
   nitido-lab train lab/configs/quick.toml         a small network, in ten minutes
+  nitido-lab music nitido-training/music          what is trained on, fetched
   nitido-lab benchmark speed                      nitido beside its systems, on this computer
   nitido-lab conformance                          each meter against its standard
   nitido-lab formats                              what comes through, from format to format
@@ -31,5 +33,5 @@ def main() -> None:
     """Train and measure nitido."""
 
 
-for command in (benchmark, conformance, formats, listening, site, train):
+for command in (benchmark, conformance, formats, listening, music, site, train):
     main.add_command(command)
