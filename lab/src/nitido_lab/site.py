@@ -49,7 +49,8 @@ NAV = {  # what is in none of these, and in docs/, comes under Background
     "Stages": ["docs/stages.md"],
     "Findings": ["docs/findings.md"],
     "More": [
-        *("docs/loops.md", "docs/formats.md", "docs/agents.md"),
+        *("docs/many-files.md", "docs/generate.md", "docs/loops.md", "docs/formats.md"),
+        "docs/agents.md",
         "integrations/comfyui/README.md",
     ],
     "Background": ["docs/how-it-works.md", "docs/glossary.md", "docs/metrics.md"],
