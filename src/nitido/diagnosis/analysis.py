@@ -10,15 +10,19 @@ from nitido.audio import SanitizedBlocks
 from nitido.audio.tags import Tags, generator
 from nitido.cores import one_blas_thread
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
+from nitido.diagnosis.clicks import ClicksAnalyser
 from nitido.diagnosis.clipping import ClippingAnalyser
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.dc import DcAnalyser
 from nitido.diagnosis.edges import EndAnalyser, StartAnalyser
 from nitido.diagnosis.finding import Analyser, Diagnosis, Finding
 from nitido.diagnosis.gaps import GapsAnalyser
+from nitido.diagnosis.harshness import HarshnessAnalyser
 from nitido.diagnosis.level import LoudnessAnalyser
+from nitido.diagnosis.mud import MudAnalyser
 from nitido.diagnosis.nonfinite import nonfinite_finding
 from nitido.diagnosis.rumble import RumbleAnalyser
+from nitido.diagnosis.sibilance import SibilanceAnalyser
 from nitido.diagnosis.tone import ToneAnalyser
 from nitido.diagnosis.width import WidthAnalyser
 from nitido.dsp.chunks import OnProgress, ahead, block_length, reblock, tell_progress
@@ -71,10 +75,14 @@ class Analysis:
         piece = {"sample_rate": sample_rate, "channels": channels}
         self._analysers: tuple[Analyser, ...] = (
             GapsAnalyser(**piece),
+            ClicksAnalyser(**piece),
             DcAnalyser(**piece),
             RumbleAnalyser(**piece),
             ClippingAnalyser(**piece),
             CombAnalyser(**piece),
+            MudAnalyser(**piece),
+            HarshnessAnalyser(**piece),
+            SibilanceAnalyser(**piece),
             ToneAnalyser(**piece),
             BandwidthAnalyser(**piece),
             WidthAnalyser(**piece, mask=mask),
