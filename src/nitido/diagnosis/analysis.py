@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Protocol
 
 from nitido.audio import SanitizedBlocks
-from nitido.cores import one_blas_thread
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.clipping import ClippingAnalyser
 from nitido.diagnosis.comb import CombAnalyser
@@ -131,7 +130,6 @@ def analyse(
     )
     sanitized = SanitizedBlocks(source.blocks())
     stream = analysis.listen(ahead(iter(sanitized)))
-    with one_blas_thread:
-        for _ in tell_progress(stream, source.sample_rate, source.samples, on_progress, share):
-            pass
+    for _ in tell_progress(stream, source.sample_rate, source.samples, on_progress, share):
+        pass
     return analysis.finish(nonfinite_finding(sanitized, sample_rate=source.sample_rate))
