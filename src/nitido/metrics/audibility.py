@@ -26,10 +26,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
-import scipy.signal
 from numpy.typing import NDArray
 
+from nitido.dsp.fourier import rfft
 from nitido.dsp.loudness import integrated_lufs
 from nitido.dsp.spectral import fft_size, hann
 from nitido.dsp.wav import Wav
@@ -113,9 +112,8 @@ class MusicTakenMeter:
             low, high = bark(np.array(fault_hz))
             self._faulty = self._ear.centres > low - SHADOW_BARK[0]
             self._faulty &= self._ear.centres < high + SHADOW_BARK[1]
-        share = self._n_fft // 2 / (USUAL_SECONDS * sample_rate)
-        self._smooth = np.array([share]), np.array([1.0, share - 1.0])
-        self._usual: NDArray[np.float64] | None = None  # log of the excitation `[C, Z]`
+        self._smooth = np.float32(self._n_fft // 2 / (USUAL_SECONDS * sample_rate))
+        self._usual: Array | None = None  # log of the excitation `[C, Z]`
         self._squares, self._frames = 0.0, 0
         self._rest = (np.zeros((1, 0), np.float32), np.zeros((1, 0), np.float32))
 
@@ -165,10 +163,14 @@ class MusicTakenMeter:
 
     def _usual_before(self, excitation: Array) -> Array:
         """Return what each band had in the seconds before each frame, `[C, N, Z]`."""
-        level = np.log(excitation, dtype=np.float64)
-        state = level[:, :1] if self._usual is None else self._usual
-        before, self._usual = scipy.signal.lfilter(*self._smooth, level, axis=1, zi=state)
-        return np.asarray(np.exp(before) * 10 ** (-USUAL_MARGIN_DB / 10), np.float32)
+        level = np.log(excitation)
+        before = np.empty_like(level)
+        usual = level[:, 0] if self._usual is None else self._usual
+        for number in range(level.shape[1]):
+            before[:, number] = usual
+            usual = usual + self._smooth * (level[:, number] - usual)
+        self._usual = usual
+        return np.asarray(np.exp(before) * np.float32(10 ** (-USUAL_MARGIN_DB / 10)))
 
 
 class Ear(NamedTuple):
@@ -203,7 +205,7 @@ class Ear(NamedTuple):
         found = np.empty((len(wav), len(at), self.spread.shape[1]), np.float32)
         for start in range(0, len(at), PART_FRAMES):
             part = slice(start, start + PART_FRAMES)
-            spec = scipy.fft.rfft(frames[:, at[part]] * hann(self.n_fft), axis=2)
+            spec = rfft(frames[:, at[part]] * hann(self.n_fft))
             spec = spec[:, :, : len(self.spread)]
             found[:, part] = (spec.real**2 + spec.imag**2) @ self.spread + self.noise
         return found

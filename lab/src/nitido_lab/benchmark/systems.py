@@ -340,6 +340,7 @@ def default_systems() -> list[System]:
     """Return nitido and its systems, in the order of the tables."""
     return [
         Nitido(),
+        Nitido("nitido-repairs", settings=(("loudness.mode", "off"),)),  # no limiter
         Nitido("nitido-gentle", "gentle"),
         Nitido("nitido-rule", settings=(("bandwidth.model", "rule"),)),
         Resample(),
