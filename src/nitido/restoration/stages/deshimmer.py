@@ -3,8 +3,8 @@
 What a bin was before a coder made it jump is not known; how loud the band was is, and how far the
 bins of noise spread around that. So the level over 23 ms and 17 bins stays, to the attack; tones
 that last stay; and the rest is drawn together by the share of its spread that noise has not. Where
-nothing flickers, nothing changes. Its own noise, laid in at the right level, was tried first, and
-is further from the original than what it replaces (docs/deshimmer.md).
+nothing flickers, little changes. New noise at the right level was tried first: it is farther from
+the original than what it replaces. Nor does this bring it much nearer: docs/deshimmer.md.
 """
 
 from __future__ import annotations
