@@ -22,6 +22,7 @@ import numpy as np
 
 import nitido
 from nitido.audio import write, write_text
+from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.comb import add_comb
 from nitido.demo.render import render
 from nitido.diagnosis.finding import SEVERITIES
@@ -48,7 +49,8 @@ NAV = {  # what is in none of these, and in docs/, comes under Background
     "Stages": ["docs/stages.md"],
     "Findings": ["docs/findings.md"],
     "More": [
-        *("docs/loops.md", "docs/formats.md", "docs/agents.md"),
+        *("docs/many-files.md", "docs/generate.md", "docs/loops.md", "docs/formats.md"),
+        "docs/agents.md",
         "integrations/comfyui/README.md",
     ],
     "Background": ["docs/how-it-works.md", "docs/glossary.md", "docs/metrics.md"],
@@ -350,10 +352,22 @@ def write_pages(root: Path, folder: Path, *, sounds: bool = True) -> list[Path]:
         shown = _finding_clip(kind, place) if sounds else ""
         text = finding_page(kind, words=words.get(kind, ""), changes=changes, clip=shown)
         made.append(write_text(place / f"{kind}.md", text))
+    if sounds:
+        _add_example(pages / "docs" / "report.md")
     for group in (stages, findings):
         _link(group, [page.stem for page in made if page.parent == _folder(group)])
     write_text(folder / CONFIG, json.dumps(_config(pages, made)))  # JSON is YAML
     return made
+
+
+def _add_example(page: Path) -> None:
+    """Put the report of the demo beside the page about reports, and a link to it at its end."""
+    example = page.with_name("example.report.html")
+    spoilt = add_artifacts(render(seconds=16.0))
+    with nitido.restore(spoilt, sample_rate=DECODER_HZ, name="nitido demo") as result:
+        result.report(example)
+    link = f"## An example\n\n[The report of `nitido demo`]({example.name}), to listen and look."
+    write_text(page, f"{page.read_text('utf-8').rstrip()}\n\n{link}\n", overwrite=True)
 
 
 def _copy_pages(root: Path, pages: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from nitido.audio import SanitizedBlocks
 from nitido.audio.tags import Tags, generator
-from nitido.cores import one_blas_thread
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.clicks import ClicksAnalyser
 from nitido.diagnosis.clipping import ClippingAnalyser
@@ -153,7 +152,6 @@ def analyse(
     )
     sanitized = SanitizedBlocks(source.blocks())
     stream = analysis.listen(ahead(iter(sanitized)))
-    with one_blas_thread:
-        for _ in tell_progress(stream, source.sample_rate, source.samples, on_progress, share):
-            pass
+    for _ in tell_progress(stream, source.sample_rate, source.samples, on_progress, share):
+        pass
     return analysis.finish(nonfinite_finding(sanitized, sample_rate=source.sample_rate))

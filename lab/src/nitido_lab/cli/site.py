@@ -28,7 +28,7 @@ def site(output: str, root: str) -> None:
     The clips are made here: a piece of nitido demo, spoilt, examined and restored. Needs mkdocs;
     a link that leads nowhere is an error.
     """
-    load("material", need="The site", remedy="pip install mkdocs-material")
+    load("material", need="The site", remedy="pip install -e 'lab[site]'")
     from nitido_lab.site import build
 
     click.echo(f"Written: {build(Path(root), Path(output))}")
