@@ -40,7 +40,7 @@ REMEDIES = {
     "harshness": "deharsh",
     "mud": "demud",
     "width": "width",
-    "tone": "tone",
+    "tone": "match",
     "clipping": "declip",
     "start": "ending",
     "end": "ending",

@@ -10,6 +10,7 @@ from nitido_lab.cli.benchmark import benchmark
 from nitido_lab.cli.conformance import conformance
 from nitido_lab.cli.formats import formats
 from nitido_lab.cli.listening import listening
+from nitido_lab.cli.masters import masters
 from nitido_lab.cli.music import music
 from nitido_lab.cli.train import train
 
@@ -31,5 +32,5 @@ def main() -> None:
     """Train and measure nitido."""
 
 
-for command in (benchmark, conformance, formats, listening, music, train):
+for command in (benchmark, conformance, formats, listening, masters, music, train):
     main.add_command(command)
