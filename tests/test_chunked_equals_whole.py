@@ -34,6 +34,7 @@ CUTS = ((1, 977), (4096,))
 SETTINGS: dict[str, dict[str, Any]] = {
     "peak": {"peak_dbfs": -1.5},
     "declip": {"positive_level": [0.5], "negative_level": [-0.5]},
+    "declick": {},
     "dc": {"offset": [0.05], "high_pass_hz": 30.0},
     "decomb": {
         "lines_hz": [400.0, 800.0, 1200.0, 2000.0],
@@ -57,12 +58,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @cache
 def faulty(sample_rate: int, channels: int) -> Wav:
-    """Return clipped music with an offset, lines, attacks, and an end that is cut."""
+    """Return clipped music with an offset, lines, attacks, a click, and an end that is cut."""
     piece = {"seconds": SECONDS, "sample_rate": sample_rate, "channels": channels}
     wav = pink_noise(**piece, rms=0.15) + sine(400, **piece, amplitude=0.1)
     wav += sine(1200, **piece, amplitude=0.05) + np.float32(0.05)
     wav[:, :: sample_rate // 5] += 0.5
-    return np.clip(wav, -0.5, 0.5)
+    wav = np.clip(wav, -0.5, 0.5)
+    wav[:, wav.shape[1] // 2] = 3.0
+    return wav
 
 
 def plan_of(stages: tuple[str, ...], *, channels: int, sample_rate: int) -> Plan:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from nitido.audio import SanitizedBlocks
-from nitido.cores import one_blas_thread
+from nitido.audio.tags import Tags, generator
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
+from nitido.diagnosis.clicks import ClicksAnalyser
 from nitido.diagnosis.clipping import ClippingAnalyser
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.dc import DcAnalyser
@@ -40,6 +41,10 @@ class Analysable(Protocol):
     warnings: tuple[str, ...]
 
     @property
+    def tags(self) -> Tags:
+        """What it says about itself."""
+
+    @property
     def loop(self) -> Loop | None:
         """The loop that it says it has."""
 
@@ -58,15 +63,18 @@ class Analysis:
         mask: int | None = None,
         loop: Loop | None = None,
         warnings: tuple[str, ...] = (),
+        made_by: str = "",
     ) -> None:
         self.sample_rate = sample_rate
         self.channels = channels
         self.loop = loop
         self.warnings = warnings
+        self.made_by = made_by
         self.samples = 0
         piece = {"sample_rate": sample_rate, "channels": channels}
         self._analysers: tuple[Analyser, ...] = (
             GapsAnalyser(**piece),
+            ClicksAnalyser(**piece),
             DcAnalyser(**piece),
             RumbleAnalyser(**piece),
             ClippingAnalyser(**piece),
@@ -101,7 +109,13 @@ class Analysis:
             ]
         found = (*extra, *map(self._in_loop, findings), loudness)
         return Diagnosis(
-            self.sample_rate, self.channels, self.samples, found, self.loop, self.warnings
+            self.sample_rate,
+            self.channels,
+            self.samples,
+            found,
+            self.loop,
+            self.warnings,
+            self.made_by,
         )
 
     def _in_loop(self, finding: Finding) -> Finding:
@@ -134,10 +148,10 @@ def analyse(
         mask=source.mask,
         loop=source.loop,
         warnings=source.warnings,
+        made_by=generator(source.tags),
     )
     sanitized = SanitizedBlocks(source.blocks())
     stream = analysis.listen(ahead(iter(sanitized)))
-    with one_blas_thread:
-        for _ in tell_progress(stream, source.sample_rate, source.samples, on_progress, share):
-            pass
+    for _ in tell_progress(stream, source.sample_rate, source.samples, on_progress, share):
+        pass
     return analysis.finish(nonfinite_finding(sanitized, sample_rate=source.sample_rate))

@@ -42,6 +42,7 @@ REMEDIES = {
     "width": "width",
     "tone": "match",
     "clipping": "declip",
+    "clicks": "declick",
     "start": "ending",
     "end": "ending",
     "rumble": "dc",
@@ -49,6 +50,7 @@ REMEDIES = {
 }
 # What to say when a fault is gone that no comparison measures.
 GONE = {
+    "clicks": "It no longer clicks.",
     "dc": "The waveform is centred again.",
     "harshness": "It no longer rings from 2 to 5 kHz.",
     "mud": "The mud from 200 to 500 Hz is cleared.",
@@ -59,6 +61,7 @@ GONE = {
 }
 NAMES = {
     "bandwidth": "the ceiling",
+    "clicks": "clicks",
     "clipping": "cut-off peaks",
     "comb": "the comb",
     "dc": "the offset",
@@ -209,7 +212,7 @@ def facts(restoration: RestoredSound) -> str:
         for form in (restoration.diagnosis, restoration)
     ]
     length = clock(restoration.diagnosis.duration_seconds)
-    return f"{length} · {' → '.join(forms)} · preset {restoration.plan.preset}"
+    return f"{length} · {' → '.join(forms)} · preset {restoration.plan.preset_told}"
 
 
 def mended(old: Finding, new: Finding) -> Iterator[str]:

@@ -30,11 +30,12 @@ WIDTH, HEIGHT = 320, 96
 TOP, BOTTOM = 6, 90  # of the drawing
 HEARD_SECONDS = 30.0  # of the piece that spectra are taken from
 CLOSE_SECONDS = {
+    "clicks": 0.02,
     "clipping": 0.006,
     "dc": 0.05,
-    "start": 0.03,
     "gaps": 0.3,
     "nonfinite": 0.3,
+    "start": 0.03,
     "sibilance": 0.4,
 }
 END_SECONDS = 1.0
@@ -281,6 +282,7 @@ def _loudness(finding: Finding, _: Passages) -> _Thumbnail:
 
 _DRAWN: dict[str, Callable[[Finding, Passages], _Thumbnail]] = {
     "bandwidth": _bandwidth,
+    "clicks": _place,
     "clipping": _clipping,
     "comb": _comb,
     "dc": _dc,

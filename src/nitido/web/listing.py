@@ -217,6 +217,7 @@ def _short(finding: Finding) -> str:
     start = "begins with a click" if details.get("click") else "begins with silence"
     texts = {
         "bandwidth": f"treble ends at {amount(finding)}",
+        "clicks": "clicks" if finding.value != 1 else "clicks once",
         "clipping": "loud peaks are cut off",
         "comb": f"metallic whine, {finding.severity}",
         "dc": "off centre",

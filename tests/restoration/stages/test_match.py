@@ -100,7 +100,11 @@ def test_a_reference_is_approached_band_by_band():
 def test_a_piece_is_nearer_to_its_reference_after_and_the_plan_needs_it_no_more():
     piece = pink_noise(seconds=6)
     bright = matched(piece, [0.0] * 12 + list(np.linspace(0, 4, 14)))
-    given = {"sample_rate": RATE, "without": ["ending", "width"], "settings": {"loudness.mode": "off"}}
+    given = {
+        "sample_rate": RATE,
+        "without": ["ending", "width"],
+        "settings": {"loudness.mode": "off"},
+    }
     result = nitido.restore(piece, reference=nitido.diagnose(bright, sample_rate=RATE), **given)
 
     def apart(wav: Wav) -> float:

@@ -15,11 +15,11 @@ from importlib import resources
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.fft
-import scipy.signal
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.fourier import convolve, fast_size, irfft
+from nitido.dsp.spectral import median
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.setting import Setting
@@ -96,8 +96,7 @@ class Match(Stage):
         if not any(gains_db):
             return self.span(window)
         taps = equaliser(gains_db, self.sample_rate, self.context_samples)
-        filtered: Wav = scipy.signal.oaconvolve(window, taps[None], mode="valid", axes=1)
-        return filtered
+        return convolve(window, taps)
 
 
 @lru_cache(maxsize=8)
@@ -109,12 +108,12 @@ def equaliser(
     In dB, straight over log frequency from band to band; 0 dB an octave below the first and a third
     above the last.
     """
-    size = scipy.fft.next_fast_len(8 * half_length, real=True)
+    size = fast_size(8 * half_length)
     octave = np.log2(np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 1.0))
     places = np.log2(BANDS_HZ[: len(gains_db)])
     places = np.concatenate([[places[0] - 1], places, [places[-1] + 1 / 3]])
     change_db = np.interp(octave, places, np.pad(np.array(gains_db), 1))
-    change = scipy.fft.irfft(10 ** (change_db / 20) - 1, size)
+    change = irfft(10 ** (change_db / 20) - 1, size)
     taps = np.concatenate([change[-half_length:], change[: half_length + 1]])
     taps *= np.hanning(2 * half_length + 3)[1:-1]
     taps[half_length] += 1
@@ -134,7 +133,7 @@ def levelled(bands_db: Array) -> Array:
     """Return levels in third octaves from 50 Hz on, dB, less their median from 0.1 to 8 kHz."""
     hz = BANDS_HZ[: len(bands_db)]
     inside = (hz >= LEVELLED_HZ[0]) & (hz <= LEVELLED_HZ[1])
-    return np.asarray(bands_db - np.nanmedian(bands_db[inside]), np.float64)
+    return np.asarray(bands_db - median(bands_db[inside & np.isfinite(bands_db)]), np.float64)
 
 
 def _gains_db(diagnosis: Diagnosis, target_db: list[float | None]) -> Array:
