@@ -41,7 +41,7 @@ REMEDIES = {
     "harshness": "deharsh",
     "mud": "demud",
     "width": "width",
-    "tone": "tone",
+    "tone": "match",
     "clipping": "declip",
     "clicks": "declick",
     "start": "ending",
