@@ -18,6 +18,7 @@ from nitido.diagnosis.finding import Analyser, Diagnosis, Finding
 from nitido.diagnosis.gaps import GapsAnalyser
 from nitido.diagnosis.level import LoudnessAnalyser
 from nitido.diagnosis.nonfinite import nonfinite_finding
+from nitido.diagnosis.phase import PhaseAnalyser, one_name
 from nitido.diagnosis.rumble import RumbleAnalyser
 from nitido.diagnosis.tone import ToneAnalyser
 from nitido.diagnosis.width import WidthAnalyser
@@ -72,6 +73,7 @@ class Analysis:
             CombAnalyser(**piece),
             ToneAnalyser(**piece),
             BandwidthAnalyser(**piece),
+            PhaseAnalyser(**piece),
             WidthAnalyser(**piece, mask=mask),
             StartAnalyser(**piece),
             EndAnalyser(**piece),
@@ -95,7 +97,7 @@ class Analysis:
                 replace(finding, severity="ok", summary="Silence is not judged.", where=())
                 for finding in findings
             ]
-        found = (*extra, *map(self._in_loop, findings), loudness)
+        found = (*extra, *one_name(map(self._in_loop, findings)), loudness)
         return Diagnosis(
             self.sample_rate, self.channels, self.samples, found, self.loop, self.warnings
         )

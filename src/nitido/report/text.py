@@ -36,6 +36,7 @@ NOTHING_FOUND = "Nothing wrong was found."
 REMEDIES = {
     "comb": "decomb",
     "bandwidth": "bandwidth",
+    "phase": "stereo",
     "width": "width",
     "tone": "tone",
     "clipping": "declip",
@@ -49,6 +50,7 @@ REMEDIES = {
 GONE = {
     "clicks": "It no longer clicks.",
     "dc": "The waveform is centred again.",
+    "phase": "Left and right work together again.",
     "rumble": "The rumble below 20 Hz is gone.",
     "start": "The start no longer clicks.",
     "tone": "The tone is balanced again.",
@@ -62,6 +64,7 @@ NAMES = {
     "end": "the end",
     "gaps": "dropouts",
     "nonfinite": "samples that are no numbers",
+    "phase": "the phase of the sides",
     "rumble": "rumble",
     "start": "the start",
     "tone": "the tone",

@@ -278,6 +278,7 @@ _DRAWN: dict[str, Callable[[Finding, Passages], _Thumbnail]] = {
     "gaps": _place,
     "loudness": _loudness,
     "nonfinite": _place,
+    "phase": _width,
     "rumble": _rumble,
     "start": _start,
     "tone": _tone,

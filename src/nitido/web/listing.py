@@ -225,6 +225,7 @@ def _short(finding: Finding) -> str:
         "gaps": f"drops out {details.get('count', 0)} times",
         "loudness": "too quiet" if "quiet" in finding.summary else "peaks over full scale",
         "nonfinite": "broken samples",
+        "phase": "sides against each other",
         "rumble": "rumble below hearing",
         "start": start,
         "tone": "dull",
