@@ -44,6 +44,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "rms_db": -10.0,
         "line_db": -20.0,
     },
+    "deshimmer": {"spread_db": 2.0},
     "demud": {"bands_hz": [200.0, 500.0], "bands_db": [5.0, 3.0], "usual_db": -60.0},
     "deharsh": {"bands_hz": [2000.0, 3000.0], "bands_db": [5.0, 3.0], "usual_db": -60.0},
     "deess": {"starts_seconds": [0.2], "ends_seconds": [0.3], "lower_db": [5.0]},

@@ -21,6 +21,7 @@ from nitido.diagnosis.level import LoudnessAnalyser
 from nitido.diagnosis.mud import MudAnalyser
 from nitido.diagnosis.nonfinite import nonfinite_finding
 from nitido.diagnosis.rumble import RumbleAnalyser
+from nitido.diagnosis.shimmer import ShimmerAnalyser
 from nitido.diagnosis.sibilance import SibilanceAnalyser
 from nitido.diagnosis.tone import ToneAnalyser
 from nitido.diagnosis.width import WidthAnalyser
@@ -79,6 +80,7 @@ class Analysis:
             RumbleAnalyser(**piece),
             ClippingAnalyser(**piece),
             CombAnalyser(**piece),
+            ShimmerAnalyser(**piece),
             MudAnalyser(**piece),
             HarshnessAnalyser(**piece),
             SibilanceAnalyser(**piece),

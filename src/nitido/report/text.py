@@ -36,6 +36,7 @@ NOTHING_FOUND = "Nothing wrong was found."
 REMEDIES = {
     "comb": "decomb",
     "bandwidth": "bandwidth",
+    "shimmer": "deshimmer",
     "sibilance": "deess",
     "harshness": "deharsh",
     "mud": "demud",
@@ -55,6 +56,7 @@ GONE = {
     "harshness": "It no longer rings from 2 to 5 kHz.",
     "mud": "The mud from 200 to 500 Hz is cleared.",
     "rumble": "The rumble below 20 Hz is gone.",
+    "shimmer": "The treble no longer flickers.",
     "sibilance": "The s is no longer sharp.",
     "start": "The start no longer clicks.",
     "tone": "The tone is balanced again.",
@@ -71,6 +73,7 @@ NAMES = {
     "mud": "the mud",
     "nonfinite": "samples that are no numbers",
     "rumble": "rumble",
+    "shimmer": "the shimmer",
     "sibilance": "the sharp s",
     "start": "the start",
     "tone": "the tone",

@@ -11,6 +11,7 @@ from nitido.restoration.stages.dc import Dc
 from nitido.restoration.stages.declick import Declick
 from nitido.restoration.stages.declip import Declip
 from nitido.restoration.stages.decomb import Decomb
+from nitido.restoration.stages.deshimmer import Deshimmer
 from nitido.restoration.stages.dynamics import Deess, Deharsh, Demud
 from nitido.restoration.stages.ending import Ending
 from nitido.restoration.stages.loudness import Loudness
@@ -28,6 +29,7 @@ STAGES: dict[str, type[Remedy]] = {
         Declick,  # as early: a resampler makes clicks longer
         Dc,
         Decomb,
+        Deshimmer,
         Demud,
         Deharsh,
         Deess,  # before the treble is made of what lies below it
