@@ -44,7 +44,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "rms_db": -10.0,
         "line_db": -20.0,
     },
-    "tone": {"gain_db": 1.5},
+    "deshimmer": {"spread_db": 2.0},
+    "demud": {"bands_hz": [200.0, 500.0], "bands_db": [5.0, 3.0], "usual_db": -60.0},
+    "deharsh": {"bands_hz": [2000.0, 3000.0], "bands_db": [5.0, 3.0], "usual_db": -60.0},
+    "deess": {"starts_seconds": [0.2], "ends_seconds": [0.3], "lower_db": [5.0]},
+    "match": {"gains_db": [2.0, -1.0, 0.5, 3.0]},
     "bandwidth": {"ceiling_hz": 2000.0, "crossover_hz": 1900.0, "rms_db": -14.0, "gate_db": -90.0},
     "transients": {"gain_db": 6.0},
     "stereo": {
@@ -78,7 +82,7 @@ def plan_of(stages: tuple[str, ...], *, channels: int, sample_rate: int) -> Plan
         per_channel = {
             key: value * channels
             for key, value in SETTINGS[name].items()
-            if isinstance(value, list) and name not in ("decomb", "stereo")
+            if isinstance(value, list) and name in ("declip", "dc")
         }
         steps.append({"stage": name, "settings": {**SETTINGS[name], **per_channel}})
     budgets = dict.fromkeys(stages, -60.0)

@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -65,3 +66,18 @@ def test_on_windows_the_same_is_started(made: dict[str, Path]) -> None:
     assert script.count("\n") == script.count("\r\n")  # or cmd loses its labels
     assert STARTS.replace(WHEEL, "%WHEEL%") in script.replace('"', "")
     assert 'cd /d "%~dp0"' in script
+
+
+def test_only_a_tag_that_was_tried_everywhere_is_published_and_no_secret_is_kept() -> None:
+    yaml = pytest.importorskip("yaml")
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8")
+    workflow = yaml.safe_load(text)
+    jobs = workflow["jobs"]
+    assert "secrets." not in text
+    assert workflow["permissions"] == {}
+    assert jobs["publish"]["if"] == "github.ref_type == 'tag'"
+    assert (jobs["publish"]["needs"], jobs["try"]["needs"]) == ("try", "build")
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        classifiers = tomllib.load(file)["project"]["classifiers"]
+    for python in jobs["try"]["strategy"]["matrix"]["python"]:
+        assert f"Programming Language :: Python :: {python}" in classifiers

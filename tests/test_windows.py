@@ -158,3 +158,45 @@ def test_a_console_that_knows_few_signs_gets_those_that_mean_the_same() -> None:
 @pytest.mark.parametrize("prompt", ["Con", "nul", "COM1", "lpt9"])
 def test_no_piece_is_called_like_a_device(prompt: str) -> None:
     assert slug(prompt).casefold() != prompt.casefold()
+
+
+def test_what_only_unix_has_is_not_missed(clip: np.ndarray, tmp_path: Path) -> None:
+    """No fork, no SIGHUP, no fcntl, and locks by msvcrt."""
+    nitido.restore(clip, sample_rate=DECODER_HZ).write(tmp_path / "song.wav", sidecar=False)
+    program = """
+import os, pkgutil, signal, subprocess, sys
+from importlib import import_module
+from types import ModuleType, SimpleNamespace
+
+for place, names in (
+    (os, "fork forkpty sched_getaffinity getuid geteuid mkfifo statvfs O_NOFOLLOW O_NONBLOCK"),
+    (signal, "SIGHUP SIGKILL SIGUSR1 SIGPIPE SIGALRM pthread_sigmask setitimer"),
+):
+    for name in names.split():
+        delattr(place, name)
+for name in ("fcntl", "grp", "pwd", "resource", "termios", "tty"):
+    sys.modules[name] = None
+asked = []
+msvcrt = sys.modules["msvcrt"] = ModuleType("msvcrt")
+msvcrt.LK_NBLCK = 2
+msvcrt.locking = lambda file, mode, count: asked.append((mode, count))
+
+import nitido.lock
+
+nitido.lock.sys = SimpleNamespace(platform="win32")
+extras = ("nitido.web", "nitido.mcp_server")
+for module in pkgutil.walk_packages(nitido.__path__, "nitido."):
+    if not module.name.startswith(extras):
+        import_module(module.name)
+from nitido.cli import main
+
+main(["restore", "song.wav", "-o", "done/"], standalone_mode=False)
+assert asked and set(asked) == {(2, 1)}, asked
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "done").iterdir()} == {
+        "song_restored.wav", "song_restored.wav.nitido.json",
+    }  # fmt: skip

@@ -26,10 +26,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
-import scipy.signal
 from numpy.typing import NDArray
 
+from nitido.dsp.fourier import rfft
 from nitido.dsp.loudness import integrated_lufs
 from nitido.dsp.spectral import fft_size, hann
 from nitido.dsp.wav import Wav
@@ -47,6 +46,7 @@ RISING_DB, FALLING_DB, FALLING_DB_HZ = 27.0, 10.0, 230.0  # per Bark, at 70 dB; 
 EXPONENT = 0.23
 HEARD_DB, HEARD_POWER = 1.0, 4  # difference of excitation that half of the listeners hear
 USUAL_SECONDS = 3.0  # of sound before, from which the usual level of a band is taken
+USUAL_EVERY = 4  # frames, of which one is looked at for it
 USUAL_MARGIN_DB = 3.0  # faults lift it by that much, and under a fault there may be less than usual
 PART_FRAMES = 32  # transformed at once; bounds the memory, not the result
 SHADOW_BARK = (1.0, 2.0)  # a fault excites the ear that far below and above its own band
@@ -104,8 +104,8 @@ class MusicTakenMeter:
             loudness_lufs: of the piece as it was; None: it has none, and is taken as it comes.
             fault_hz: band in which a fault is mended; None: everything counts.
         """
-        self._n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
-        self._ear = ear(sample_rate, self._n_fft)
+        self._ear = ear(sample_rate)
+        self._n_fft = self._ear.n_fft
         played_db = 0.0 if loudness_lufs is None else PLAYED_LUFS - loudness_lufs
         self._gain = np.float32(10 ** (played_db / 20))
         self._faulty = np.zeros(len(self._ear.centres), bool)
@@ -113,10 +113,10 @@ class MusicTakenMeter:
             low, high = bark(np.array(fault_hz))
             self._faulty = self._ear.centres > low - SHADOW_BARK[0]
             self._faulty &= self._ear.centres < high + SHADOW_BARK[1]
-        share = self._n_fft // 2 / (USUAL_SECONDS * sample_rate)
-        self._smooth = np.array([share]), np.array([1.0, share - 1.0])
-        self._usual: NDArray[np.float64] | None = None  # log of the excitation `[C, Z]`
-        self._squares, self._frames = 0.0, 0
+        apart = USUAL_EVERY * self._n_fft // 2
+        self._smooth = np.float32(apart / (USUAL_SECONDS * sample_rate))
+        self._usual: Array | None = None  # log of the excitation `[C, Z]`
+        self._squares, self._frames, self._seen = 0.0, 0, 0
         self._rest = (np.zeros((1, 0), np.float32), np.zeros((1, 0), np.float32))
 
     def update(self, before: Wav, after: Wav) -> None:
@@ -150,46 +150,40 @@ class MusicTakenMeter:
         power = (power[1:] + power[:-1]) * self._gain**2
         sounding = power > SILENT * len(before) * self._n_fft
         self._frames += int(sounding.sum())
-        needed = sounding if self._faulty.any() else sounding & differs
+        typical = (self._seen + np.arange(len(sounding))) % USUAL_EVERY == 0
+        typical &= sounding & bool(self._faulty.any())
+        self._seen += len(sounding)
+        needed = sounding & (differs | typical)
         if not needed.any():
             return
-        was, usual = self._excitation(before, needed), None
+        was, usual = self._ear.excitation(before * self._gain, needed), None
         if self._faulty.any():
-            usual = self._usual_before(was)[:, differs[needed]]
+            usual = self._usual_before(was, typical[needed])[:, differs[needed]]
             was = was[:, differs[needed]]
-        now = self._excitation(after, needed & differs)
+        now = self._ear.excitation(after * self._gain, needed & differs)
         if usual is not None:
             was = np.clip(now, np.where(self._faulty, np.minimum(usual, was), was), was)
-        taken = np.abs(self._ear.loudness(now) - self._ear.loudness(was))
-        heard = (10 / HEARD_DB) * np.log10(now / was)
-        taken *= 1 - np.exp2(-(heard**HEARD_POWER))
-        by_frame = taken.sum(axis=2).mean(axis=0)
+        by_frame = self._ear.difference(now, was).sum(axis=2).mean(axis=0)
         self._squares += float(np.square(by_frame, dtype=np.float64).sum())
 
-    def _excitation(self, wav: Wav, needed: NDArray[np.bool_]) -> Array:
-        """Return the excitation `[C, N, Z]`, powers re 0 dB SPL, of the frames that are needed."""
-        frames = np.lib.stride_tricks.sliding_window_view(wav, self._n_fft, axis=1)
-        frames, at = frames[:, :: self._n_fft // 2], np.flatnonzero(needed)
-        window, spread = hann(self._n_fft) * self._gain, self._ear.spread
-        found = np.empty((len(wav), len(at), spread.shape[1]), np.float32)
-        for start in range(0, len(at), PART_FRAMES):
-            part = slice(start, start + PART_FRAMES)
-            spec = scipy.fft.rfft(frames[:, at[part]] * window, axis=2)[:, :, : len(spread)]
-            found[:, part] = (spec.real**2 + spec.imag**2) @ spread + self._ear.noise
-        return found
-
-    def _usual_before(self, excitation: Array) -> Array:
-        """Return what each band had in the seconds before each frame, `[C, N, Z]`."""
-        level = np.log(excitation, dtype=np.float64)
-        state = level[:, :1] if self._usual is None else self._usual
-        before, self._usual = scipy.signal.lfilter(*self._smooth, level, axis=1, zi=state)
-        return np.asarray(np.exp(before) * 10 ** (-USUAL_MARGIN_DB / 10), np.float32)
+    def _usual_before(self, excitation: Array, typical: NDArray[np.bool_]) -> Array:
+        """Return what each band had in the typical frames before each frame, `[C, N, Z]`."""
+        level = np.log(excitation)
+        before = np.empty_like(level)
+        usual = level[:, 0] if self._usual is None else self._usual
+        for number in range(level.shape[1]):
+            before[:, number] = usual
+            if typical[number]:
+                usual = usual + self._smooth * (level[:, number] - usual)
+        self._usual = usual
+        return np.asarray(np.exp(before) * np.float32(10 ** (-USUAL_MARGIN_DB / 10)))
 
 
 class Ear(NamedTuple):
     """What turns the power spectrum of a frame into excitation and loudness.
 
     Attributes:
+        n_fft: of the frame.
         centres: of the bands, Bark, `[Z]`.
         spread: from |X|² to the excitation, `[F, Z]`; bins above the last band are left out.
         noise: of the ear itself, `[Z]`.
@@ -198,12 +192,35 @@ class Ear(NamedTuple):
         rest: 1 less the share that the threshold is of what it masks, `[Z]`.
     """
 
+    n_fft: int
     centres: NDArray[np.float64]
     spread: Array
     noise: Array
     scale: Array
     share: Array
     rest: Array
+
+    def excitation(self, wav: Wav, needed: NDArray[np.bool_] | None = None) -> Array:
+        """Return the excitation `[C, N, Z]` of the frames in `wav`, or of those that are needed.
+
+        Powers re 0 dB SPL, where a full-scale sine has `SINE_DB_SPL`.
+        """
+        frames = np.lib.stride_tricks.sliding_window_view(wav, self.n_fft, axis=1)
+        frames = frames[:, :: self.n_fft // 2]
+        at = np.arange(frames.shape[1]) if needed is None else np.flatnonzero(needed)
+        found = np.empty((len(wav), len(at), self.spread.shape[1]), np.float32)
+        for start in range(0, len(at), PART_FRAMES):
+            part = slice(start, start + PART_FRAMES)
+            spec = rfft(frames[:, at[part]] * hann(self.n_fft))
+            spec = spec[:, :, : len(self.spread)]
+            found[:, part] = (spec.real**2 + spec.imag**2) @ self.spread + self.noise
+        return found
+
+    def difference(self, excitation: Array, other: Array) -> Array:
+        """Return what the ear hears of the difference of two excitations `[…, Z]`, sones."""
+        heard = (10 / HEARD_DB) * np.log10(excitation / other)
+        chance = 1 - np.exp2(-(heard**HEARD_POWER))
+        return np.asarray(chance * np.abs(self.loudness(excitation) - self.loudness(other)))
 
     def loudness(self, excitation: Array) -> Array:
         """Return the specific loudness `[…, Z]` of an excitation `[…, Z]`, sones per band."""
@@ -221,11 +238,12 @@ def bark(frequency_hz: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=8)
-def ear(sample_rate: int, n_fft: int) -> Ear:
-    """Return the ear for frames of that size.
+def ear(sample_rate: int) -> Ear:
+    """Return the ear for sound at that rate.
 
     Source: ITU-R BS.1387-2, annex 2, 2.1.3 to 2.1.8 and 3.3; Zwicker and Fastl, Psychoacoustics.
     """
+    n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
     low, high = bark(np.array(RANGE_HZ))
     bands = int((high - low) / BAND_BARK)
     edges = low + BAND_BARK * np.arange(bands + 1)
@@ -255,4 +273,4 @@ def ear(sample_rate: int, n_fft: int) -> Ear:
     )
     scale = 1.07664 * (threshold / (index * 1e4)) ** EXPONENT * 24 / bands
     plain = (inside @ slopes, 10 ** (0.1456 * khz**-0.8), scale, index / threshold, 1 - index)
-    return Ear(centres, *(np.asarray(values, np.float32) for values in plain))
+    return Ear(n_fft, centres, *(np.asarray(values, np.float32) for values in plain))

@@ -37,8 +37,12 @@ REMEDIES = {
     "comb": "decomb",
     "bandwidth": "bandwidth",
     "phase": "stereo",
+    "shimmer": "deshimmer",
+    "sibilance": "deess",
+    "harshness": "deharsh",
+    "mud": "demud",
     "width": "width",
-    "tone": "tone",
+    "tone": "match",
     "clipping": "declip",
     "clicks": "declick",
     "start": "ending",
@@ -50,8 +54,12 @@ REMEDIES = {
 GONE = {
     "clicks": "It no longer clicks.",
     "dc": "The waveform is centred again.",
+    "harshness": "It no longer rings from 2 to 5 kHz.",
+    "mud": "The mud from 200 to 500 Hz is cleared.",
     "phase": "Left and right work together again.",
     "rumble": "The rumble below 20 Hz is gone.",
+    "shimmer": "The treble no longer flickers.",
+    "sibilance": "The s is no longer sharp.",
     "start": "The start no longer clicks.",
     "tone": "The tone is balanced again.",
 }
@@ -63,9 +71,13 @@ NAMES = {
     "dc": "the offset",
     "end": "the end",
     "gaps": "dropouts",
+    "harshness": "the harshness",
+    "mud": "the mud",
     "nonfinite": "samples that are no numbers",
     "phase": "the phase of the sides",
     "rumble": "rumble",
+    "shimmer": "the shimmer",
+    "sibilance": "the sharp s",
     "start": "the start",
     "tone": "the tone",
     "width": "the width",
@@ -206,7 +218,7 @@ def facts(restoration: RestoredSound) -> str:
         for form in (restoration.diagnosis, restoration)
     ]
     length = clock(restoration.diagnosis.duration_seconds)
-    return f"{length} · {' → '.join(forms)} · preset {restoration.plan.preset}"
+    return f"{length} · {' → '.join(forms)} · preset {restoration.plan.preset_told}"
 
 
 def mended(old: Finding, new: Finding) -> Iterator[str]:
