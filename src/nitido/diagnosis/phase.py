@@ -16,11 +16,10 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.fft
-import scipy.ndimage
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
+from nitido.dsp.fourier import rfft
 from nitido.dsp.spectral import band, fft_size, hann
 from nitido.dsp.wav import Wav
 
@@ -72,7 +71,7 @@ class PhaseAnalyser:
         self._frames += frames
         if frames:
             cut = np.lib.stride_tricks.sliding_window_view(samples, n_fft, axis=1)[:, ::hop]
-            left, right = scipy.fft.rfft(cut * hann(n_fft), axis=2)
+            left, right = rfft(cut * hann(n_fft))
             self._left += np.sum(left.real**2 + left.imag**2, axis=0, dtype=np.float64)
             self._right += np.sum(right.real**2 + right.imag**2, axis=0, dtype=np.float64)
             self._both += np.sum(left * right.conj(), axis=0, dtype=np.complex128)
@@ -172,12 +171,10 @@ class PhaseAnalyser:
         if float(energy[at_fault].sum()) < TURNED_SHARE * whole:
             return [], []
         with_it = (related >= RELATED) & (np.abs(degrees) >= OFF_DEGREES)
-        gaps = np.ones(GAP + 1, np.bool_)
-        with_it = scipy.ndimage.binary_closing(with_it, gaps) | at_fault
-        regions, count = scipy.ndimage.label(with_it)
+        some = np.flatnonzero(with_it | at_fault)
         points: list[tuple[float, float]] = []
-        for region in range(1, count + 1):
-            own = np.flatnonzero(regions == region)
+        for near in np.split(some, np.flatnonzero(np.diff(some) > GAP + 1) + 1):
+            own = np.arange(near[0], near[-1] + 1)
             if at_fault[own].any():
                 points += _points(
                     [edges[i] * step for i in (*own, own[-1] + 1)],

@@ -17,11 +17,10 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-import scipy.fft
-import scipy.signal
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.fourier import convolve, fast_size, irfft
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.setting import Setting
@@ -95,11 +94,11 @@ class Stereo(Stage):
         left, right = window
         if self.settings["turn_hz"]:
             taps = turn_filter(*self._points("turn_hz", "turn_degrees"), self.sample_rate)
-            right = scipy.signal.oaconvolve(right, taps, mode="valid")
+            right = convolve(right, taps)
             left = left[self._half : len(left) - self._half]
         if self.settings["side_hz"]:
             taps = side_filter(*self._points("side_hz", "side_db"), self.sample_rate)
-            less = scipy.signal.oaconvolve((left - right) / 2, taps, mode="valid")
+            less = convolve((left - right) / 2, taps)
             left, right = (wav[self._half : len(wav) - self._half] for wav in (left, right))
             left, right = left - less, right + less
         mended = np.stack([left, right]).astype(np.float32)
@@ -131,15 +130,15 @@ def turn_filter(
 
 
 def _frequencies(sample_rate: int) -> NDArray[np.float64]:
-    size = scipy.fft.next_fast_len(8 * round(HALF_SECONDS * sample_rate), real=True)
+    size = fast_size(8 * round(HALF_SECONDS * sample_rate))
     return np.asarray(np.maximum(np.arange(size // 2 + 1) * (sample_rate / size), 1.0))
 
 
 def _taps(response: NDArray[np.complexfloating], sample_rate: int) -> NDArray[np.float32]:
     """Return the taps `[2 half + 1]` of a response at `_frequencies`, faded at both ends."""
     half = round(HALF_SECONDS * sample_rate)
-    size = scipy.fft.next_fast_len(8 * half, real=True)
-    taps = np.roll(scipy.fft.irfft(response, size), half)[: 2 * half + 1]
+    size = fast_size(8 * half)
+    taps = np.roll(irfft(response, size), half)[: 2 * half + 1]
     taps = (taps * np.hanning(2 * half + 3)[1:-1] ** 0.5).astype(np.float32)
     taps.flags.writeable = False
     return taps
