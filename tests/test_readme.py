@@ -18,6 +18,13 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     *("README.md", "docs/how-it-works.md", "docs/loops.md", "docs/web.md"),
     *("docs/agents.md", "docs/conformance.md", "integrations/comfyui/README.md"),
+    *(
+        "docs/install.md",
+        "docs/recipes.md",
+        "docs/report.md",
+        "docs/many-files.md",
+        "docs/generate.md",
+    ),
     *("CONTRIBUTING.md", "lab/README.md"),
 ]
 PROGRAMS = {"nitido": main, "nitido-lab": lab}

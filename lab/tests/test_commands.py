@@ -23,4 +23,4 @@ def test_its_version_is_that_of_the_nitido_that_it_is_for() -> None:
     assert CliRunner().invoke(main, ["--version"]).stdout.split()[-1] == nitido.__version__
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
     assert project["project"]["version"] == nitido.__version__
-    assert f"nitido=={nitido.__version__}" in project["project"]["dependencies"]
+    assert f"nitido[plots]=={nitido.__version__}" in project["project"]["dependencies"]

@@ -24,10 +24,8 @@ PYTHON_MIN = (3, 11)
 CORE = {
     "click": "click",
     "jinja2": "jinja2",
-    "matplotlib": "matplotlib",
     "numpy": "numpy",
     "onnxruntime": "onnxruntime",
-    "pillow": "PIL",
     "rich": "rich",
     "scipy": "scipy",
     "soundfile": "soundfile",
@@ -41,6 +39,7 @@ EXTRAS = {
     "metrics": ("librosa", "visqol"),
     "web": ("fastapi", "uvicorn"),
     "ray": ("ray",),
+    "plots": ("matplotlib",),
     "m4a": ("imageio_ffmpeg",),
     "c2pa": ("c2pa",),
     "mcp": ("mcp",),

@@ -293,10 +293,14 @@ class Reservation:
         return self
 
     def __exit__(self, *_: object) -> None:
+        locked_in = False
         try:
-            self._finish()
+            locked_in = self._finish()
         finally:
             os.close(self._lock)
+        if locked_in:
+            with suppress(OSError):  # the next run may be in it already
+                self._remove_folder()
 
     def fill(
         self,
@@ -395,6 +399,8 @@ class Reservation:
                 place = self._place(file)
                 if not overwrite:
                     check_free(place)
+                elif place.exists():
+                    _check_not_in_use(place)
                 if file.name != self.target.name:
                     _check_no_result("file", place)
             self._say(_REPLACE if overwrite else _MOVE)
@@ -413,15 +419,26 @@ class Reservation:
                 _remove(path)
         self._say("")
 
-    def _finish(self) -> None:
-        """Move what is ready, if that was interrupted, and remove the folder."""
+    def _finish(self) -> bool:
+        """Move what is ready, if that was interrupted, and remove the folder.
+
+        Returns:
+            Whether it is still there, as Windows removes no file that is open.
+        """
         self._finish_move()
         with suppress(OSError):  # the folder may have been removed meanwhile
             for path in self.folder.iterdir():
                 if path.name != _LOCK:
                     _remove(path)
-            (self.folder / _LOCK).unlink()
-            self.folder.rmdir()  # fails where the next run has locked it already
+            try:
+                self._remove_folder()
+            except PermissionError:
+                return True
+        return False
+
+    def _remove_folder(self) -> None:
+        (self.folder / _LOCK).unlink()
+        self.folder.rmdir()  # fails where the next run has locked it already
 
     def _finish_move(self) -> None:
         os.lseek(self._lock, 0, os.SEEK_SET)
@@ -529,6 +546,16 @@ def _put(file: Path, place: Path, *, overwrite: bool) -> None:
         file.replace(place)
         return
     file.unlink()
+
+
+def _check_not_in_use(place: Path) -> None:
+    """Say before anything is moved if a file cannot be replaced, as on Windows while it is open."""
+    from nitido.audio.part import in_use
+
+    try:
+        place.replace(place)
+    except PermissionError:
+        raise in_use(place) from None
 
 
 def _remove(path: Path) -> None:

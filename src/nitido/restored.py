@@ -94,6 +94,7 @@ class Restoration(RestoredSound):
 
         Raises:
             AudioWriteError: the file exists, or cannot be written.
+            MissingExtraError: without `pip install 'nitido[plots]'`.
         """
         from nitido.report.figures import restoration_figure, save  # matplotlib is slow to load
 

@@ -48,6 +48,11 @@ def test_a_plain_list_of_names_is_a_list(folder: Path, encoding: str) -> None:
     assert [Path(job.output).name for job in jobs] == ["a_restored.wav", "Ä [1]_restored.wav"]
 
 
+def test_what_a_playlist_says_of_its_pieces_is_no_piece(folder: Path) -> None:
+    lines = ("#EXTM3U", "#EXTINF:123,Somebody - A", "a.wav", "#1.wav")
+    assert [Path(job.source).name for job in listed(folder, *lines)] == ["a.wav", "#1.wav"]
+
+
 @pytest.mark.parametrize(
     ("source", "result"),
     [

@@ -1,6 +1,8 @@
 """The pictures: what is in them, on which scale, and that they are written."""
 
+import html
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from tests.signals import noise, pink_noise, silence, sine
 import nitido
 from nitido.cli import main
 from nitido.demo.render import render
+from nitido.errors import MissingExtraError
 from nitido.report.figures import (
     CHANGE,
     COLUMNS,
@@ -244,3 +247,21 @@ def test_a_piece_without_sound_has_no_change() -> None:
     silent = np.zeros((1, 22_050), np.float32)
     comparison = nitido.compare(silent, silent, tables=["features"], sample_rate=22_050)
     assert comparison.changes_percent("after")["rms_energy"] is None
+
+
+def test_without_matplotlib_a_picture_says_how_to_get_it_and_a_notebook_goes_on(
+    restoration: nitido.Restoration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nitido.optional.available", lambda module: module != "matplotlib")
+    remedy = r"A picture needs matplotlib, which is not installed: pip install 'nitido\[plots\]'\."
+    with pytest.raises(MissingExtraError, match=remedy):
+        restoration.plot(tmp_path / "song.png")
+    shown = html.unescape(restoration._repr_html_())
+    assert "<audio" in shown
+    assert re.search(remedy, shown)
+    piece = tmp_path / "song.wav"
+    restoration.write(piece)
+    asked = ["compare", str(piece), str(piece), "--png", str(tmp_path / "pictures")]
+    result = CliRunner().invoke(main, asked)
+    assert (result.exit_code, "nitido[plots]" in result.stderr) == (1, True)
+    assert not (tmp_path / "pictures").exists()

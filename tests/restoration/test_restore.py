@@ -17,6 +17,9 @@ from nitido.demo.render import render
 from nitido.dsp.loudness import LoudnessMeter, TruePeakMeter
 from nitido.dsp.spectral import lower_ceiling
 from nitido.dsp.wav import Wav
+from nitido.report.text import describe_change, facts
+from nitido.restoration.stage import Budget
+from nitido.restoration.stages.decomb import Decomb
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,14 @@ def test_a_plan_can_be_replayed_to_the_same_bytes(spoiled: Wav) -> None:
     plan = nitido.Plan.from_json(first.plan.to_json())
     second = nitido.restore(spoiled, sample_rate=32_000, plan=plan)
     assert second.wav.tobytes() == first.wav.tobytes()
+
+
+def test_what_musicgen_made_is_restored_by_default_as_by_its_own_preset(spoiled: Wav) -> None:
+    first = nitido.restore(spoiled, sample_rate=32_000)
+    named = nitido.restore(spoiled, sample_rate=32_000, preset="musicgen")
+    assert first.wav.tobytes() == named.wav.tobytes()
+    assert "preset musicgen (it comes at 32 kHz, as MusicGen makes it)" in facts(first)
+    assert first.sidecar()["plan"]["preset_reason"] == first.plan.preset_reason
 
 
 def test_input_is_result_plus_what_was_removed(spoiled: Wav) -> None:
@@ -143,6 +154,18 @@ def test_a_stage_over_its_budget_is_turned_down_and_the_result_says_so(spoiled: 
         "decomb was left out: more of it would have changed too much of the music."
         in result.sentences()
     )
+
+
+def test_a_stage_that_takes_more_music_than_it_may_is_turned_down_in_plan_sidecar_and_words(
+    spoiled: Wav, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Decomb, "budget", Budget(si_sdr_db=0.0, taken_sone=1e-3))
+    result = nitido.restore(spoiled, sample_rate=32_000, stages=["decomb"])
+    change = next(one for one in result.changes if one.stage == "decomb")
+    assert change.verdict != "kept"
+    assert "sone of it; 0.001 is the most" in result.plan["decomb"].reason
+    assert change.to_dict()["budget_sone"] == 1e-3
+    assert "of music; 0.001 may be taken." in describe_change(change)
 
 
 @pytest.mark.parametrize("preset", ["musicgen", "gentle"])

@@ -59,6 +59,19 @@ def test_half_a_password_is_wrong_usage(served: list[dict[str, Any]], auth: str)
     assert served == []
 
 
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "http://127.0.0.1"), ("0.0.0.0", "http://127.0.0.1"), ("::", "http://[::1]")],
+)
+def test_the_browser_is_shown_an_address_that_it_can_reach(
+    served: list[dict[str, Any]], host: str, address: str
+) -> None:
+    run("--host", host, "--open", "--port", "8000")
+    assert served[0]["open_at"] == f"{address}:8000"
+    run("--host", host)
+    assert served[1]["open_at"] == ""
+
+
 def test_its_names_are_handed_on(served: list[dict[str, Any]]) -> None:
     run("--name", "music.test", "--name", "nas")
     assert served[0]["names"] == ("music.test", "nas")

@@ -19,6 +19,9 @@ import pytest
 import soundfile as sf
 from tests.web.conftest import ROOT, Server
 
+from nitido.errors import ConfigError
+from nitido.web.server import serve
+
 
 class Stranger:
     """Somebody who writes requests by hand, and keeps the cookie."""
@@ -44,6 +47,14 @@ class Stranger:
             "id"
         ]
         return number
+
+
+@pytest.fixture
+def free_port() -> int:
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 @pytest.fixture
@@ -183,3 +194,35 @@ def test_a_server_that_ends_leaves_nothing_behind(clip: Path) -> None:
         assert list(Path(folder).glob("nitido-web-*"))
         server.stop()
         assert not list(Path(folder).glob("nitido-web-*"))
+
+
+def test_the_browser_is_shown_the_page_once_it_is_there(free_port: int) -> None:
+    url = f"http://127.0.0.1:{free_port}"
+    program = f"""
+import os, signal, urllib.request, webbrowser
+from nitido.web.server import serve
+
+def look(url):
+    print(url, urllib.request.urlopen(f"{{url}}/health").read().decode(), flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+
+webbrowser.open = look
+serve(port={free_port}, open_at={url!r})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == f"{url} ok\n", done.stderr
+
+
+def test_where_it_is_served_already_it_is_shown_and_what_else_is_there_is_said(
+    server: Server, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", shown.append)
+    port = urlsplit(server.url).port
+    serve(port=port, open_at=server.url)
+    assert shown == [server.url]
+    with socket.create_server(("127.0.0.1", free_port)):
+        for url in ("", f"http://127.0.0.1:{free_port}"):
+            with pytest.raises(ConfigError, match=r"is taken; `port=` names another"):
+                serve(port=free_port, open_at=url)
+    assert shown == [server.url]

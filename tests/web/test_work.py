@@ -209,8 +209,15 @@ def test_an_error_names_the_file_as_its_visitor_does(tmp_path: Path) -> None:
     assert "0123" not in str(caught.value)
 
 
-def test_a_visitor_is_advised_nothing_that_the_page_has_not(clip: Path, tmp_path: Path) -> None:
+def test_a_visitor_is_advised_nothing_that_the_page_has_not(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "half.wav"
     path.write_bytes(clip.read_bytes()[:20_000])
     with pytest.raises(AudioReadError, match=r"get the file again from where it came from\.$"):
         Limits().check_length(path, "half.wav")
+    monkeypatch.setattr("nitido.audio.ffmpeg.program", lambda: None)
+    film = tmp_path / "film.m4a"
+    film.write_bytes(b"\0\0\0\x18ftypM4A \0\0\0\0" + bytes(80))
+    with pytest.raises(AudioReadError, match=r"not installed; convert the file to FLAC or WAV\.$"):
+        Limits().check_length(film, "film.m4a")

@@ -14,7 +14,9 @@ from nitido_lab.benchmark.clips import SAMPLE_RATE, Case, mono
 from nitido_lab.benchmark.systems import (
     DemucsPreset,
     Folder,
+    Libsonare,
     MasteringEq,
+    MovingMedian,
     Nitido,
     NoiseReduce,
     RandomDemucs,
@@ -42,6 +44,16 @@ def test_every_system_gives_back_the_same_length_at_48_khz() -> None:
 def test_rivals_can_be_sent_to_other_processes() -> None:
     for system in [*default_systems(), Folder("other", Path("x"))]:
         assert pickle.loads(pickle.dumps(system)) == system
+
+
+def test_libsonare_says_which_stages_ran() -> None:
+    pytest.importorskip("libsonare", reason="needs libsonare: pip install -e 'lab[bench]'")
+    wav = render(seconds=3.0)
+    notes = Libsonare().restore(piece(wav)).notes
+    assert notes["repairs"] == len(notes["stages"]) > 0
+    alone = Libsonare("repair", None).restore(piece(wav))
+    assert alone.notes["stages"] == []
+    assert np.array_equal(alone.wav, wav)
 
 
 def test_resampling_changes_nothing_at_the_same_rate() -> None:
@@ -75,6 +87,16 @@ def test_the_equaliser_lifts_bass_and_treble(hz: float, gain_db: float) -> None:
     middle = slice(SAMPLE_RATE // 4, -SAMPLE_RATE // 4)
     rise_db = 20 * np.log10(np.std(lifted[:, middle]) / np.std(tone[:, middle]))
     assert rise_db == pytest.approx(gain_db, abs=0.15)
+
+
+def test_the_moving_median_holds_down_what_is_there_for_a_moment() -> None:
+    tone, moment = sine(7_000, seconds=2), sine(9_000, seconds=2)
+    moment[:, :48_000] = 0
+    moment[:, 48_960:] = 0  # 20 ms
+    wav = tone + moment
+    made = MovingMedian().restore(Case("x", wav, 48_000, wav)).wav
+    assert np.std(made - tone) < 0.3 * np.std(moment)
+    assert np.std(made[:, 4_000:40_000] - tone[:, 4_000:40_000]) < 1e-3
 
 
 @pytest.mark.parametrize("high", [False, True])

@@ -2,10 +2,10 @@ import json
 
 import numpy as np
 import pytest
-from tests.signals import noise
+from tests.signals import noise, pink_noise
 
 from nitido.errors import ConfigError
-from nitido_lab.degradation import KINDS, apply, draw
+from nitido_lab.degradation import KINDS, PLANTED, apply, draw, plant
 
 RATE = 48_000
 RECIPE = [
@@ -66,10 +66,32 @@ def test_every_kind_keeps_the_length() -> None:
     given = {
         "aac": {"kbps": 64}, "bands": {}, "ceiling": {"ceiling_hz": 8_000}, "clip": {}, "comb": {},
         "cut": {}, "level": {}, "mp3": {"kbps": 48}, "opus": {"kbps": 48}, "phase": {},
-        "slope": {"ceiling_hz": 6_000}, "smear": {}, "vorbis": {"quality": 0.1},
+        "shimmer": {"strength": 0.5}, "slope": {"ceiling_hz": 6_000}, "smear": {},
+        "vorbis": {"quality": 0.1},
+        "harshness": {}, "mud": {}, "sharp_s": {}, "sibilance": {},
+        "clicks": {}, "phasey": {}, "turn": {"low_hz": 200, "high_hz": 900}, "wide_lows": {},
     }  # fmt: skip
     assert set(KINDS) - set(given) == {"encodec"}
     wav = noise(seconds=1.1, channels=2)
     for kind, settings in given.items():
         if kind != "aac":
             assert apply([{"kind": kind, **settings}], wav, sample_rate=RATE).shape == wav.shape
+
+
+def test_a_stronger_planted_fault_changes_more_and_each_is_repeatable() -> None:
+    wav = pink_noise(seconds=3) + 0.3 * pink_noise(seconds=3, channels=2, seed=1)
+    beat = np.sin(np.pi * 2 * np.arange(wav.shape[1]) / RATE) ** 8  # an s is what bursts
+    wav = np.asarray(wav * (0.3 + beat), np.float32)
+    for fault, strengths in PLANTED.items():
+        changes = []
+        for strength in strengths:
+            piece = {"sample_rate": RATE, "strength": strength, "seed": 2}
+            spoilt, again = (plant(fault, wav, **piece) for _ in range(2))
+            assert np.array_equal(spoilt, again)
+            changes.append(float(np.square(spoilt - wav).sum()))
+        assert 0 < changes[0] < changes[1] < changes[2], fault
+
+
+def test_a_strength_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"no faint clicks to plant; there are .*clicks: slight"):
+        plant("clicks", noise(seconds=1), sample_rate=RATE, strength="faint")

@@ -61,3 +61,23 @@ def test_without_torch_the_command_that_installs_it_is_named(
     result = CliRunner().invoke(main, ["train", str(tmp_path / "small.toml")])
     assert result.exit_code == 1
     assert "Training needs torch, which is not installed: pip install" in result.stderr
+
+
+def test_all_that_is_missing_is_named_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = CONFIG.replace("random_pieces = 0", "random_pieces = 6")
+    text += """soundfonts = ["/nowhere/FluidR3_GM.sf2"]
+    [[recipes]]
+    one_of = [{ kind = "mp3", kbps = 64 }, { kind = "aac", kbps = 64 }]
+    """
+    (tmp_path / "small.toml").write_text(text)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = CliRunner().invoke(main, ["train", str(tmp_path / "small.toml")])
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: Training needs torch, fluidsynth, ffmpeg and the SoundFont FluidR3_GM.sf2, which "
+        "are not installed: pip install -e 'lab[train]'; "
+        "apt install fluidsynth ffmpeg fluid-soundfont-gm.\n"
+    )

@@ -96,7 +96,10 @@ def _publish(part: Path, target: Path, *, overwrite: bool) -> None:
     if overwrite:
         with suppress(OSError):
             part.chmod(stat.S_IMODE(target.stat().st_mode))
-        part.replace(target)
+        try:
+            part.replace(target)
+        except PermissionError:
+            raise in_use(target) from None
         return
     try:
         target.hardlink_to(part)  # unlike a rename, fails if the target appeared meanwhile
@@ -106,6 +109,13 @@ def _publish(part: Path, target: Path, *, overwrite: bool) -> None:
         if target.exists():
             raise _exists(target) from None
         part.replace(target)
+
+
+def in_use(path: Path) -> AudioWriteError:
+    """Return the error of a file that Windows does not let go, as it is open elsewhere."""
+    return AudioWriteError(
+        f"{path} cannot be replaced: another program has it open; close it there first."
+    )
 
 
 def _exists(path: Path) -> AudioWriteError:

@@ -53,6 +53,7 @@ logger = logging.getLogger(__name__)
 
 LOGGED = 3
 AUDIO_SUFFIXES = WRITABLE.union(*(form.suffixes for form in READABLE))
+COMMENT = "#EXT"  # what M3U playlists say of their pieces; a file's name may begin with #
 KNOWN = ("input", "output", "preset", "settings", "plan")  # in a line of a list
 LINE_MAX = 2**20  # characters
 SHARDS_MAX = 10**6
@@ -319,7 +320,7 @@ def read_manifest(path: str | Path, how: Job, *, output: str | None = None) -> l
 
     Args:
         path: of the list: a file name or a JSON object a line, in UTF-8, or UTF-16 with a byte
-            order mark; empty lines are passed over.
+            order mark; empty lines are passed over, and lines of a playlist that begin with #EXT.
         how: what holds for all lines: a job without names.
         output: folder of the results.
 
@@ -367,7 +368,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 number += 1
                 if len(text) == LINE_MAX:
                     raise ConfigError(f"{path} line {number} is longer than {LINE_MAX} characters.")
-                if text.strip():
+                if text.strip() and not text.startswith(COMMENT):
                     yield number, text.strip()
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text; save it as that.") from None

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 done, but the sound is not as it
 
 from __future__ import annotations
 
+import codecs
 import sys
 import traceback
 from typing import Any
@@ -28,6 +29,9 @@ from nitido.cli.stages import stages
 from nitido.errors import ConfigError, NitidoError, explain, one_line
 from nitido.version import __version__
 
+# A console or a pipe of Windows may know but 256 signs, few of these among them.
+PLAIN_SIGNS = {"−": "-", "–": "-", "→": "->", "…": "...", "·": "-", "×": "x", "≤": "<="}
+
 
 class Failure(click.ClickException):
     """An error that ends the command, shown in one line."""
@@ -48,9 +52,10 @@ class App(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the sub-command; turn every exception into a `Failure`."""
-        for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show → shows ?
+        codecs.register_error("nitido", _in_plain_signs)
+        for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="replace")
+                stream.reconfigure(errors="nitido")
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -66,6 +71,14 @@ class App(click.Group):
             if ctx.ensure_object(dict).get("verbose"):
                 traceback.print_exc()
             raise _failure(error) from None
+
+
+def _in_plain_signs(error: UnicodeError) -> tuple[str, int]:
+    """Return what means the same to who reads through an encoding that has no − and no →."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(PLAIN_SIGNS.get(sign, "?") for sign in text), error.end
 
 
 def _failure(error: Exception) -> Failure:

@@ -43,7 +43,9 @@ Examples:
     help="What to measure; repeatable.  [default: the first three; fidelity with a reference]",
 )
 @click.option("--html", metavar="FILE", help="Also write a page to listen and look.")
-@click.option("--png", metavar="FOLDER", help="Also draw each AFTER beside BEFORE.")
+@click.option(
+    "--png", metavar="FOLDER", help="Also draw each AFTER beside BEFORE; with nitido[plots]."
+)
 @click.option("--abx", metavar="FOLDER", help="Also write a page for blind listening: ABX, rating.")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Of the order in a listening test."
@@ -78,6 +80,10 @@ def compare(
     inputs = [Path(name) for name in (before, *after, reference) if name]
     for target in filter(None, (html, png, abx and f"{abx}/{TEST_PAGE}")):
         _check_new(Path(target), overwrite=overwrite, inputs=inputs)
+    if png:
+        from nitido.report.figures import check_drawing
+
+        check_drawing()
     comparison = measure(before, *after, reference=reference, tables=tables or None)
     if html:
         _write_page(Path(html), comparison, overwrite=overwrite)

@@ -12,6 +12,7 @@ from nitido.cli.options import verbose
 EXAMPLES = """\b
 Examples:
   nitido serve                                  http://127.0.0.1:7860, for this computer alone
+  nitido serve --open                           and shows it in your browser
   nitido serve --port 8000
   nitido serve --host 0.0.0.0 --auth ann:secret  for others in the house, who know the password
 """
@@ -79,6 +80,7 @@ def _auth(
     type=click.Path(exists=True, file_okay=False),
     help="A MusicGen checkpoint on this computer to generate from; as often as there are.",
 )
+@click.option("--open", "opens", is_flag=True, help="Show the page in your browser.")
 @verbose
 def serve(
     host: str,
@@ -90,6 +92,7 @@ def serve(
     at_once: int,
     folder: Path | None,
     models: tuple[str, ...],
+    opens: bool,
 ) -> None:
     """Serve a page to restore, generate and compare in a browser.
 
@@ -108,7 +111,9 @@ def serve(
             fg="yellow",
             err=True,
         )
-    click.echo(f"nitido is at http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}", err=True)
+    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    address = f"http://[{near}]:{port}" if ":" in near else f"http://{near}:{port}"
+    click.echo(f"nitido is at {address}", err=True)
     limits = Limits(megabytes=max_megabytes, minutes=max_minutes, at_once=at_once)
     run(
         host=host,
@@ -118,6 +123,7 @@ def serve(
         names=names,
         folder=folder,
         models=models,
+        open_at=address if opens else "",
     )
 
 

@@ -50,6 +50,7 @@ def _describe(stage: type[Remedy]) -> dict[str, Any]:
         "stage": stage.name,
         "summary": stage.summary,
         "budget_db": stage.budget.si_sdr_db,
+        "budget_sone": stage.budget.taken_sone,
         "settings": [
             {
                 "name": f"{stage.name}.{key}",

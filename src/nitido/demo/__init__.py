@@ -63,16 +63,15 @@ def make_demo(folder: Path, *, on_progress: Callable[[float, float], None] | Non
         "as a neural decoder would leave it": folder / "degraded.wav",
         "restored": folder / "restored.wav",
         "what was taken away": folder / "restored.removed.wav",
-        "the picture": folder / "comparison.png",
+        "a page to listen, look and read": folder / "restored.report.html",
     }
-    original, degraded, restored, _, picture = files.values()
+    original, degraded, restored, *_ = files.values()
     _check_ours(list(files.values()))
     clean = render(seconds=SECONDS, sample_rate=ORIGINAL_HZ)
     _save(original, clean, ORIGINAL_HZ)
     _save(degraded, add_artifacts(clean), DECODER_HZ)
     restoration = restore(degraded, on_progress=on_progress)
-    restoration.write(restored, overwrite=True, removed=True)
-    restoration.plot(picture, overwrite=True)
+    restoration.write(restored, overwrite=True, removed=True, report=True)
     return Demo(files, restoration)
 
 

@@ -28,6 +28,7 @@ class ToneAnalyser:
 
     def __init__(self, *, sample_rate: int, channels: int) -> None:
         self._sample_rate = sample_rate
+        self._channels = channels
         self._n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
         self._hop = round(HOP_SECONDS * sample_rate)
         self._held: Wav = np.zeros((channels, 0), np.float32)  # begins where a frame begins

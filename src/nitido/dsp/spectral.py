@@ -102,11 +102,41 @@ class Frames:
             out[:, begin : begin + flat.shape[1]] += flat
         return out
 
+    def level_db(self, spec: Spec) -> NDArray[np.float64]:
+        """Return the level of the bins of frames `[C, N, F]`, dB re full scale `[N]`.
+
+        Mean square over the channels (Parseval, Hann); nothing reads −120.
+        """
+        power = (spec.real**2 + spec.imag**2).sum(axis=2, dtype=np.float64).mean(axis=0)
+        return np.asarray(10 * np.log10(16 / 3 / self.n_fft**2 * power + 1e-12), np.float64)
+
     def _norm(self) -> NDArray[np.float32]:
         """Return the sum of squared windows over one frame's length, on the infinite grid."""
         square = hann(self.n_fft).astype(np.float64) ** 2
         period = square.reshape(-1, self.hop_length).sum(axis=0)
         return np.tile(period, self.n_fft // self.hop_length).astype(np.float32)
+
+
+class FrameStream:
+    """The spectra of a stream whose blocks come in any length."""
+
+    def __init__(self, frames: Frames, *, channels: int) -> None:
+        self._frames = frames
+        self._held: Wav = np.zeros((channels, 0), np.float32)
+        self._first = 0
+
+    def update(self, block: Wav) -> Spec:
+        """Return the frames `[C, N, F]` that the next samples `[C, n]` complete."""
+        held = np.concatenate([self._held, block], axis=1)
+        frames, hop = self._frames, self._frames.hop_length
+        indices = frames.indices(self._first, held.shape[1])
+        spec = frames.analyse(held, first=self._first)
+        if len(indices):  # the next frame begins here
+            following = indices.stop * hop - frames.n_fft // 2
+            held = held[:, following - self._first :]
+            self._first = following
+        self._held = held.copy()
+        return spec
 
 
 def median(values: NDArray[Any]) -> NDArray[Any]:

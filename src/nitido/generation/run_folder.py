@@ -14,6 +14,7 @@ what is finished. A folder that has a `run.json` is complete.
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from nitido.restored import Restoration
 
 PROCESSED_HZ = 48_000
+DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)\d")  # on Windows, whatever their suffix
 SLUG_BYTES_MAX = 48
 RECORD = "run.json"
 PARTS = ("raw", "processed", "stems", "restored", "report")
@@ -333,4 +335,4 @@ def slug(prompt: str) -> str:
     text = unicodedata.normalize("NFC", prompt).casefold()
     words = "".join(letter if letter.isalnum() else " " for letter in text).split()
     name = "-".join(words).encode()[:SLUG_BYTES_MAX].decode("utf-8", "ignore").rstrip("-")
-    return name or "piece"
+    return f"{name}-piece" if DEVICES.fullmatch(name) else name or "piece"

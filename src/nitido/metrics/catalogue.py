@@ -51,6 +51,7 @@ CATALOGUE = MappingProxyType(
     {
         "content": _family(
             ("protected_si_sdr_db", "60 Hz–7 kHz, SI-SDR", "dB", "higher", 1),
+            ("music_taken_sone", "music taken", "sone", "lower", 2),
             ("protected_level_change_db", "60 Hz–7 kHz, most change of a band", "dB", "lower", 1),
             ("chroma_cosine", "harmony (chroma cosine)", "", "higher", 3),
             ("onset_f1", "onsets (F1)", "", "higher", 3),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nitido.dsp.spectral import PROTECTED_HZ, Frames, fft_size
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioTooShortError
-from nitido.metrics import features, fidelity
+from nitido.metrics import audibility, features, fidelity
 from nitido.optional import load
 
 Array = NDArray[np.float64]
@@ -130,6 +130,7 @@ def evaluate(*, estimate: Wav, reference: Wav, sample_rate: int) -> dict[str, fl
     si_sdr_db = fidelity.protected_si_sdr_db(**wavs, sample_rate=sample_rate)
     return {
         "protected_si_sdr_db": si_sdr_db,
+        "music_taken_sone": audibility.music_taken_sone(**wavs, sample_rate=sample_rate),
         "protected_level_change_db": protected_level_change_db(**wavs, sample_rate=sample_rate),
         "chroma_cosine": _chroma_cosine(*heard),
         "onset_f1": _onset_f1(*heard),

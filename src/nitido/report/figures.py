@@ -1,15 +1,17 @@
 """Pictures of sound: spectrograms, differences and average spectra, computed once for every use.
 
-A restoration and two versions of a piece become figures for a file, the tracks of a page pictures
-inside it. The founding table has mel spectrograms and bars: librosa's with its default settings, as
-in the first version of this project.
+A restoration and two versions of a piece become figures for a file, which matplotlib draws (extra
+`plots`); the tracks of a page become pictures inside it, which need nothing. The founding table has
+mel spectrograms and bars: librosa's with its default settings, as in the first version of this
+project.
 """
 
 from __future__ import annotations
 
 import base64
-import io
+import struct
 import textwrap
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nitido.audio import check_target, part_file
 from nitido.diagnosis.finding import Diagnosis
@@ -268,16 +269,29 @@ def difference_png(before: Spectrogram, after: Spectrogram, *, top_db: float) ->
 
 
 def _png(values: Array, colours: Sequence[_Colour]) -> bytes:
-    """Return an array `[rows, columns]`, 0 to 1, row 0 at the bottom, as a PNG with a palette."""
+    """Return an array `[rows, columns]`, 0 to 1, row 0 at the bottom, as a PNG with a palette.
+
+    Source: W3C, Portable Network Graphics (PNG) Specification, sections 5 and 11.2.
+    """
     at = np.linspace(0, len(colours) - 1, SHADES)
     parts = np.array(colours, float).T
     palette = np.stack([np.interp(at, np.arange(len(colours)), part) for part in parts], axis=1)
     shades = np.rint(values[::-1].clip(0, 1) * (SHADES - 1)).astype(np.uint8)
-    image = Image.fromarray(shades)
-    image.putpalette(np.rint(palette).astype(np.uint8).tobytes())
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=9)
-    return file.getvalue()
+    rows, columns = shades.shape
+    lines = np.pad(shades, ((0, 0), (1, 0)))  # each begins with the number of its filter: none
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", columns, rows, 8, 3, 0, 0, 0),  # 8 bit, a palette
+        b"PLTE": np.rint(palette).astype(np.uint8).tobytes(),
+        b"IDAT": zlib.compress(lines.tobytes(), 9),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks.items()
+    )
 
 
 # ── In a file ────────────────────────────────────────────────────────────────────────────────────
@@ -443,8 +457,18 @@ def save(
         figure.savefig(file, format=form)
 
 
+def check_drawing() -> None:
+    """Say before any work if figures cannot be drawn.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    load("matplotlib", need="A picture", remedy="pip install 'nitido[plots]'")
+
+
 def _canvas(width: float, height: float) -> Figure:
     """Return an empty figure, in hundreds of points; it needs no screen."""
+    check_drawing()
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=100, facecolor=PAPER)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nitido.audio import write_text
+from nitido.errors import MissingExtraError
 from nitido.report.figures import page_figures, restoration_figure
 from nitido.report.formatting import clock, minus, quantity, settings
 from nitido.report.templating import environment, one_file_page
@@ -130,8 +131,11 @@ def notebook_view(restoration: RestoredSound) -> str:
     """
     excerpts, cut = make_excerpts(restoration_tracks(restoration), seconds_max=NOTEBOOK_SECONDS)
     coding, files = encode(excerpts)
-    picture = io.BytesIO()
-    restoration_figure(restoration).savefig(picture, format="png", dpi=NOTEBOOK_DPI)
+    picture, missing = io.BytesIO(), ""
+    try:
+        restoration_figure(restoration).savefig(picture, format="png", dpi=NOTEBOOK_DPI)
+    except MissingExtraError as error:
+        missing = str(error)
     return (
         environment()
         .get_template("notebook.html")
@@ -148,6 +152,7 @@ def notebook_view(restoration: RestoredSound) -> str:
             cut=cut,
             seconds_max=NOTEBOOK_SECONDS,
             picture=base64.b64encode(picture.getvalue()).decode("ascii"),
+            missing=missing,
         )
     )
 
@@ -239,6 +244,8 @@ def _tables(restoration: RestoredSound) -> dict[str, Rows]:
             "stage": change.stage,
             "SI-SDR 60 Hz–7 kHz, dB": change.si_sdr_db,
             "at least, dB": change.budget_db,
+            "music taken, sone": change.taken_sone,
+            "at most, sone": change.budget_sone,
             "verdict": REDUCED.get(change.verdict, "kept"),
         }
         for change in restoration.changes

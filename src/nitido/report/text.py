@@ -36,9 +36,14 @@ NOTHING_FOUND = "Nothing wrong was found."
 REMEDIES = {
     "comb": "decomb",
     "bandwidth": "bandwidth",
+    "shimmer": "deshimmer",
+    "sibilance": "deess",
+    "harshness": "deharsh",
+    "mud": "demud",
     "width": "width",
-    "tone": "tone",
+    "tone": "match",
     "clipping": "declip",
+    "clicks": "declick",
     "start": "ending",
     "end": "ending",
     "rumble": "dc",
@@ -46,20 +51,30 @@ REMEDIES = {
 }
 # What to say when a fault is gone that no comparison measures.
 GONE = {
+    "clicks": "It no longer clicks.",
     "dc": "The waveform is centred again.",
+    "harshness": "It no longer rings from 2 to 5 kHz.",
+    "mud": "The mud from 200 to 500 Hz is cleared.",
     "rumble": "The rumble below 20 Hz is gone.",
+    "shimmer": "The treble no longer flickers.",
+    "sibilance": "The s is no longer sharp.",
     "start": "The start no longer clicks.",
     "tone": "The tone is balanced again.",
 }
 NAMES = {
     "bandwidth": "the ceiling",
+    "clicks": "clicks",
     "clipping": "cut-off peaks",
     "comb": "the comb",
     "dc": "the offset",
     "end": "the end",
     "gaps": "dropouts",
+    "harshness": "the harshness",
+    "mud": "the mud",
     "nonfinite": "samples that are no numbers",
     "rumble": "rumble",
+    "shimmer": "the shimmer",
+    "sibilance": "the sharp s",
     "start": "the start",
     "tone": "the tone",
     "width": "the width",
@@ -185,9 +200,12 @@ def _why_left(restoration: RestoredSound, kind: str) -> str:
 def describe_change(change: Change) -> str:
     """Return how much of the music a stage changed, against what it may."""
     said = _music_kept(change.si_sdr_db)
-    if change.si_sdr_db >= UNTOUCHED_DB:
+    if change.si_sdr_db < UNTOUCHED_DB:
+        said = f"{said[:-1]}; {change.budget_db:.0f} dB or more are asked."
+    if change.taken_sone is None or change.budget_sone is None:
         return said
-    return f"{said[:-1]}; {change.budget_db:.0f} dB or more are asked."
+    taken = quantity(change.taken_sone, "sone", digits=2)
+    return f"{said} The ear would miss {taken} of music; {change.budget_sone:g} may be taken."
 
 
 def facts(restoration: RestoredSound) -> str:
@@ -197,7 +215,7 @@ def facts(restoration: RestoredSound) -> str:
         for form in (restoration.diagnosis, restoration)
     ]
     length = clock(restoration.diagnosis.duration_seconds)
-    return f"{length} · {' → '.join(forms)} · preset {restoration.plan.preset}"
+    return f"{length} · {' → '.join(forms)} · preset {restoration.plan.preset_told}"
 
 
 def mended(old: Finding, new: Finding) -> Iterator[str]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nitido.audio import SanitizedBlocks, open_source
 from nitido.diagnosis.finding import Diagnosis, Finding
+from nitido.diagnosis.shimmer import BAND_HZ as SHIMMER_HZ
 from nitido.dsp.chunks import join, take
 from nitido.dsp.wav import Wav
 from nitido.report.figures import CURVE_POINTS, RANGE_DB, Spectrogram
@@ -29,7 +30,15 @@ Shape: TypeAlias = tuple[str, dict[str, str | float]]  # an SVG element and its 
 WIDTH, HEIGHT = 320, 96
 TOP, BOTTOM = 6, 90  # of the drawing
 HEARD_SECONDS = 30.0  # of the piece that spectra are taken from
-CLOSE_SECONDS = {"clipping": 0.006, "dc": 0.05, "start": 0.03, "gaps": 0.3, "nonfinite": 0.3}
+CLOSE_SECONDS = {
+    "clicks": 0.02,
+    "clipping": 0.006,
+    "dc": 0.05,
+    "gaps": 0.3,
+    "nonfinite": 0.3,
+    "start": 0.03,
+    "sibilance": 0.4,
+}
 END_SECONDS = 1.0
 DOTS = 500  # of the picture of the width
 LOUDEST_LUFS, SOFTEST_LUFS, TARGET_LUFS = 0.0, -36.0, -14.0
@@ -153,6 +162,17 @@ def _bandwidth(finding: Finding, passages: Passages) -> _Thumbnail:
     return _Thumbnail(shapes, ("0", f"ends at {amount(finding)}", _khz(high_hz)))
 
 
+def _shimmer(_: Finding, passages: Passages) -> _Thumbnail:
+    high_hz = passages.sample_rate / 2
+    low, high = (WIDTH * min(1.0, hz / high_hz) for hz in SHIMMER_HZ)
+    top = float(passages.curve_db.max())
+    shapes = [
+        _box("fault", low, high - low),
+        *_curve(passages.curve_db, low=top - RANGE_DB, high=top),
+    ]
+    return _Thumbnail(shapes, ("0", "flickers from 5 to 14 kHz", _khz(high_hz)))
+
+
 def _tone(finding: Finding, _: Passages) -> _Thumbnail:
     hz, levels = finding.details["bands_hz"], finding.details["bands_db"]
     step, top = WIDTH / max(len(hz), 1), max(levels)
@@ -162,6 +182,17 @@ def _tone(finding: Finding, _: Passages) -> _Thumbnail:
         name = "fault-line" if 1000 <= centre <= 8000 else "bar"
         bars.append(_box(name, i * step + 1, step - 2, BOTTOM - tall, tall))
     return _Thumbnail(bars, (_khz(hz[0]), "1 to 8 kHz", _khz(hz[-1])))
+
+
+def _bands(finding: Finding, _: Passages) -> _Thumbnail:
+    """Each band as high as it stands out."""
+    hz, levels = finding.details["bands_hz"], finding.details["bands_db"]
+    step, top = WIDTH / len(hz), max(8.0, *levels)
+    bars = []
+    for i, level in enumerate(levels):
+        tall = max(1.0, (BOTTOM - TOP) * level / top)
+        bars.append(_box("fault-line", i * step + 1, step - 2, BOTTOM - tall, tall))
+    return _Thumbnail(bars, (_khz(hz[0]), "stands out", _khz(hz[-1])))
 
 
 def _rumble(_: Finding, passages: Passages) -> _Thumbnail:
@@ -263,14 +294,19 @@ def _loudness(finding: Finding, _: Passages) -> _Thumbnail:
 
 _DRAWN: dict[str, Callable[[Finding, Passages], _Thumbnail]] = {
     "bandwidth": _bandwidth,
+    "clicks": _place,
     "clipping": _clipping,
     "comb": _comb,
     "dc": _dc,
     "end": _end,
     "gaps": _place,
+    "harshness": _bands,
     "loudness": _loudness,
+    "mud": _bands,
     "nonfinite": _place,
     "rumble": _rumble,
+    "shimmer": _shimmer,
+    "sibilance": _place,
     "start": _start,
     "tone": _tone,
     "width": _width,

@@ -33,6 +33,7 @@ class Chain:
         layout: of the input.
         block_seconds: length of the blocks at work; the result does not depend on it.
         resources: what the caller lends to the stages.
+        loudness_lufs: of the input; None: it has none.
     """
 
     plan: Plan
@@ -41,6 +42,7 @@ class Chain:
     layout: Unrolled
     block_seconds: float = BLOCK_SECONDS
     resources: Resources = field(default_factory=Resources)
+    loudness_lufs: float | None = None
     meters: dict[str, ChangeMeter] = field(default_factory=dict, init=False)
 
     @property
@@ -104,7 +106,8 @@ class Chain:
         meter = ChangeMeter(
             stage.name,
             sample_rate=stage.sample_rate,
-            budget_db=self.plan.stage_budget_db(stage.name),
+            budget=self.plan.stage_budget(stage.name),
+            loudness_lufs=self.loudness_lufs,
             judged=layout.inside(stage.judged),
         )
         self.meters[stage.name] = meter

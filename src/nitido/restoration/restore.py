@@ -20,6 +20,7 @@ from nitido.restoration.registry import STAGES
 from nitido.restoration.resources import Resources
 from nitido.restoration.restored_sound import RestoredSound, dry_blocks, mask_after
 from nitido.restoration.scratch import Scratch
+from nitido.restoration.stage import Budget
 from nitido.restoration.stages.loudness import LevelProfile, resolve_together
 from nitido.restoration.verify import Change, ChangeMeter, correct
 
@@ -103,7 +104,12 @@ class Restoring(Generic[Result]):
         """Run the stages but for the loudness, once, until each keeps its budget."""
         while self._chained is None:
             attempt = _chain_pass(
-                self._source, self.plan, self._block_seconds, self._resources, self._on_progress
+                self._source,
+                self._diagnosis,
+                self.plan,
+                self._block_seconds,
+                self._resources,
+                self._on_progress,
             )
             if not self._correct(attempt):
                 self._chained = attempt
@@ -158,6 +164,7 @@ class _Attempt:
 
 def _chain_pass(
     source: Source,
+    diagnosis: Diagnosis,
     plan: Plan,
     block_seconds: float,
     resources: Resources,
@@ -165,7 +172,8 @@ def _chain_pass(
 ) -> _Attempt:
     """Run everything but the loudness stage; keep the result and its level profile."""
     layout = lay_out(source, plan)
-    chain = Chain(plan, source.sample_rate, source.channels, layout, block_seconds, resources)
+    lufs = diagnosis["loudness"].value
+    chain = Chain(plan, source.sample_rate, source.channels, layout, block_seconds, resources, lufs)
     scratch = Scratch(channels=chain.channels_out)
     mask = mask_after(source, chain.channels_out)
     profile = LevelProfile(plan.sample_rate, chain.channels_out, mask)
@@ -220,7 +228,7 @@ def _loudness_pass(
     gain = np.float32(10 ** (step.settings["gain_db"] / 20) if step.on else 1.0)
     ending = build(plan["ending"], sample_rate=rate, channels=channels, samples=samples)
     judged = ending.judged if plan["ending"].on else (0, samples)
-    whole = ChangeMeter("whole", sample_rate=rate, budget_db=plan.budget_db, judged=judged)
+    whole = ChangeMeter("whole", sample_rate=rate, budget=Budget(plan.budget_db), judged=judged)
     after = Scratch(channels=channels)
     size = block_length(block_seconds, sample_rate=rate, channels=channels)
     dry = reblock(dry_blocks(source, plan), size)
@@ -233,7 +241,7 @@ def _loudness_pass(
     limited = ChangeMeter(
         "loudness",
         sample_rate=rate,
-        budget_db=plan.stage_budget_db("loudness"),
+        budget=plan.stage_budget("loudness"),
         judged=layout.inside((0, layout.total)),
     )
 

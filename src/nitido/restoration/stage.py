@@ -40,6 +40,10 @@ class Budget:
     Attributes:
         si_sdr_db: the least SI-SDR of its output to its input in the protected band, 60 Hz–7 kHz,
             downmixed, dB.
+        taken_sone: the most music that it may take, sones (`nitido.metrics.audibility`); None: not
+            measured.
+        fault_hz: the band of the fault that it mends, Hz: what stands out there above the usual
+            level of that band may be taken down to it, and is not music; None: everything counts.
         turn_down: the setting that is halved when the budget is exceeded; None if the stage can
             only be bypassed.
         bypass: false: where halving does not help the setting becomes 0 and the stage stays on,
@@ -47,6 +51,8 @@ class Budget:
     """
 
     si_sdr_db: float
+    taken_sone: float | None = None
+    fault_hz: tuple[float, float] | None = None
     turn_down: str | None = "amount"
     bypass: bool = True
 

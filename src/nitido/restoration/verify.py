@@ -2,6 +2,7 @@
 
 Input and output are held against each other in the protected band, 60 Hz to 7 kHz, where the music
 lives and nothing but the planned repair may happen; and band by band over the whole spectrum.
+Where the budget of a stage asks for it, the music that it took is measured as the ear has it.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from nitido.dsp.spectral import PROTECTED_HZ
 from nitido.dsp.wav import Wav
+from nitido.metrics.audibility import MusicTakenMeter
 from nitido.metrics.fidelity import DifferenceMeter
 from nitido.notebook import ShownInNotebook
 from nitido.restoration.plan import Plan
 from nitido.restoration.registry import STAGES
-from nitido.restoration.stage import Step
+from nitido.restoration.stage import Budget, Step
 
 BANDS_HZ = tuple(pairwise((0, 60, 250, 1000, 4000, 8000, 16_000, 96_000)))
 TURN_DOWNS = 2  # a stage over budget is halved this often, then bypassed
@@ -38,6 +41,9 @@ class Change(ShownInNotebook):
         bands: per band of `BANDS_HZ`, `{"low_hz", "high_hz", "level_db", "difference_db"}`: change
             of level, and level of what was changed against the whole input.
         verdict: ``"kept"``, ``"turned down"`` or ``"bypassed"``.
+        taken_sone: the music that was taken, sones (`nitido.metrics.audibility`), beside the fault
+            that was mended; None where the budget of the stage does not ask.
+        budget_sone: the most that was allowed.
     """
 
     stage: str
@@ -46,16 +52,24 @@ class Change(ShownInNotebook):
     gain_db: float
     bands: tuple[Mapping[str, float], ...]
     verdict: str = "kept"
+    taken_sone: float | None = None
+    budget_sone: float | None = None
 
     @property
     def within_budget(self) -> bool:
         """Whether the stage changed no more than it may."""
-        return self.si_sdr_db >= self.budget_db
+        return self.si_sdr_db >= self.budget_db and not self.takes_too_much
+
+    @property
+    def takes_too_much(self) -> bool:
+        """Whether the ear would miss more of the music than it may."""
+        return (self.taken_sone or 0.0) > (inf if self.budget_sone is None else self.budget_sone)
 
     def __repr__(self) -> str:
+        taken = "" if self.taken_sone is None else f", {self.taken_sone:.2f} sone of music taken"
         return (
             f"Change by {self.stage}: {self.verdict}, {self.si_sdr_db:.1f} dB SI-SDR in the "
-            f"protected band (budget {self.budget_db:.1f}), gain {self.gain_db:+.1f} dB"
+            f"protected band (budget {self.budget_db:.1f}), gain {self.gain_db:+.1f} dB{taken}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,14 +89,20 @@ class ChangeMeter:
         stage: str,
         *,
         sample_rate: int,
-        budget_db: float,
+        budget: Budget,
+        loudness_lufs: float | None = None,
         judged: tuple[int, int] | None = None,
     ) -> None:
         self.stage = stage
-        self.budget_db = budget_db
+        self.budget = budget
         self._judged = judged
         self._samples = 0
         self._difference = DifferenceMeter(sample_rate)
+        self._taken: MusicTakenMeter | None = None
+        if budget.taken_sone is not None:
+            self._taken = MusicTakenMeter(
+                sample_rate, loudness_lufs=loudness_lufs, fault_hz=budget.fault_hz
+            )
         self._sample_rate = sample_rate
 
     def update(self, before: Wav, after: Wav) -> None:
@@ -95,13 +115,21 @@ class ChangeMeter:
         if before.shape[0] != after.shape[0]:
             before, after = (w.mean(axis=0, keepdims=True) for w in (before, after))
         self._difference.update(before, after)
+        if self._taken is not None:
+            self._taken.update(before, after)
 
     def finish(self) -> Change:
         """Return the change, after the last block."""
         self._difference.finish()
         si_sdr_db, gain_db = self._difference.si_sdr_db(*PROTECTED_HZ)
         return Change(
-            self.stage, round(si_sdr_db, 2), self.budget_db, round(gain_db, 3), self._bands()
+            self.stage,
+            round(si_sdr_db, 2),
+            self.budget.si_sdr_db,
+            round(gain_db, 3),
+            self._bands(),
+            taken_sone=None if self._taken is None else round(self._taken.finish(), 3),
+            budget_sone=self.budget.taken_sone,
         )
 
     def _bands(self) -> tuple[Mapping[str, float], ...]:
@@ -138,10 +166,16 @@ def correct(plan: Plan, change: Change, *, tries: int) -> Plan:
     step = plan[change.stage]
     budget = STAGES[step.stage].budget
     setting = budget.turn_down
-    why = (
-        f"more would change too much of the music ({change.si_sdr_db:.1f} dB SI-SDR in 60 Hz–7 kHz;"
-        f" {change.budget_db:.1f} is the least)"
-    )
+    if change.takes_too_much:
+        why = (
+            f"more would take too much of the music ({change.taken_sone:.2f} sone of it;"
+            f" {change.budget_sone:g} is the most)"
+        )
+    else:
+        why = (
+            f"more would change too much of the music ({change.si_sdr_db:.1f} dB SI-SDR in"
+            f" 60 Hz–7 kHz; {change.budget_db:.1f} is the least)"
+        )
     if setting is None or tries > TURN_DOWNS or (tries == TURN_DOWNS and budget.bypass):
         return plan.with_step(replace(step, on=False, reason=f"left out: {why}"))
     value = step.settings[setting] / 2 if tries < TURN_DOWNS else 0.0

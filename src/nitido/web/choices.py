@@ -11,12 +11,17 @@ from nitido.restoration.restore_options import RestoreOptions
 
 # What each preset, and each stage, is called on the page. What is not named here the page has not:
 # a stage or a preset that fetches weights from a hub would ask another host.
-PRESETS = {"musicgen": "Standard", "gentle": "Gentle", "master": "Master"}
+PRESETS = {"auto": "Standard", "gentle": "Gentle", "master": "Master"}
 STAGES = {
     "declip": "Crackle of cut-off peaks",
+    "declick": "Clicks",
     "dc": "Rumble and offset",
     "decomb": "Metallic whine",
-    "tone": "Dull tone",
+    "deshimmer": "Flickering treble",
+    "demud": "Mud",
+    "deharsh": "Harshness",
+    "deess": "Sharp s",
+    "match": "Tone",
     "bandwidth": "Missing treble",
     "transients": "Soft attacks",
     "width": "Narrow sound",
@@ -26,9 +31,14 @@ STAGES = {
 # What is done about it.
 REPAIRS = {
     "declip": "rebuild the peaks",
+    "declick": "rebuild what the clicks cover",
     "dc": "centre the waveform, take out what is below hearing",
     "decomb": "take out the whine",
-    "tone": "balance the tone",
+    "deshimmer": "calm the treble",
+    "demud": "clear it",
+    "deharsh": "soften what rings",
+    "deess": "soften it",
+    "match": "bring it nearer to other music",
     "bandwidth": "bring the treble back",
     "transients": "sharpen the attacks",
     "width": "widen mono to stereo",
@@ -38,14 +48,19 @@ REPAIRS = {
 # What a finding is called, and what one hears of it.
 FINDINGS = {
     "bandwidth": ("Missing treble", "Cymbals and air are missing; it sounds covered."),
+    "clicks": ("Clicks", "Short ticks, as of a scratched record."),
     "clipping": ("Crackle of cut-off peaks", "Loud moments crackle or sound harsh."),
     "comb": ("Metallic whine", "A thin metallic veil, heard best where it is quiet."),
     "dc": ("Off centre", "Not heard, but it takes room from the loudest moments."),
     "end": ("Abrupt end", "It breaks off."),
     "gaps": ("Dropouts", "The sound is gone for a moment."),
+    "harshness": ("Harshness", "The loud moments sting: something rings in them."),
     "loudness": ("Loudness", "Beside other music it plays too loud or too quiet."),
+    "mud": ("Mud", "It sounds thick, as through a wall."),
     "nonfinite": ("Broken samples", "Some players click or fall silent."),
     "rumble": ("Rumble", "Not heard, but loudspeakers work for it."),
+    "shimmer": ("Flickering treble", "Cymbals, breath and air swirl and bubble."),
+    "sibilance": ("Sharp s", "Each s of the voice hisses."),
     "start": ("Start", "It begins with a click, or late."),
     "tone": ("Dull tone", "The middle is held back."),
     "width": (
@@ -89,8 +104,13 @@ class Amount:
 
 AMOUNTS: Mapping[str, Amount] = {
     "declip": Amount("amount", 0.0, 1.0, 0.05),
+    "declick": Amount("amount", 0.0, 1.0, 0.05),
     "decomb": Amount("amount", 0.0, 1.0, 0.05),
-    "tone": Amount("amount", 0.0, 2.0, 0.05),
+    "deshimmer": Amount("amount", 0.0, 1.0, 0.05),
+    "demud": Amount("amount", 0.0, 1.0, 0.05),
+    "deharsh": Amount("amount", 0.0, 1.0, 0.05),
+    "deess": Amount("amount", 0.0, 1.0, 0.05),
+    "match": Amount("amount", 0.0, 1.0, 0.05),
     "bandwidth": Amount("amount", 0.0, 2.0, 0.05),
     "transients": Amount("amount", 0.0, 2.0, 0.05),
     "width": Amount("amount", 0.0, 2.0, 0.05),
@@ -112,8 +132,10 @@ def choose(
     Raises:
         ConfigError: a preset or stage that the page does not have, or a value out of range.
     """
+    from nitido.restoration.preset import PICKED
+
     chosen = dict(settings or {})
-    if preset not in PRESETS:
+    if preset not in (*PRESETS, *PICKED):
         raise ConfigError(f"There is no preset {preset!r} here; there are {', '.join(PRESETS)}.")
     for name in chosen:
         if name.partition(".")[0] not in STAGES:

@@ -8,7 +8,10 @@ from pathlib import Path
 from nitido.audio import open_source
 from nitido.errors import ConfigError, NitidoError
 
-NOT_HERE = ', or restore what is there of it with `damaged="take"`'  # which the page has not
+NOT_HERE = (  # advice for who runs nitido, not for a visitor
+    ', or restore what is there of it with `damaged="take"`',
+    "pip install 'nitido[m4a]' brings it, or ",
+)
 # What a second of a piece may hold: a small file unpacks to much, and a result lies there whole.
 VALUES_PER_SECOND = 2 * 192_000
 
@@ -66,7 +69,8 @@ class Limits:
             source = open_source(path)
         except NitidoError as error:  # which knows the file by the name that it has on the disk
             said = str(error).replace(str(path), name).replace(path.name, name)
-            said = said.replace(NOT_HERE, "")
+            for advice in NOT_HERE:
+                said = said.replace(advice, "")
             raise type(error)(said) from error
         minutes = source.samples / source.sample_rate / 60
         if minutes > self.minutes:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import socket
+import urllib.request
+import webbrowser
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nitido.errors import ConfigError
 from nitido.optional import load
 from nitido.version import __version__
 from nitido.web.limits import Limits
+from nitido.web.security import HEALTH
 
 SWEEP_SECONDS = 60.0
 LAST_SECONDS = 2  # that open pages get when the server ends; they would stay for ever
@@ -63,17 +69,28 @@ def make_app(
     return Security(app, auth=auth, host=host, names=names)
 
 
-def serve(*, host: str = "127.0.0.1", port: int = 7860, **options: Any) -> None:
+def serve(*, host: str = "127.0.0.1", port: int = 7860, open_at: str = "", **options: Any) -> None:
     """Serve the page until it is stopped.
 
     Args:
         host: address to listen on; the default is this computer alone.
         port: to listen on.
+        open_at: address of the page, for the browser to open; if it is served already, that is all.
         options: as `make_app`.
 
     Raises:
+        ConfigError: something else listens there.
         MissingExtraError: FastAPI is not installed.
     """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        if open_at and _is_served(open_at):
+            webbrowser.open(open_at)
+            return
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+        raise ConfigError(f"Port {port} of {host} {why}; `port=` names another.") from None
     app = make_app(host=host, **options)
     uvicorn = load("uvicorn")
     config = uvicorn.Config(
@@ -93,7 +110,24 @@ def serve(*, host: str = "127.0.0.1", port: int = 7860, **options: Any) -> None:
         end(*signal)
 
     server.handle_exit = end_quietly
+    if open_at:
+        begin = server.startup
+
+        async def begin_and_open(*sockets: Any, **options: Any) -> None:
+            await begin(*sockets, **options)
+            await asyncio.to_thread(webbrowser.open, open_at)
+
+        server.startup = begin_and_open
     server.run()
+
+
+def _is_served(address: str) -> bool:
+    """Return whether a nitido answers at an address."""
+    try:
+        with urllib.request.urlopen(f"{address}{HEALTH}", timeout=2) as answer:
+            return bool(answer.read(16) == b"ok")
+    except OSError:
+        return False
 
 
 async def _sweep(visits: Any) -> None:

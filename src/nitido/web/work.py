@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 import shutil
 import zipfile
@@ -37,6 +38,7 @@ from nitido.web.sessions import SessionPiece
 
 PLAYED_SECONDS = 300.0  # of a piece that the page plays; the files have all of it
 PREVIEW_SECONDS = 10.0
+NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # of files: Windows has no such names
 LOUD_STEP_SECONDS = 0.5  # between the places that are tried for the loudest
 
 
@@ -253,7 +255,7 @@ def zip_results(pieces: Sequence[SessionPiece], path: Path, form: str) -> None:
             had = offered(piece)
             names = [form if form in had else "wav32", *ZIPPED]
             for name in [name for name in dict.fromkeys(names) if name in had]:
-                safe = stem.replace("/", "_").lstrip(".") or "piece"
+                safe = NOT_IN_NAMES.sub("_", stem).lstrip(".") or "piece"
                 bundle.write(download(piece, name), f"{safe}_restored{DOWNLOADS[name].suffix}")
 
 

@@ -8,7 +8,6 @@ import click
 
 from nitido.cli.options import as_json, verbose
 from nitido.cli.output import print_json
-from nitido.optional import load
 
 EXAMPLES = """\b
 Examples:
@@ -35,16 +34,18 @@ def train(
 ) -> None:
     """Train a network as CONFIG.toml says, and export it.
 
-    Run it again and it goes on where it was, also after a kill. The figures say how unlike the
+    What it needs of the lab's list of music is fetched first. Run it again and it goes on where it
+    was, also after a kill. The figures say how unlike the
     music it sounds above each ceiling, 0 for alike; in brackets what the rule reaches on the same
     pieces.
     """
-    load("torch", need="Training", remedy="pip install -e 'lab[train]'")
-    from nitido_lab.training.build import build
-    from nitido_lab.training.config import read_config
+    from nitido_lab.training.config import read_config, require
 
-    own = {"audio": audio, "licences": ()} if audio else {}
+    own = {"audio": audio, "licences": (), "music": ()} if audio else {}
     read = read_config(Path(config), minutes=minutes, out=out, **own)
+    require(read)
+    from nitido_lab.training.build import build
+
     built = build(read, on_line=None if as_json else click.echo)
     if as_json:
         print_json(built.to_dict())

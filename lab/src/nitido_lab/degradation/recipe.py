@@ -19,8 +19,12 @@ from nitido.demo.comb import add_comb
 from nitido.dsp.spectral import lower_ceiling
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
-from nitido_lab.degradation import add_artifacts, lossy
+from nitido_lab.degradation import add_artifacts, lossy, song_faults, stereo
+from nitido_lab.degradation.clicks import clicks
 from nitido_lab.degradation.encodec import encodec
+from nitido_lab.degradation.shimmer import FORMS as SHIMMER_FORMS
+from nitido_lab.degradation.shimmer import STRENGTHS as SHIMMER_STRENGTHS
+from nitido_lab.degradation.shimmer import shimmer
 
 Recipe = Sequence[Mapping[str, Any]]
 Drawn = list[dict[str, Any]]
@@ -30,20 +34,73 @@ KINDS: Final[Mapping[str, Callable[..., Wav]]] = {
     "aac": lossy.aac,
     "bands": add_artifacts.band_errors,
     "ceiling": lower_ceiling,
+    "clicks": clicks,
     "clip": add_artifacts.clip,
     "comb": add_comb,
     "cut": add_artifacts.cut_end,
     "encodec": encodec,
+    "harshness": song_faults.harshness,
     "level": add_artifacts.lose_level,
     "mp3": lossy.mp3,
+    "mud": song_faults.mud,
     "opus": lossy.opus,
     "phase": add_artifacts.random_phase,
+    "phasey": stereo.phasey,
+    "sharp_s": song_faults.sharp_s,
+    "shimmer": shimmer,
+    "sibilance": song_faults.sibilance,
     "slope": add_artifacts.sloped_ceiling,
     "smear": add_artifacts.smear,
+    "turn": stereo.turn_band,
     "vorbis": lossy.vorbis,
+    "wide_lows": stereo.wide_lows,
 }
-SEEDED: Final = {"bands", "comb", "phase"}  # these need random numbers of their own
+# These need random numbers of their own.
+SEEDED: Final = {
+    *("bands", "clicks", "comb", "harshness", "mud", "phase", "shimmer", "sibilance", "wide_lows")
+}
 WHOLE_NUMBERS: Final = {"kbps"}
+STRENGTHS: Final = ("slight", "moderate", "severe")
+
+# Faults of a known strength, to plant in clean music: a recipe for each of three.
+PLANTED: Final[Mapping[str, Mapping[str, Recipe]]] = {
+    **{
+        f"{form} shimmer": {
+            name: [{"kind": "shimmer", "form": form, "strength": strength}]
+            for name, strength in zip(STRENGTHS, SHIMMER_STRENGTHS, strict=True)
+        }
+        for form in SHIMMER_FORMS
+    },
+    **{
+        fault: {name: [{"kind": kind, "strength": 1 + n}] for n, name in enumerate(STRENGTHS)}
+        for fault, kind in (
+            ("sibilance", "sibilance"),
+            ("sharp s", "sharp_s"),
+            ("harshness", "harshness"),
+            ("mud", "mud"),
+        )
+    },
+    "clicks": {
+        "slight": [{"kind": "clicks", "over_db": 9.0}],
+        "moderate": [{"kind": "clicks", "over_db": 15.0}],
+        "severe": [{"kind": "clicks", "over_db": 27.0}],
+    },
+    "wide lows": {
+        "slight": [{"kind": "wide_lows", "side_db": -3.0, "below_hz": [120.0, 200.0]}],
+        "moderate": [{"kind": "wide_lows", "side_db": 0.0, "below_hz": [120.0, 200.0]}],
+        "severe": [{"kind": "wide_lows", "side_db": 12.0, "below_hz": [120.0, 200.0]}],
+    },
+    "turned band": {
+        "slight": [{"kind": "turn", "low_hz": 500.0, "high_hz": 2000.0, "degrees": 120.0}],
+        "moderate": [{"kind": "turn", "low_hz": 300.0, "high_hz": 1500.0, "degrees": 168.5}],
+        "severe": [{"kind": "turn", "low_hz": 150.0, "high_hz": 4000.0, "degrees": 180.0}],
+    },
+    "phasey": {
+        "slight": [{"kind": "phasey", "degrees": 90.0}],
+        "moderate": [{"kind": "phasey", "degrees": 135.0}],
+        "severe": [{"kind": "phasey", "degrees": 180.0}],
+    },
+}
 
 
 def draw(recipe: Recipe, *, seed: int) -> Drawn:
@@ -78,6 +135,18 @@ def apply(drawn: Sequence[Mapping[str, Any]], wav: Wav, *, sample_rate: int) -> 
         except TypeError as error:
             raise ConfigError(f"The degradation {kind!r} does not fit: {error}.") from None
     return wav
+
+
+def plant(fault: str, wav: Wav, *, sample_rate: int, strength: str, seed: int = 0) -> Wav:
+    """Return `wav` `[C, T]` with a fault of `PLANTED` in one of its strengths.
+
+    Raises:
+        ConfigError: no such fault, or no such strength of it.
+    """
+    if strength not in PLANTED.get(fault, {}):
+        known = "; ".join(f"{name}: {', '.join(sizes)}" for name, sizes in PLANTED.items())
+        raise ConfigError(f"There is no {strength} {fault} to plant; there are {known}.")
+    return apply(draw(PLANTED[fault][strength], seed=seed), wav, sample_rate=sample_rate)
 
 
 def _chosen(recipe: Recipe, rng: np.random.Generator) -> Sequence[Mapping[str, Any]]:

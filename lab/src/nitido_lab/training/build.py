@@ -17,6 +17,7 @@ from nitido_lab.training.cache import build_cache
 from nitido_lab.training.config import TrainConfig
 from nitido_lab.training.export import export
 from nitido_lab.training.loop import averaged, train
+from nitido_lab.training.music import fetch_all
 from nitido_lab.training.validation import CEILINGS_HZ, CODED, validate, validation_batches
 from nitido_lab.training.warm_start import keep, mean
 
@@ -54,8 +55,8 @@ def build(config: TrainConfig, *, on_line: Callable[[str], None] | None = None) 
         on_line: called with what is going on, a line each.
 
     Raises:
-        ConfigError: no music to train on, another training is at work in the same folder, or the
-            folder cannot be made.
+        ConfigError: no music to train on, or some of it cannot be fetched, another training is at
+            work in the same folder, or the folder cannot be made.
         WeightsError: the exported network is not equal to the trained one.
     """
 
@@ -79,6 +80,9 @@ def build(config: TrainConfig, *, on_line: Callable[[str], None] | None = None) 
 
 
 def _build(config: TrainConfig, say: Callable[[str], None]) -> Built:
+    if config.music:
+        fetch_all(config.music_folder, sources=config.music, on_line=lambda s: say(f"music: {s}"))
+
     def cached(done: int, total: int) -> None:
         if done % 10 == 0 or done == total:
             say(f"cache: {done} of {total} pieces")

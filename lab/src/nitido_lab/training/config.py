@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from nitido.errors import ConfigError
+from nitido.errors import ConfigError, MissingExtraError
+from nitido.optional import available
 from nitido.restoration.preset import suggest
+
+LIBRARIES = ("torch", "onnx", "safetensors")
+PACKAGES = {  # that SoundFonts come with
+    "FluidR3_GM.sf2": "fluid-soundfont-gm",
+    "MuseScore_General_Full.sf2": "musescore-general-soundfont-lossless",
+}
 
 
 @dataclass(frozen=True)
@@ -17,11 +25,15 @@ class TrainConfig:
 
     Attributes:
         name: of the network and of its folder.
-        audio: folders of clean music; an `index.csv` in or above one tells licence and bandwidth.
+        music: patterns of the sources of the lab's list of music that are learned from; what is
+            not there yet is fetched first, see `nitido_lab.training.music`.
+        audio: other folders of clean music; an `index.csv` in or above one tells licence and
+            bandwidth.
         midi: folders of MIDI files, rendered with `soundfonts`.
         licences: beginnings of the licences that are let in; files with another one, or that the
             index does not name, are left out. Empty: whatever is there.
-        validation: patterns of file names that are kept for validation, whole works.
+        validation: patterns of file names that are kept for validation, whole works, where the
+            index does not say which are (its column `split`, ``train`` or ``validation``).
         soundfonts: files that MIDI is rendered with, each piece with one of them.
         midi_files: at most so many MIDI files.
         random_pieces: how many random pieces are rendered beside them.
@@ -49,9 +61,19 @@ class TrainConfig:
     """
 
     name: str = "bandwidth"
+    music: tuple[str, ...] = ()
     audio: tuple[str, ...] = ()
     midi: tuple[str, ...] = ()
-    licences: tuple[str, ...] = ("CC0", "CC-BY-3", "CC-BY-4", "Public domain", "BSD", "MIT")
+    licences: tuple[str, ...] = (
+        "CC0",
+        "CC-BY-2",
+        "CC-BY-3",
+        "CC-BY-4",
+        "Public domain",
+        "Apache",
+        "BSD",
+        "MIT",
+    )
     validation: tuple[str, ...] = ()
     soundfonts: tuple[str, ...] = ("/usr/share/sounds/sf2/FluidR3_GM.sf2",)
     midi_files: int = 60
@@ -82,6 +104,16 @@ class TrainConfig:
         """Return where this training keeps its things."""
         return Path(self.out) / self.name
 
+    @property
+    def music_folder(self) -> Path:
+        """Return where the music of the list is kept, that of all trainings together."""
+        return Path(self.out) / "music"
+
+    @property
+    def renders(self) -> bool:
+        """Return whether MIDI has to be rendered."""
+        return self.random_pieces > 0 or bool(self.midi and self.midi_files)
+
 
 def read_config(path: Path, **overrides: Any) -> TrainConfig:
     """Return the configuration of a TOML file; `extends` names one beside it to start from.
@@ -106,6 +138,39 @@ def read_config(path: Path, **overrides: Any) -> TrainConfig:
         name: tuple(v) if isinstance(v, list) else v for name, v in content.items()
     }
     return TrainConfig(**settled)
+
+
+def require(config: TrainConfig) -> None:
+    """Say at once what a training lacks, before anything is fetched or made.
+
+    Raises:
+        MissingExtraError: libraries, programs or SoundFonts are not installed.
+    """
+    libraries = [*LIBRARIES, *(["mido"] if config.renders else [])]
+    lacking = [library for library in libraries if not available(library)]
+    install = ["pip install -e 'lab[train]'"] if lacking else []
+    programs = ["fluidsynth"] if config.renders else []
+    programs += ["ffmpeg"] if "aac" in _kinds(config.recipes) else []
+    absent = {program: program for program in programs if shutil.which(program) is None}
+    for soundfont in map(Path, config.soundfonts if config.renders else ()):
+        if soundfont.name in PACKAGES and not soundfont.is_file():
+            absent[f"the SoundFont {soundfont.name}"] = PACKAGES[soundfont.name]
+    install += [f"apt install {' '.join(absent.values())}"] if absent else []
+    lacking += absent
+    if lacking:
+        listed = " and ".join([*([", ".join(lacking[:-1])] if lacking[1:] else []), lacking[-1]])
+        one = len(lacking) == 1
+        raise MissingExtraError(
+            f"Training needs {listed}, which {'is' if one else 'are'} not installed: "
+            f"{'; '.join(install)}."
+        )
+
+
+def _kinds(steps: Any) -> set[str]:
+    """Return the kinds of all steps in recipes, also those of which one is drawn."""
+    if isinstance(steps, dict):
+        return _kinds(list(steps.values())) | {str(steps.get("kind", ""))}
+    return set().union(*map(_kinds, steps)) if isinstance(steps, list | tuple) else set()
 
 
 def _fits(value: Any, default: Any) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from nitido.batch.inputs import AUDIO_SUFFIXES
 from nitido.errors import ConfigError
 from nitido_lab.training.config import TrainConfig
+from nitido_lab.training.music import is_of
 
 FULL_BAND_HZ = 20_000.0  # a file that ends below is no full-band target
 MIDI_SUFFIXES = {".mid", ".midi"}
@@ -50,13 +51,15 @@ def works(config: TrainConfig) -> list[Work]:
     Raises:
         ConfigError: a folder is not there or holds no music, or there is none at all.
     """
-    found = [work for place in config.audio for work in _music(place, AUDIO_SUFFIXES, config)]
+    fetched = (str(config.music_folder),) if config.music else ()
+    places = (*fetched, *config.audio)
+    found = [work for place in places for work in _music(place, AUDIO_SUFFIXES, config)]
     midi = [work for place in config.midi for work in _music(place, MIDI_SUFFIXES, config)]
     step = max(1, len(midi) / max(config.midi_files, 1))
     found += [midi[int(i * step)] for i in range(min(config.midi_files, len(midi)))]
     if not found and not config.random_pieces:
         raise ConfigError(
-            "There is no music to train on; see the settings audio, midi and random_pieces."
+            "There is no music to train on; see the settings music, audio, midi and random_pieces."
         )
     return sorted(found, key=lambda work: work.name)
 
@@ -87,16 +90,20 @@ def _below(place: str, suffixes: set[str] | frozenset[str], config: TrainConfig)
             row = index.get(path.absolute(), {})
             licence = row.get("licence", "")
             allowed = not config.licences or licence.startswith(tuple(config.licences))
+            if folder == config.music_folder:  # of all trainings
+                allowed = allowed and is_of(row.get("source_repository", ""), config.music)
             if allowed:
                 end = float(row.get("bandwidth_max_hz") or 0) or None
-                split = "validation" if _kept(path.stem, config) else "train"
+                split = row.get("split") or _split_by_name(path.stem, config)
                 credit = f"{row.get('title', path.stem)}, {row.get('author', 'unknown')}"
                 unlike = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:6]
                 yield Work(f"{path.stem}-{unlike}", path, licence, credit, end, split)
 
 
-def _kept(stem: str, config: TrainConfig) -> bool:
-    return any(fnmatch(stem, pattern) for pattern in config.validation)
+def _split_by_name(stem: str, config: TrainConfig) -> str:
+    """Return what music is for whose index does not say."""
+    kept = any(fnmatch(stem, pattern) for pattern in config.validation)
+    return "validation" if kept else "train"
 
 
 def _index(folder: Path) -> dict[Path, dict[str, str]]:

@@ -14,12 +14,9 @@ import numpy as np
 
 from nitido.errors import ConfigError, MissingExtraError
 from nitido.optional import load
+from nitido_lab.training.config import PACKAGES
 
 RATE = 48_000
-PACKAGES = {
-    "FluidR3_GM.sf2": "fluid-soundfont-gm",
-    "MuseScore_General_Full.sf2": "musescore-general-soundfont-lossless",
-}
 # General MIDI programs by what they do in a piece.
 CHORDS = (*range(8), *range(16, 21), *range(24, 32), *range(48, 55), *range(61, 64), *range(80, 96))
 BASSES = tuple(range(32, 40))

@@ -1,0 +1,426 @@
+"""The site: the pages of the repository, and one of each stage and finding, with clips to hear.
+
+The repository's pages keep their places, so that their links hold. What stands on a page of a stage
+comes from its schema, from `docs/stages.md`, from the changelog, and from a clip that is made,
+spoilt and restored here; likewise for findings. Nothing of it is committed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import nitido
+from nitido.audio import write, write_text
+from nitido.demo import DECODER_HZ, add_artifacts
+from nitido.demo.comb import add_comb
+from nitido.demo.render import render
+from nitido.diagnosis.finding import SEVERITIES
+from nitido.dsp.spectral import lower_ceiling
+from nitido.dsp.wav import Wav
+from nitido.errors import ConfigError
+from nitido.report.figures import comparison_figure
+from nitido.report.formatting import amount, setting
+from nitido.report.tracks import Track
+from nitido.restoration.registry import STAGES
+from nitido.restoration.stage import Remedy
+from nitido_lab.degradation.add_artifacts import clip, lose_level
+from nitido_lab.degradation.recipe import PLANTED, plant
+
+CONFIG = "mkdocs.yml"
+RATE, SECONDS = 48_000, 8.0  # of the clip
+DULL = "12 dB less from 1 to 8 kHz"
+SHOWN_ON = {"tone": DULL}  # stages that no finding switches on
+NOT_SHOWN = ("stems",)  # their weights would have to be fetched
+PICTURE_DPI = 70
+PAGES = ("*.md", "docs/**/*.md", "lab/*.md", "integrations/*/*.md", "src/nitido/weights/*.md")
+NAV = {  # what is in none of these, and in docs/, comes under Background
+    "Start": ["README.md", "docs/install.md", "docs/recipes.md", "docs/report.md", "docs/web.md"],
+    "Stages": ["docs/stages.md"],
+    "Findings": ["docs/findings.md"],
+    "More": [
+        *("docs/many-files.md", "docs/generate.md", "docs/loops.md", "docs/formats.md"),
+        "docs/agents.md",
+        "integrations/comfyui/README.md",
+    ],
+    "Background": ["docs/how-it-works.md", "docs/glossary.md", "docs/metrics.md"],
+    "Develop": ["docs/architecture.md", "CONTRIBUTING.md", "lab/README.md", "CHANGELOG.md"],
+}
+THEME = {
+    "name": "material",
+    "font": False,  # no other host is asked
+    "features": ["navigation.tabs", "navigation.indexes", "content.code.copy"],
+    "palette": [
+        {"media": f"(prefers-color-scheme: {scheme})", "scheme": name, "primary": "white"}
+        for scheme, name in (("light", "default"), ("dark", "slate"))
+    ],
+}
+
+
+# ── The clip, and what is wrong with it ──────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """The clip with a fault."""
+
+    fault: str
+    wav: Wav
+    diagnosis: nitido.Diagnosis
+
+    @property
+    def wrong(self) -> set[str]:
+        """The kinds of findings that are not as they should be."""
+        return {finding.kind for finding in self.diagnosis.findings if finding.found}
+
+
+@cache
+def clips() -> tuple[Spoilt, ...]:
+    """Return the clip as it should be, then with each fault."""
+    wavs = {"nothing": render(seconds=SECONDS)}
+    wavs |= _faults(wavs["nothing"])
+    return tuple(
+        Spoilt(fault, np.nan_to_num(wav), nitido.diagnose(wav, sample_rate=RATE))
+        for fault, wav in wavs.items()
+    )
+
+
+def _faults(clean: Wav) -> Iterator[tuple[str, Wav]]:
+    """Yield the clip with one fault each, by what was done to it."""
+    time = np.arange(clean.shape[1], dtype=np.float32) / np.float32(RATE)
+    yield "the lines of a decoder", add_comb(clean, sample_rate=RATE, level_db=6.0)
+    yield "nothing above 12 kHz", lower_ceiling(clean, sample_rate=RATE, ceiling_hz=12_000.0)
+    yield "peaks cut off by 6 dB", clip(clean, sample_rate=RATE, over_db=6.0)
+    yield "a constant offset", 0.8 * clean + np.float32(0.1)
+    yield "a rumble at 12 Hz", 0.6 * clean + np.float32(0.3) * np.sin(75.4 * time, dtype=np.float32)
+    yield "mono", np.repeat(clean.mean(axis=0, keepdims=True), 2, axis=0)
+    yield "an end in mid-note", clean[:, : 5 * RATE]
+    yield "a click at its start", clean + (0.5 * (time < 0.0003)).astype(np.float32)
+    yield "20 dB quieter", 0.1 * clean
+    yield DULL, lose_level(clean, sample_rate=RATE, level_db=12.0)
+    yield "one side upside down", clean * np.array([[1], [-1]], np.float32)
+    for fault, value in (("dropouts", 0.0), ("samples that are no numbers", np.nan)):
+        holed = clean.copy()
+        for start in (1.2, 2.31, 3.7):
+            holed[:, round(start * RATE) : round((start + 0.05) * RATE)] = value
+        yield fault, holed
+    for fault in PLANTED:
+        yield fault, plant(fault, clean, sample_rate=RATE, strength="severe")
+
+
+def _spoilt_for(stage: type[Remedy]) -> Spoilt:
+    """Return the clip for which a stage comes on by itself, with as little else wrong as can be."""
+    clean, *spoilt = clips()
+    needs = [one for one in spoilt if nitido.plan(one.diagnosis)[stage.name].on]
+    if nitido.plan(clean.diagnosis)[stage.name].on:  # for what is asked, not for a fault
+        needs = [one for one in needs if stage.name in one.wrong]
+    if not needs:  # one that is off by itself
+        return next((one for one in spoilt if SHOWN_ON.get(stage.name) == one.fault), clean)
+    return min(needs, key=lambda one: len(one.wrong))
+
+
+def _spoilt_of(kind: str) -> Spoilt | None:
+    """Return the clip of which a finding says most; None if it says nothing of any."""
+    _, *spoilt = clips()
+    found = [one for one in spoilt if kind in one.wrong]
+    return max(
+        found,
+        key=lambda one: (SEVERITIES.index(one.diagnosis[kind].severity), -len(one.wrong)),
+        default=None,
+    )
+
+
+# ── Pages ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def stage_page(stage: type[Remedy], *, words: str, changes: str, clip: str = "") -> str:
+    """Return the page of a stage.
+
+    Args:
+        stage: to describe.
+        words: about it, from `docs/stages.md`; empty: what its source says.
+        changes: the changelog.
+        clip: Markdown of what is heard and seen.
+    """
+    said = words or (sys.modules[stage.__module__].__doc__ or "")
+    rows = [
+        f"| `{stage.name}.{key}` | {_default(one.default)} | {_limits(one)} | {one.doc} |"
+        for key, one in stage.schema.items()
+        if not one.measured
+    ]
+    settings = ["| setting | default | range | meaning |", "| --- | --- | --- | --- |", *rows]
+    parts = [
+        f"# {stage.name}",
+        f"*{stage.summary[:1].upper()}{stage.summary[1:]}.* Since: {since(stage.name, changes)}.",
+        said.strip(),
+        clip,
+        "## Settings",
+        *(["\n".join(settings)] if rows else ["None."]),
+        f"`nitido restore song.wav --set {stage.name}.SETTING=VALUE` changes one, `--without "
+        f"{stage.name}` leaves the stage out, `--stages {stage.name}` runs it alone.",
+        *(
+            [f"## Budget\n\nAt least {stage.budget.si_sdr_db:g} dB between what it changes and the "
+             "music from 60 Hz to 7 kHz; over that it is turned down, then left out."]
+            if np.isfinite(stage.budget.si_sdr_db) else []
+        ),
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def finding_page(kind: str, *, words: str, changes: str, clip: str = "") -> str:
+    """Return the page of a finding; the arguments are those of `stage_page`."""
+    clean = clips()[0].diagnosis[kind]
+    spoilt = _spoilt_of(kind)
+    rows = [("the clip as it should be", clean)]
+    mended: list[str] = []
+    if spoilt is not None:
+        rows.append((f"with {spoilt.fault}", spoilt.diagnosis[kind]))
+        was_on = {step.stage for step in nitido.plan(clips()[0].diagnosis).steps if step.on}
+        steps = nitido.plan(spoilt.diagnosis).steps
+        mended = [step.stage for step in steps if step.on and step.stage not in was_on]
+    lines = [
+        f"| {name} | {amount(one)} | {one.severity} | {one.summary} | {one.compared_with or '–'} |"
+        for name, one in rows
+    ]
+    table = ["| | how much | severity | in words | held against |", "|" + " --- |" * 5, *lines]
+    links = ", ".join(f"[{name}](../stages/{name}.md)" for name in mended)
+    parts = [
+        f"# {kind}",
+        f"Since: {since(kind, changes)}.",
+        words.strip(),
+        clip,
+        "## Measured",
+        "\n".join(table),
+        f"What runs because of that fault: {links}." if links else "",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def sections(text: str) -> dict[str, str]:
+    r"""Return what stands under each heading of the second level.
+
+    >>> sections("# Stages\n\n## dc\n\nA.\n\n## tone\n\nB.\n")
+    {'dc': 'A.', 'tone': 'B.'}
+    """
+    _, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
+    return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def since(name: str, changes: str) -> str:
+    r"""Return the first version whose changes name a stage or a finding.
+
+    >>> since("dc", "## [Unreleased]\n`tone`\n## [0.2.0] - 2027\n`dc`\n## [0.1.0]\n`decomb`")
+    '0.2.0'
+    >>> since("tone", "## [Unreleased]\n- `tone`"), since("new", "")
+    ('the next version', 'the next version')
+    """
+    versions = [
+        title.partition("]")[0].lstrip("[")
+        for title, said in sections(changes).items()
+        if re.search(rf"\b{re.escape(name)}\b", said, re.IGNORECASE)
+    ]
+    oldest = versions[-1] if versions else "Unreleased"
+    return "the next version" if oldest == "Unreleased" else oldest
+
+
+def _default(value: Any) -> str:
+    return "found" if value == [] else setting(value)
+
+
+def _limits(one: Any) -> str:
+    limits = " … ".join(f"{limit:g}" for limit in one.range or ())
+    off = " or none" if one.nullable and one.default is not None else ""
+    return (" or ".join(one.choices) or f"{limits} {one.unit}".strip() or "yes or no") + off
+
+
+# ── Clips ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _stage_clip(stage: type[Remedy], folder: Path) -> str:
+    """Write what a stage does into a folder; return the Markdown that shows it."""
+    if stage.name in NOT_SHOWN:
+        return ""
+    spoilt = _spoilt_for(stage)
+    with nitido.restore(
+        spoilt.wav, sample_rate=RATE, stages=[stage.name], name=f"{stage.name}: {spoilt.fault}"
+    ) as result:
+        sounds = {"before": spoilt.wav, "after": result.wav, "removed": result.removed}
+        picture = result.plot()
+        picture.savefig(folder / f"{stage.name}.png", dpi=PICTURE_DPI)
+        step = result.plan[stage.name]
+    with_fault = "" if spoilt is clips()[0] else f" with {spoilt.fault}"
+    about = f"The clip of `nitido demo`{with_fault}. {_sentence(step.reason)}"
+    return _shown(stage.name, about, sounds, folder)
+
+
+def _finding_clip(kind: str, folder: Path) -> str:
+    """Write what a finding is about into a folder; return the Markdown that shows it."""
+    spoilt = _spoilt_of(kind)
+    if spoilt is None:
+        return ""
+    clean = clips()[0].wav
+    tracks = (
+        Track("As it should be", clean, RATE, "before"),
+        Track(f"With {spoilt.fault}", spoilt.wav, RATE, "after"),
+    )
+    picture = comparison_figure(*tracks, sentences=[spoilt.diagnosis[kind].summary])
+    picture.savefig(folder / f"{kind}.png", dpi=PICTURE_DPI)
+    about = f"The clip of `nitido demo` as it should be, and with {spoilt.fault}."
+    return _shown(kind, about, {"clean": clean, "spoilt": spoilt.wav}, folder)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def _shown(name: str, about: str, sounds: Mapping[str, Wav], folder: Path) -> str:
+    lines = ["## To hear and see", about, '<div class="sounds" markdown="0">']
+    for word, wav in sounds.items():
+        path = folder / f"{name}-{word}.mp3"
+        channels, samples = wav.shape
+        peak = max(1.0, float(np.abs(wav).max()) * 1.12)  # an MP3 holds no more than full scale
+        shape = {"sample_rate": RATE, "channels": channels, "samples": samples}
+        write(path, [wav / np.float32(peak)], overwrite=True, **shape)
+        lines.append(
+            f"<p>{word.capitalize()}<br>"
+            f'<audio controls preload="none" src="{path.name}"></audio></p>'
+        )
+    lines += ["</div>", f"![Spectrograms, their difference and average spectra]({name}.png)"]
+    return "\n\n".join(lines)
+
+
+# ── The whole ────────────────────────────────────────────────────────────────────────────────────
+
+
+def build(root: Path, site: Path) -> Path:
+    """Build the site of a repository into a folder; return its first page.
+
+    Raises:
+        ConfigError: `root` is no repository of nitido, or a page has a link that leads nowhere.
+    """
+    pages = site.with_name(f".{site.name}.pages")
+    write_pages(root, pages)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--clean"]
+    built = subprocess.run(
+        [*command, "--config-file", str(pages / CONFIG), "--site-dir", str(site.resolve())],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if built.returncode:
+        raise ConfigError(f"The site cannot be built: {' '.join(built.stderr.split())}")
+    shutil.rmtree(pages)
+    return site / "index.html"
+
+
+def write_pages(root: Path, folder: Path, *, sounds: bool = True) -> list[Path]:
+    """Write what mkdocs builds the site from into a folder; return the pages that were made.
+
+    Args:
+        root: of the repository.
+        folder: is emptied first.
+        sounds: also write sounds and pictures.
+
+    Raises:
+        ConfigError: `root` is no repository of nitido.
+    """
+    if not (root / "docs" / "stages.md").is_file():
+        raise ConfigError(f"{root} is no copy of nitido's repository: it has no docs/stages.md.")
+    shutil.rmtree(folder, ignore_errors=True)
+    pages = folder / "docs"
+    _copy_pages(root, pages)
+    changes = (root / "CHANGELOG.md").read_text("utf-8")
+    stages, findings = (pages / "docs" / f"{group}.md" for group in ("stages", "findings"))
+    words = sections(stages.read_text("utf-8"))
+    made = []
+    for name, stage in STAGES.items():
+        place = _folder(stages)
+        shown = _stage_clip(stage, place) if sounds else ""
+        text = stage_page(stage, words=words.get(name, ""), changes=changes, clip=shown)
+        made.append(write_text(place / f"{name}.md", text))
+    words = sections(findings.read_text("utf-8"))
+    for finding in clips()[0].diagnosis.findings:
+        kind, place = finding.kind, _folder(findings)
+        shown = _finding_clip(kind, place) if sounds else ""
+        text = finding_page(kind, words=words.get(kind, ""), changes=changes, clip=shown)
+        made.append(write_text(place / f"{kind}.md", text))
+    if sounds:
+        _add_example(pages / "docs" / "report.md")
+    for group in (stages, findings):
+        _link(group, [page.stem for page in made if page.parent == _folder(group)])
+    write_text(folder / CONFIG, json.dumps(_config(pages, made)))  # JSON is YAML
+    return made
+
+
+def _add_example(page: Path) -> None:
+    """Put the report of the demo beside the page about reports, and a link to it at its end."""
+    example = page.with_name("example.report.html")
+    spoilt = add_artifacts(render(seconds=16.0))
+    with nitido.restore(spoilt, sample_rate=DECODER_HZ, name="nitido demo") as result:
+        result.report(example)
+    link = f"## An example\n\n[The report of `nitido demo`]({example.name}), to listen and look."
+    write_text(page, f"{page.read_text('utf-8').rstrip()}\n\n{link}\n", overwrite=True)
+
+
+def _copy_pages(root: Path, pages: Path) -> None:
+    """Copy the pages of the repository, and the files that they link to, to the same places."""
+    for pattern in PAGES:
+        for page in sorted(root.glob(pattern)):
+            for link in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
+                target = (page.parent / link).resolve()
+                if ":" not in link and target.is_file() and target.suffix != ".md":
+                    _copy(target, pages / target.relative_to(root.resolve()))
+            _copy(page, pages / page.relative_to(root))
+
+
+def _copy(file: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, place)
+
+
+def _folder(overview: Path) -> Path:
+    """Return the folder of the pages of a group, made if it is missing."""
+    folder = overview.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _link(overview: Path, names: list[str]) -> None:
+    """Link an overview to the pages of which it tells, and to those of which it does not yet."""
+    text = overview.read_text("utf-8")
+    told = sections(text)
+    for name in names:
+        link = f"## [{name}]({overview.stem}/{name}.md)"
+        if name in told:
+            text = text.replace(f"## {name}\n", f"{link}\n")
+        else:
+            text = f"{text.rstrip()}\n\n{link}\n"
+    write_text(overview, text, overwrite=True)
+
+
+def _config(pages: Path, made: list[Path]) -> dict[str, Any]:
+    """Return the configuration of mkdocs."""
+    nav = {title: list(places) for title, places in NAV.items()}
+    named = {place for places in nav.values() for place in places}
+    others = [f"docs/{page.name}" for page in sorted((pages / "docs").glob("*.md"))]
+    nav["Background"] += [place for place in others if place not in named]
+    for title in ("Stages", "Findings"):
+        group = Path(nav[title][0]).stem
+        nav[title] += [f"docs/{group}/{page.name}" for page in made if page.parent.name == group]
+    return {
+        "site_name": "nitido",
+        "docs_dir": pages.name,
+        "use_directory_urls": False,  # it can be read from a disk, too
+        "theme": THEME,
+        "plugins": ["search"],
+        "nav": [{title: places} for title, places in nav.items()],
+        "markdown_extensions": ["tables", "admonition", "md_in_html", "pymdownx.superfences"],
+    }

@@ -1,0 +1,64 @@
+"""The site: every stage and every finding has its page, those included that are new."""
+
+import json
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+import nitido
+from nitido.demo.render import render
+from nitido.restoration.registry import STAGES
+from nitido.restoration.setting import Setting
+from nitido.restoration.stages.dc import Dc
+from nitido_lab import site
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("site") / "pages"
+    site.write_pages(ROOT, place, sounds=False)
+    return place
+
+
+def test_every_stage_and_every_finding_has_a_page_in_the_menu(folder: Path) -> None:
+    kinds = {one.kind for one in nitido.diagnose(render(seconds=1), sample_rate=48_000).findings}
+    wanted = {f"docs/stages/{name}.md" for name in STAGES}
+    wanted |= {f"docs/findings/{kind}.md" for kind in kinds}
+    nav = json.loads((folder / site.CONFIG).read_text("utf-8"))["nav"]
+    listed = {place for group in nav for places in group.values() for place in places}
+    assert wanted <= listed
+    assert all((folder / "docs" / place).is_file() for place in listed)
+    overview = (folder / "docs" / "docs" / "stages.md").read_text("utf-8")
+    assert all(f"](stages/{name}.md)" in overview for name in STAGES)
+
+
+def test_a_page_names_every_setting_that_can_be_set(folder: Path) -> None:
+    for name, stage in STAGES.items():
+        page = (folder / "docs" / "docs" / "stages" / f"{name}.md").read_text("utf-8")
+        shown = {key for key in stage.schema if f"`{name}.{key}`" in page}
+        assert shown == {key for key, one in stage.schema.items() if not one.measured}
+
+
+def test_a_stage_of_which_nothing_is_written_yet_is_told_by_its_source() -> None:
+    class Denoise(Dc):
+        """New."""
+
+        name = "denoise"
+        schema: ClassVar = {"amount": Setting(1.0, "how much of it goes", (0.0, 1.0))}
+
+    page = site.stage_page(Denoise, words="", changes="## [Unreleased]\n- `denoise`")
+    assert "constant offset" in page  # the docstring of the module that it stands in
+    assert "| `denoise.amount` | 1 | 0 … 1 | how much of it goes |" in page
+    assert "Since: the next version." in page
+
+
+def test_a_clip_of_a_stage_lies_beside_its_page(tmp_path: Path) -> None:
+    shown = site._stage_clip(STAGES["decomb"], tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "decomb-before.mp3", "decomb-after.mp3", "decomb-removed.mp3", "decomb.png",
+    }  # fmt: skip
+    for path in tmp_path.iterdir():
+        assert path.name in shown
