@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.spectral import Frames, FrameStream, band, fft_size
+from nitido.dsp.spectral import Frames, FrameStream, band, fft_size, median
 from nitido.dsp.wav import Wav
 
 HARSH_HZ = (2_000.0, 5_000.0)
@@ -68,7 +68,7 @@ class HarshnessAnalyser:
         classes = np.clip(-level, 0, _CLASSES - 1).astype(int)
         power = (spec.real**2 + spec.imag**2).mean(axis=0)
         # The median of its bins: a note is a line in a band, a ring lifts all of it.
-        medians = [np.median(power[:, bins], axis=1) for bins in self._bands]
+        medians = [median(power[:, bins]) for bins in self._bands]
         bands_db = 10 * np.log10(np.stack(medians, axis=1) + 1e-9)
         out = (bands_db - bands_db @ self._trend.T)[:, self._harsh]
         steps = np.clip(np.round(out / _STEP_DB) + _STEPS // 2, 0, _STEPS - 1).astype(int)

@@ -170,14 +170,17 @@ class DifferenceMeter:
         wrong = spectra(error)
         self.error += _sum_power(wrong)
         self.after += _sum_power(spec + wrong)
-        self._cross += np.einsum("nf,nf->f", spec.real, wrong.real, dtype=np.float64)
-        self._cross += np.einsum("nf,nf->f", spec.imag, wrong.imag, dtype=np.float64)
+        self._cross += _sum_products(spec, wrong)
 
 
-def _sum_power(spec: Any) -> Any:
-    return np.einsum("nf,nf->f", spec.real, spec.real, dtype=np.float64) + np.einsum(
-        "nf,nf->f", spec.imag, spec.imag, dtype=np.float64
-    )
+def _sum_power(spec: Spec) -> Array:
+    return _sum_products(spec, spec)
+
+
+def _sum_products(one: Spec, other: Spec) -> Array:
+    """Return Σ Re(X Y*) over a few frames `[N, F]`, `[F]`."""
+    products = np.einsum("nf,nf->f", one.view(np.float32), other.view(np.float32))
+    return np.asarray(products[0::2] + products[1::2], np.float32)
 
 
 def protected_si_sdr_db(*, estimate: Wav, reference: Wav, sample_rate: int) -> float:

@@ -15,9 +15,10 @@ from nitido.restoration.stages.deshimmer import Deshimmer
 from nitido.restoration.stages.dynamics import Deess, Deharsh, Demud
 from nitido.restoration.stages.ending import Ending
 from nitido.restoration.stages.loudness import Loudness
+from nitido.restoration.stages.match import Match
 from nitido.restoration.stages.peak import Peak
 from nitido.restoration.stages.stems import Stems
-from nitido.restoration.stages.tone import Tone
+from nitido.restoration.stages.stereo import Stereo
 from nitido.restoration.stages.transients import Transients
 from nitido.restoration.stages.width import Width
 
@@ -33,10 +34,11 @@ STAGES: dict[str, type[Remedy]] = {
         Demud,
         Deharsh,
         Deess,  # before the treble is made of what lies below it
-        Tone,
+        Match,
         Bandwidth,
         Stems,
         Transients,
+        Stereo,  # of what is stereo already: the side that `Width` makes is sound by itself
         Width,
         Ending,
         Loudness,

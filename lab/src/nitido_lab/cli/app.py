@@ -10,6 +10,7 @@ from nitido_lab.cli.benchmark import benchmark
 from nitido_lab.cli.conformance import conformance
 from nitido_lab.cli.formats import formats
 from nitido_lab.cli.listening import listening, listening_test
+from nitido_lab.cli.masters import masters
 from nitido_lab.cli.music import music
 from nitido_lab.cli.site import site
 from nitido_lab.cli.train import train
@@ -34,5 +35,7 @@ def main() -> None:
     """Train and measure nitido."""
 
 
-for command in (*(benchmark, conformance, formats, listening, listening_test, music, site, train),):
+for command in (
+    *(benchmark, conformance, formats, listening, listening_test, masters, music, site, train),
+):
     main.add_command(command)
