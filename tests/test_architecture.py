@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 import pytest
+import soundfile
 from click.testing import CliRunner
+from tests.signals import noise
 
 import nitido
 from nitido.cli import main
@@ -35,6 +37,8 @@ LAYERS = (
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 HEAVY = ("numpy", "scipy", "soundfile", "soxr", "matplotlib", "rich", "tinytag")
+# What takes longer to load than a short clip takes to restore, unless it is asked for.
+SLOW = ("scipy", "matplotlib", "onnxruntime", "rich", "jinja2", "PIL", "numpy.ma", "numpy.f2py")
 NEURAL = (["generation"], ["separation"])  # packages whose files may import torch
 
 
@@ -138,6 +142,21 @@ def test_nothing_heavy_is_loaded_before_it_is_used(start: str) -> None:
     program = (
         f"import sys\ntry:\n    {start}\nexcept SystemExit:\n    pass\n"
         f"sys.exit(' '.join(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("command", ["diagnose", "restore"])
+def test_a_short_clip_is_done_before_a_heavy_library_would_be_loaded(
+    command: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "clip.wav"
+    soundfile.write(place, noise(seconds=2, sample_rate=32_000).T, 32_000)
+    program = (
+        "import sys\nfrom nitido.cli import main\n"
+        f"main([{command!r}, {str(place)!r}, '--json'], standalone_mode=False)\n"
+        f"sys.exit(' '.join(set({SLOW!r}) & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr.strip() == ""

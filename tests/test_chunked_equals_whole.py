@@ -34,6 +34,7 @@ CUTS = ((1, 977), (4096,))
 SETTINGS: dict[str, dict[str, Any]] = {
     "peak": {"peak_dbfs": -1.5},
     "declip": {"positive_level": [0.5], "negative_level": [-0.5]},
+    "declick": {},
     "dc": {"offset": [0.05], "high_pass_hz": 30.0},
     "decomb": {
         "lines_hz": [400.0, 800.0, 1200.0, 2000.0],
@@ -43,6 +44,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "rms_db": -10.0,
         "line_db": -20.0,
     },
+    "demud": {"bands_hz": [200.0, 500.0], "bands_db": [5.0, 3.0], "usual_db": -60.0},
+    "deharsh": {"bands_hz": [2000.0, 3000.0], "bands_db": [5.0, 3.0], "usual_db": -60.0},
+    "deess": {"starts_seconds": [0.2], "ends_seconds": [0.3], "lower_db": [5.0]},
     "tone": {"gain_db": 1.5},
     "bandwidth": {"ceiling_hz": 2000.0, "crossover_hz": 1900.0, "rms_db": -14.0, "gate_db": -90.0},
     "transients": {"gain_db": 6.0},
@@ -54,12 +58,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @cache
 def faulty(sample_rate: int, channels: int) -> Wav:
-    """Return clipped music with an offset, lines, attacks, and an end that is cut."""
+    """Return clipped music with an offset, lines, attacks, a click, and an end that is cut."""
     piece = {"seconds": SECONDS, "sample_rate": sample_rate, "channels": channels}
     wav = pink_noise(**piece, rms=0.15) + sine(400, **piece, amplitude=0.1)
     wav += sine(1200, **piece, amplitude=0.05) + np.float32(0.05)
     wav[:, :: sample_rate // 5] += 0.5
-    return np.clip(wav, -0.5, 0.5)
+    wav = np.clip(wav, -0.5, 0.5)
+    wav[:, wav.shape[1] // 2] = 3.0
+    return wav
 
 
 def plan_of(stages: tuple[str, ...], *, channels: int, sample_rate: int) -> Plan:
@@ -69,7 +75,7 @@ def plan_of(stages: tuple[str, ...], *, channels: int, sample_rate: int) -> Plan
         per_channel = {
             key: value * channels
             for key, value in SETTINGS[name].items()
-            if isinstance(value, list) and name != "decomb"
+            if isinstance(value, list) and name in ("declip", "dc")
         }
         steps.append({"stage": name, "settings": {**SETTINGS[name], **per_channel}})
     budgets = dict.fromkeys(stages, -60.0)

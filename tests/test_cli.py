@@ -519,8 +519,8 @@ def test_every_setting_is_listed_with_its_meaning() -> None:
 
 def test_presets_are_listed_with_what_they_let_run() -> None:
     result = run("presets")
-    for name in ("musicgen", "gentle", "master"):
-        assert name in result.stdout
+    for name in ("auto", "musicgen", "song", "gentle", "master"):
+        assert f"{name}  " in result.stdout
     listed = {preset["name"]: preset for preset in json.loads(run("presets", "--json").stdout)}
     modes = {stage["stage"]: stage["mode"] for stage in listed["gentle"]["stages"]}
     assert modes["width"] == "off"

@@ -16,7 +16,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import nitido
-from nitido.restoration.preset import load_preset, preset_names
+from nitido.restoration.preset import AUTO, PICKED, load_preset, preset_names
 
 LOUDNESS = ("as the preset has it", "as it is", "-9", "-11", "-14", "-16", "-18", "-23")
 STRENGTHS = {  # sliders, each times the amount that the preset has: its stage, most, what it does
@@ -54,11 +54,11 @@ class NitidoRestore:
             )
             for name, (_, most, what) in STRENGTHS.items()
         }
-        presets = {"default": "musicgen", "tooltip": "demucs and stems: pip install nitido[demucs]"}
+        presets = {"default": AUTO, "tooltip": "demucs and stems: pip install nitido[demucs]"}
         return {
             "required": {
                 "audio": ("AUDIO",),
-                "preset": (preset_names(), presets),
+                "preset": ([AUTO, *preset_names()], presets),
                 **sliders,
                 "loudness": (list(LOUDNESS), {"default": LOUDNESS[0], "tooltip": "LUFS."}),
                 "loop": (
@@ -121,7 +121,7 @@ def settings_for(
     preset: str, strengths: dict[str, float], loudness: str, *, loop: bool
 ) -> dict[str, Any]:
     """Return the settings in which the widgets differ from the preset."""
-    stages = load_preset(preset).stages
+    stages = load_preset(PICKED[0] if preset == AUTO else preset).stages  # theirs are the same
     settings: dict[str, Any] = {
         f"{STRENGTHS[name][0]}.amount": times * stages[STRENGTHS[name][0]].settings["amount"]
         for name, times in strengths.items()

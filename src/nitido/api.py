@@ -72,7 +72,8 @@ def plan(
 
     Args:
         diagnosis: from `diagnose`.
-        preset: ``musicgen``, ``gentle``, ``master``, ``stems`` or ``demucs``.
+        preset: ``auto`` (``musicgen`` or ``song``, by what the file shows), one of these two,
+            ``gentle``, ``master``, ``stems`` or ``demucs``.
         stages: only these may run; one that the preset leaves off is switched on.
         without: these do not run.
         settings: single settings, ``{"bandwidth.amount": 0.5, "loudness.target_lufs": -16}``.
@@ -113,7 +114,8 @@ def restore(
             `MusicgenForConditionalGeneration.generate` returns for one prompt. Tags travel along;
             an array has none, unless it comes as `nitido.audio.ArraySource` with tags.
         sample_rate: of a waveform, Hz (32000 for MusicGen); all else knows its own.
-        preset: ``musicgen``, ``gentle``, ``master``, ``stems`` or ``demucs``.
+        preset: ``auto`` (``musicgen`` or ``song``, by what the file shows), one of these two,
+            ``gentle``, ``master``, ``stems`` or ``demucs``.
         stages: only these may run; one that the preset leaves off is switched on.
         without: these do not run.
         settings: single settings, ``{"bandwidth.amount": 0.5, "loudness.target_lufs": -16}``.

@@ -120,7 +120,7 @@ class Tools:
         self,
         file: str,
         context: Context,
-        preset: str = "musicgen",
+        preset: str = "auto",
         stages: list[str] | None = None,
         without: list[str] | None = None,
         settings: dict[str, Any] | None = None,
@@ -132,8 +132,9 @@ class Tools:
 
         Args:
             file: path of an audio file.
-            preset: musicgen (repairs), gentle (a tenth of the change), master (polish for release,
-                -11 LUFS), stems or demucs.
+            preset: auto (musicgen or song, by what the file shows), musicgen and song (repairs),
+                gentle (a tenth of the change), master (polish for release, -11 LUFS), stems or
+                demucs.
             stages: only these may run.
             without: these do not run.
             settings: single settings, such as {"bandwidth.amount": 0.5,
@@ -154,7 +155,7 @@ class Tools:
         file: str,
         context: Context,
         output: str | None = None,
-        preset: str = "musicgen",
+        preset: str = "auto",
         stages: list[str] | None = None,
         without: list[str] | None = None,
         settings: dict[str, Any] | None = None,
@@ -174,8 +175,9 @@ class Tools:
             file: path of an audio file.
             output: path of the result, whose suffix names the format; NAME_restored.wav beside the
                 input if left out.
-            preset: musicgen (repairs), gentle (a tenth of the change), master (polish for release,
-                -11 LUFS), stems or demucs.
+            preset: auto (musicgen or song, by what the file shows), musicgen and song (repairs),
+                gentle (a tenth of the change), master (polish for release, -11 LUFS), stems or
+                demucs.
             stages: only these may run.
             without: these do not run.
             settings: single settings, such as {"bandwidth.amount": 0.5,

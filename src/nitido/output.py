@@ -330,7 +330,6 @@ class Reservation:
         """
         # Here, since the command line needs no numpy for its --help.
         from nitido.audio import part_file, write_text
-        from nitido.report.page import write_restoration_report
 
         audio = self.folder / self.target.name
         files = output_files(
@@ -350,6 +349,8 @@ class Reservation:
             if stems:
                 restoration.write_stems(Path(files["stems"]))
             if report:
+                from nitido.report.page import write_restoration_report  # brings Pillow and Jinja
+
                 write_restoration_report(files["report"], restoration)
             with audio.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()

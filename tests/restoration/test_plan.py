@@ -8,6 +8,10 @@ import pytest
 from tests.signals import noise
 
 import nitido
+from nitido.audio import ArraySource
+from nitido.audio.tags import Tags
+from nitido.demo.comb import add_comb
+from nitido.dsp.spectral import lower_ceiling
 from nitido.errors import ConfigError
 from nitido.restoration.plan import Plan
 from nitido.restoration.preset import adjust, load_preset, preset_names
@@ -74,6 +78,41 @@ def test_every_preset_says_what_it_is_for(name: str) -> None:
     preset = load_preset(name)
     assert preset.description.endswith(".")
     assert set(preset.stages) == set(STAGES)
+
+
+@pytest.mark.parametrize(
+    ("channels", "sample_rate", "ends_hz", "tags", "preset", "why"),
+    [
+        (2, 48_000, 20_000, {}, "song", "nothing in it is MusicGen's"),
+        (1, 48_000, 20_000, {}, "song", "nothing in it is MusicGen's"),
+        (2, 48_000, 15_500, {}, "song", "nothing in it is MusicGen's"),
+        (2, 32_000, 16_000, {}, "musicgen", "it comes at 32 kHz"),
+        (1, 44_100, 15_500, {}, "musicgen", "it is mono and has nothing above 16 kHz"),
+        (2, 48_000, 20_000, {"comment": ["AI-generated with facebook/musicgen-small"]}, "musicgen",
+         "its tags name MusicGen"),
+        (1, 32_000, 15_500, {"comment": ["Made with Suno"]}, "song", "its tags name Suno"),
+        (2, 48_000, 20_000, {"title": ["Musicgen"], "encoder": ["audio"]}, "song", "nothing"),
+    ],
+)  # fmt: skip
+def test_auto_takes_musicgen_for_what_musicgen_made_and_song_for_all_else(
+    channels: int, sample_rate: int, ends_hz: int, tags: Tags, preset: str, why: str
+) -> None:
+    wav = noise(seconds=3, sample_rate=sample_rate, channels=channels)
+    wav = lower_ceiling(wav, sample_rate=sample_rate, ceiling_hz=ends_hz)
+    plan = nitido.plan(nitido.diagnose(ArraySource(wav, sample_rate, tags=tags)))
+    assert plan.preset == preset
+    assert why in plan.preset_reason
+    assert Plan.from_json(plan.to_json()) == plan
+    asked = nitido.plan(nitido.diagnose(wav, sample_rate=sample_rate), preset="gentle")
+    assert asked.preset_reason == ""
+
+
+def test_stereo_with_a_strong_comb_and_no_treble_is_musicgen_s() -> None:
+    hiss = lower_ceiling(noise(seconds=6, channels=2), sample_rate=48_000, ceiling_hz=15_800.0)
+    plan = nitido.plan(nitido.diagnose(add_comb(hiss, sample_rate=48_000), sample_rate=48_000))
+    assert (plan.preset, plan.preset_reason) == (
+        "musicgen", "its comb is that of MusicGen's decoder",
+    )  # fmt: skip
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest_name() -> None:

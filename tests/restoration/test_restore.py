@@ -17,7 +17,7 @@ from nitido.demo.render import render
 from nitido.dsp.loudness import LoudnessMeter, TruePeakMeter
 from nitido.dsp.spectral import lower_ceiling
 from nitido.dsp.wav import Wav
-from nitido.report.text import describe_change
+from nitido.report.text import describe_change, facts
 from nitido.restoration.stage import Budget
 from nitido.restoration.stages.decomb import Decomb
 
@@ -63,6 +63,14 @@ def test_a_plan_can_be_replayed_to_the_same_bytes(spoiled: Wav) -> None:
     plan = nitido.Plan.from_json(first.plan.to_json())
     second = nitido.restore(spoiled, sample_rate=32_000, plan=plan)
     assert second.wav.tobytes() == first.wav.tobytes()
+
+
+def test_what_musicgen_made_is_restored_by_default_as_by_its_own_preset(spoiled: Wav) -> None:
+    first = nitido.restore(spoiled, sample_rate=32_000)
+    named = nitido.restore(spoiled, sample_rate=32_000, preset="musicgen")
+    assert first.wav.tobytes() == named.wav.tobytes()
+    assert "preset musicgen (it comes at 32 kHz, as MusicGen makes it)" in facts(first)
+    assert first.sidecar()["plan"]["preset_reason"] == first.plan.preset_reason
 
 
 def test_input_is_result_plus_what_was_removed(spoiled: Wav) -> None:

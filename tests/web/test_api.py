@@ -272,10 +272,10 @@ def test_a_result_of_earlier_choices_says_so(restored: tuple[Any, Visitor]) -> N
     settings = {"bandwidth.amount": 0.5}
     _, piece = ann.ask("PUT", "/api/pieces/1/choices", {"settings": settings})
     assert piece["stale"]
-    assert piece["choices"] == {"preset": "musicgen", "settings": settings}
+    assert piece["choices"] == {"preset": "auto", "settings": settings}
     assert b"You changed something since" in ann.ask("GET", "/?piece=1")[1]
     ann.wait(1)
-    _, piece = ann.ask("PUT", "/api/pieces/1/choices", {"preset": "musicgen"})
+    _, piece = ann.ask("PUT", "/api/pieces/1/choices", {"preset": "auto"})
     assert not piece["stale"]
     ann.wait(1)
 

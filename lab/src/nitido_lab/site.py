@@ -40,7 +40,9 @@ from nitido_lab.degradation.recipe import PLANTED, plant
 CONFIG = "mkdocs.yml"
 RATE, SECONDS = 48_000, 8.0  # of the clip
 DULL = "12 dB less from 1 to 8 kHz"
-SHOWN_ON = {"tone": DULL}  # stages that no finding switches on
+ASKED = "asked for, although"  # how the reason of a stage begins that would not run by itself
+# Stages that none of these clips brings on, with what they are for.
+SHOWN_WITH = {"tone": DULL, "demud": "mud", "deharsh": "harshness"}
 NOT_SHOWN = ("stems",)  # their weights would have to be fetched
 PICTURE_DPI = 70
 PAGES = ("*.md", "docs/**/*.md", "lab/*.md", "integrations/*/*.md", "src/nitido/weights/*.md")
@@ -119,14 +121,21 @@ def _faults(clean: Wav) -> Iterator[tuple[str, Wav]]:
 
 
 def _spoilt_for(stage: type[Remedy]) -> Spoilt:
-    """Return the clip for which a stage comes on by itself, with as little else wrong as can be."""
+    """Return the clip for which a stage comes on, with as little else wrong as can be."""
     clean, *spoilt = clips()
-    needs = [one for one in spoilt if nitido.plan(one.diagnosis)[stage.name].on]
-    if nitido.plan(clean.diagnosis)[stage.name].on:  # for what is asked, not for a fault
+    fault = SHOWN_WITH.get(stage.name)
+    needs = [one for one in spoilt if _comes_on(stage, one)]
+    if fault is not None:
+        needs = [one for one in spoilt if one.fault == fault]
+    elif _comes_on(stage, clean):  # for what is asked, not for a fault
         needs = [one for one in needs if stage.name in one.wrong]
-    if not needs:  # one that is off by itself
-        return next((one for one in spoilt if SHOWN_ON.get(stage.name) == one.fault), clean)
-    return min(needs, key=lambda one: len(one.wrong))
+    return min(needs, key=lambda one: len(one.wrong), default=clean)
+
+
+def _comes_on(stage: type[Remedy], one: Spoilt) -> bool:
+    """Return whether a stage finds something to do, and would not run only as it was asked to."""
+    step = nitido.plan(one.diagnosis, stages=[stage.name])[stage.name]
+    return step.on and not step.reason.startswith(ASKED)
 
 
 def _spoilt_of(kind: str) -> Spoilt | None:

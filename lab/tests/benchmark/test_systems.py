@@ -14,6 +14,7 @@ from nitido_lab.benchmark.clips import SAMPLE_RATE, Case, mono
 from nitido_lab.benchmark.systems import (
     DemucsPreset,
     Folder,
+    Libsonare,
     MasteringEq,
     Nitido,
     NoiseReduce,
@@ -42,6 +43,16 @@ def test_every_system_gives_back_the_same_length_at_48_khz() -> None:
 def test_rivals_can_be_sent_to_other_processes() -> None:
     for system in [*default_systems(), Folder("other", Path("x"))]:
         assert pickle.loads(pickle.dumps(system)) == system
+
+
+def test_libsonare_says_which_stages_ran() -> None:
+    pytest.importorskip("libsonare", reason="needs libsonare: pip install -e 'lab[bench]'")
+    wav = render(seconds=3.0)
+    notes = Libsonare().restore(piece(wav)).notes
+    assert notes["repairs"] == len(notes["stages"]) > 0
+    alone = Libsonare("repair", None).restore(piece(wav))
+    assert alone.notes["stages"] == []
+    assert np.array_equal(alone.wav, wav)
 
 
 def test_resampling_changes_nothing_at_the_same_rate() -> None:

@@ -21,6 +21,7 @@ from nitido_lab.benchmark.clips import (
     spread,
 )
 from nitido_lab.benchmark.tasks import TASKS, BenchmarkTask, judge, level_matched
+from nitido_lab.degradation import PLANTED, plant
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,38 @@ def test_bandwidth_is_judged_above_and_below_the_ceiling(music: Wav) -> None:
     found = figures(TASKS["bandwidth"], piece, narrow)
     assert found["lsd_below_db"] < 0.05
     assert found["lsd_above_db"] > 10
+
+
+@pytest.fixture(scope="module")
+def muddy(music: Wav) -> Case:
+    planted = plant("mud", music, sample_rate=SAMPLE_RATE, strength="severe")
+    return Case("song", planted, SAMPLE_RATE, music, {"fault": "mud"})
+
+
+def test_a_planted_fault_is_all_gone_in_the_original_and_all_there_in_what_was_left_alone(
+    music: Wav, muddy: Case
+) -> None:
+    cured, idle = (figures(TASKS["planted"], muddy, wav) for wav in (music, 0.5 * muddy.wav))
+    assert cured["gone_percent"] > 99
+    assert idle["gone_percent"] == pytest.approx(0, abs=1)
+    assert cured["heard_sone"] < 0.05 < 1 < idle["heard_sone"]
+    assert idle["heard_sone"] == pytest.approx(idle["heard_before_sone"], rel=0.01)
+    assert max(cured["cost_sone"], idle["cost_sone"]) < 0.02
+
+
+def test_what_a_cure_does_beside_the_fault_is_its_cost(music: Wav, muddy: Case) -> None:
+    dull = lower_ceiling(music, sample_rate=SAMPLE_RATE, ceiling_hz=6_000.0)
+    found = figures(TASKS["planted"], muddy, dull)
+    assert found["gone_percent"] > 95
+    assert found["cost_sone"] > 1
+
+
+def test_a_piece_in_mono_is_planted_with_faults_of_stereo_too(tmp_path: Path, music: Wav) -> None:
+    sf.write(tmp_path / "one.wav", mono(music).T, SAMPLE_RATE)
+    clips = {clip.group: clip for clip in TASKS["planted"].clips(tmp_path, None)}
+    assert len(clips) == sum(map(len, PLANTED.values()))
+    piece = TASKS["planted"].prepare(clips["wide-lows-severe"])
+    assert piece.wav.shape == piece.reference.shape == (2, 5 * SAMPLE_RATE)
 
 
 def test_a_result_of_another_length_is_judged_on_the_pieces_length(music: Wav) -> None:

@@ -75,6 +75,38 @@ _KANJI_BESIDE_LETTER = re.compile("[A-Za-z][\u4e00-\u9fff]|[\u4e00-\u9fff][A-Za-
 _TELLING_LEADS = frozenset({0x82, 0x83, *range(0x88, 0x98)})  # kana and wide letters; common kanji
 
 
+# Generators of music by the word with which they sign; longer words that hold it are others.
+GENERATORS = {
+    "MusicGen": "musicgen|audiocraft",
+    "Suno": "suno",
+    "Udio": "udio",
+    "ACE-Step": "ace-?step",
+    "Stable Audio": "stable[ -]?audio",
+    "Mureka": "mureka",
+    "Riffusion": "riffusion",
+    "DiffRhythm": "diffrhythm",
+    "HeartMuLa": "heartmula",
+}
+_THE_MUSIC_S = frozenset({"title", "artist", "album", "albumartist", "composer", "genre", "lyrics"})
+
+
+def generator(tags: Tags) -> str:
+    """Return the generator of music that signed in the tags, ``""`` if none did.
+
+    What the piece and its makers are called does not count.
+
+    >>> generator({"comment": ["made with suno; created=2025-01-01"], "title": ["Udio"]})
+    'Suno'
+    >>> generator({"encoder": ["LAME 3.100, audio"]})
+    ''
+    """
+    said = "\n".join(v for name, values in tags.items() if name not in _THE_MUSIC_S for v in values)
+    for name, word in GENERATORS.items():
+        if re.search(rf"(?<![a-z0-9])({word})(?![a-z0-9])", said, re.IGNORECASE):
+            return name
+    return ""
+
+
 class RawChunk(NamedTuple):
     """A RIFF chunk that is carried over byte for byte."""
 

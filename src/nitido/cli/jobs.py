@@ -190,7 +190,7 @@ def show_plan(name: str, plan: Plan) -> None:
         rows.add_row(Text(step.stage, style), state, Text(step.reason, style), shown)
     click.secho(name, bold=True, nl=False)
     loop = ", as a loop" if plan.loop else ""
-    click.echo(f"  preset {plan.preset}, result at {plan.sample_rate} Hz{loop}")
+    click.echo(f"  preset {plan.preset_told}, result at {plan.sample_rate} Hz{loop}")
     console().print(rows)
 
 

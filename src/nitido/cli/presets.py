@@ -13,6 +13,7 @@ EXAMPLES = """\b
 Examples:
   nitido presets
   nitido restore song.wav --preset gentle
+  nitido restore song.wav --dry-run              which one auto picks, and why
 """
 
 
@@ -22,18 +23,27 @@ Examples:
 def presets(as_json: bool) -> None:
     """List the presets, and how each treats the stages.
 
-    auto: the findings decide. on: always. off: never. Settings that are not named have their
-    default; 'nitido stages' lists them.
+    The preset auto, the default, picks musicgen or song; plan, sidecar and report say which, and
+    why. In the tables: auto, the findings decide; on, always; off, never. Settings that are not
+    named have their default; 'nitido stages' lists them.
     """
-    from nitido.restoration.preset import load_preset, preset_names
+    from nitido.restoration.preset import AUTO, AUTO_DESCRIPTION, load_preset, preset_names
 
-    described = [_describe(load_preset(name)) for name in preset_names()]
+    auto: dict[str, Any] = {
+        "name": AUTO,
+        "description": AUTO_DESCRIPTION,
+        "budget_db": None,
+        "stages": [],
+    }
+    described = [auto, *(_describe(load_preset(name)) for name in preset_names())]
     if as_json:
         print_json(described)
         return
     for preset in described:
         click.secho(preset["name"], bold=True, nl=False)
         click.echo(f"  {preset['description']}")
+        if not preset["stages"]:
+            continue
         rows = table("stage", "mode", "settings that differ from the default")
         for stage in preset["stages"]:
             rows.add_row(stage["stage"], stage["mode"], stage["difference"])

@@ -7,17 +7,22 @@ from dataclasses import replace
 from typing import Protocol
 
 from nitido.audio import SanitizedBlocks
+from nitido.audio.tags import Tags, generator
 from nitido.cores import one_blas_thread
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
+from nitido.diagnosis.clicks import ClicksAnalyser
 from nitido.diagnosis.clipping import ClippingAnalyser
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.dc import DcAnalyser
 from nitido.diagnosis.edges import EndAnalyser, StartAnalyser
 from nitido.diagnosis.finding import Analyser, Diagnosis, Finding
 from nitido.diagnosis.gaps import GapsAnalyser
+from nitido.diagnosis.harshness import HarshnessAnalyser
 from nitido.diagnosis.level import LoudnessAnalyser
+from nitido.diagnosis.mud import MudAnalyser
 from nitido.diagnosis.nonfinite import nonfinite_finding
 from nitido.diagnosis.rumble import RumbleAnalyser
+from nitido.diagnosis.sibilance import SibilanceAnalyser
 from nitido.diagnosis.tone import ToneAnalyser
 from nitido.diagnosis.width import WidthAnalyser
 from nitido.dsp.chunks import OnProgress, ahead, block_length, reblock, tell_progress
@@ -35,6 +40,10 @@ class Analysable(Protocol):
     samples: int
     mask: int
     warnings: tuple[str, ...]
+
+    @property
+    def tags(self) -> Tags:
+        """What it says about itself."""
 
     @property
     def loop(self) -> Loop | None:
@@ -55,19 +64,25 @@ class Analysis:
         mask: int | None = None,
         loop: Loop | None = None,
         warnings: tuple[str, ...] = (),
+        made_by: str = "",
     ) -> None:
         self.sample_rate = sample_rate
         self.channels = channels
         self.loop = loop
         self.warnings = warnings
+        self.made_by = made_by
         self.samples = 0
         piece = {"sample_rate": sample_rate, "channels": channels}
         self._analysers: tuple[Analyser, ...] = (
             GapsAnalyser(**piece),
+            ClicksAnalyser(**piece),
             DcAnalyser(**piece),
             RumbleAnalyser(**piece),
             ClippingAnalyser(**piece),
             CombAnalyser(**piece),
+            MudAnalyser(**piece),
+            HarshnessAnalyser(**piece),
+            SibilanceAnalyser(**piece),
             ToneAnalyser(**piece),
             BandwidthAnalyser(**piece),
             WidthAnalyser(**piece, mask=mask),
@@ -95,7 +110,13 @@ class Analysis:
             ]
         found = (*extra, *map(self._in_loop, findings), loudness)
         return Diagnosis(
-            self.sample_rate, self.channels, self.samples, found, self.loop, self.warnings
+            self.sample_rate,
+            self.channels,
+            self.samples,
+            found,
+            self.loop,
+            self.warnings,
+            self.made_by,
         )
 
     def _in_loop(self, finding: Finding) -> Finding:
@@ -128,6 +149,7 @@ def analyse(
         mask=source.mask,
         loop=source.loop,
         warnings=source.warnings,
+        made_by=generator(source.tags),
     )
     sanitized = SanitizedBlocks(source.blocks())
     stream = analysis.listen(ahead(iter(sanitized)))

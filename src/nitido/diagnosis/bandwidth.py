@@ -16,10 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.spectral import Frames, fft_size
+from nitido.dsp.spectral import Frames, fft_size, median
 from nitido.dsp.wav import Wav
 
 # Above, treble that is put back is heard less than treble that was never there: real songs through
@@ -254,7 +253,8 @@ class _Levels:
 
 def _smooth(level: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return levels without single lines, and none far below the loudest."""
-    level = median_filter(level, min(_LINE_BANDS, len(level)), mode="nearest")
+    around = np.pad(level, _LINE_BANDS // 2, mode="edge")
+    level = median(np.lib.stride_tricks.sliding_window_view(around, _LINE_BANDS))
     level = np.convolve(np.pad(level, 1, mode="edge"), np.ones(3) / 3, "valid")
     return np.asarray(np.maximum(level, level.max() - _RANGE_DB), np.float64)
 
@@ -263,8 +263,10 @@ def _line(
     hz: NDArray[np.float64], level: NDArray[np.float64], trend: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Return the line through the levels in a band, dB at all of `hz`; it never rises."""
-    slope = min(float(np.polyfit(hz[trend], level[trend], 1)[0]), 0.0)
-    return np.asarray(level[trend].mean() + slope * (hz - hz[trend].mean()), np.float64)
+    middle_hz, middle = hz[trend].mean(), level[trend].mean()
+    apart = hz[trend] - middle_hz
+    slope = min(float((apart * level[trend]).sum() / (apart**2).sum()), 0.0)
+    return np.asarray(middle + slope * (hz - middle_hz), np.float64)
 
 
 def find_ceiling(

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from nitido.diagnosis.bandwidth import FALL_DB, find_ceiling
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.spectral import Frames
+from nitido.dsp.fourier import fast_size
+from nitido.dsp.spectral import Frames, median
 from nitido.dsp.wav import Wav
 
 # n_fft 16384 at 32 kHz: 2 Hz per bin, a line is told from its neighbours. The same at every sample
@@ -71,7 +71,7 @@ def frame_size(sample_rate: int) -> int:
     >>> frame_size(32_000), frame_size(44_100), frame_size(48_000)
     (16384, 23040, 24576)
     """
-    return 2 * int(scipy.fft.next_fast_len(round(FRAME_SECONDS * sample_rate / 2), real=True))
+    return 2 * fast_size(round(FRAME_SECONDS * sample_rate / 2))
 
 
 class AverageLogSpectrum:
@@ -111,7 +111,7 @@ class AverageLogSpectrum:
         level = np.floor(-10 * np.log10(mean + 1e-20) / _LEVEL_STEP_DB).clip(0, _LEVELS - 1)
         # float32 carries a spectrum to about −130 dB of its largest bin; below is no information
         log = 10 * np.log10(power + 1e-13 * power.max(axis=1, keepdims=True) + 1e-20)
-        for index in np.unique(level.astype(int)):
+        for index in np.flatnonzero(np.bincount(level.astype(int))):
             chosen = level == index
             self._sums[index] += log[chosen].sum(axis=0, dtype=np.float64)
             self._powers[index] += float(mean[chosen].sum())
@@ -134,7 +134,7 @@ def local_median_db(spectrum_db: NDArray[np.float64], *, bin_hz: float) -> NDArr
     padded = np.pad(spectrum_db, half, mode="reflect")
     around = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)[::step]
     at = np.arange(len(around)) * step
-    return np.interp(np.arange(len(spectrum_db)), at, np.median(around, axis=1))
+    return np.asarray(np.interp(np.arange(len(spectrum_db)), at, median(around)), np.float64)
 
 
 def line_excess_db(
@@ -293,7 +293,7 @@ class _Lines:
             float(lines.mean()),
             float(control.mean()),
             float(error),
-            float(np.median(lines) - np.median(control)),
+            float(median(lines) - median(control)),
         )
 
     def lone_hz(self, spacing_hz: float) -> NDArray[np.float64]:

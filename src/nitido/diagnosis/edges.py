@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.signal
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
+from nitido.dsp.fourier import fast_size, irfft, rfft
 from nitido.dsp.wav import Wav
 
 EDGE_SECONDS = 0.02  # what is taken for the level at an edge: one period of 50 Hz
@@ -105,10 +105,7 @@ class StartAnalyser:
         piece = float(np.sqrt(self._energy.max() / self._samples))
         if self._head.shape[1] < 4 * first or low_hz >= 0.4 * rate or not piece:
             return -math.inf, 0.0
-        sections = scipy.signal.butter(
-            2, (low_hz, min(high_hz, 0.45 * rate)), "bandpass", fs=rate, output="sos"
-        )
-        heard = scipy.signal.sosfilt(sections, self._head.astype(np.float64), axis=1)
+        heard = band_pass(self._head, low_hz, min(high_hz, 0.45 * rate), rate)
         jump = np.abs(heard[:, :first]).max(axis=1)
         rest = np.sqrt(np.mean(heard[:, 2 * first :] ** 2, axis=1))
         loudest = int(np.argmax(jump))
@@ -201,6 +198,22 @@ class EndAnalyser:
         count, rate = self._tail.shape[1], self._sample_rate
         stop = count - round(until * rate)
         return _level_dbfs(self._tail[:, max(0, count - round(since * rate)) : max(stop, 1)])
+
+
+def band_pass(wav: Wav, low_hz: float, high_hz: float, sample_rate: int) -> NDArray[np.float64]:
+    """Return `wav` `[C, T]` through a Butterworth band-pass of the second order, causal.
+
+    The analogue filter at the frequencies that the bilinear transform takes the bins to.
+    """
+    size = fast_size(2 * wav.shape[1])  # as much silence again: the filter has rung out by then
+    bins, low, high = (
+        np.tan(np.pi * np.asarray(hz) / sample_rate)
+        for hz in (np.arange(size // 2 + 1) * sample_rate / size, low_hz, high_hz)
+    )
+    bins[0] = 1e-9
+    prototype = 1j * (bins - low * high / bins) / (high - low)
+    spec = rfft(wav.astype(np.float64), size) / (prototype**2 + math.sqrt(2) * prototype + 1)
+    return irfft(spec, size)[:, : wav.shape[1]]
 
 
 def _peak(block: Wav) -> float:

@@ -74,6 +74,7 @@ class Diagnosis(ShownInNotebook):
         loop: what the piece says that it is played as, over and over; None if it says nothing.
         warnings: what to know about how its file was read, in sentences: that it is cut short, that
             another stream of sound was left out.
+        made_by: the generator that its tags name, such as ``"Suno"``; empty if they name none.
     """
 
     sample_rate: int
@@ -82,6 +83,7 @@ class Diagnosis(ShownInNotebook):
     findings: tuple[Finding, ...]
     loop: Loop | None = None
     warnings: tuple[str, ...] = ()
+    made_by: str = ""
 
     @property
     def duration_seconds(self) -> float:
@@ -124,6 +126,7 @@ class Diagnosis(ShownInNotebook):
             "loop": None if self.loop is None else [self.loop.start, self.loop.end],
             "findings": [asdict(finding) for finding in self.findings],
             "warnings": list(self.warnings),
+            "made_by": self.made_by,
         }
 
     @classmethod
@@ -141,6 +144,7 @@ class Diagnosis(ShownInNotebook):
                 tuple(Finding.from_dict(entry) for entry in content["findings"]),
                 Loop(*map(int, content["loop"])) if content.get("loop") else None,
                 tuple(map(str, content.get("warnings", ()))),
+                str(content.get("made_by", "")),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ConfigError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.fft
 
 from nitido.diagnosis.finding import Finding, Severity
+from nitido.dsp.fourier import rfft
 from nitido.dsp.spectral import hann
 from nitido.dsp.wav import Wav
 
@@ -47,7 +47,7 @@ class RumbleAnalyser:
         count = self._low.shape[1] // hop - 1
         if count > 0:
             frames = np.lib.stride_tricks.sliding_window_view(self._low, self._frame, axis=1)
-            spectrum = scipy.fft.rfft(frames[:, ::hop][:, :count] * hann(self._frame))
+            spectrum = rfft(frames[:, ::hop][:, :count] * hann(self._frame))
             self._power += (np.abs(spectrum) ** 2).sum(axis=(0, 1))
             self._frames += count
             self._low = self._low[:, count * hop :].copy()

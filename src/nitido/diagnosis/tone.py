@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding
+from nitido.dsp.fourier import rfft
 from nitido.dsp.spectral import fft_size, hann
 from nitido.dsp.wav import Wav
 
@@ -28,6 +28,7 @@ class ToneAnalyser:
 
     def __init__(self, *, sample_rate: int, channels: int) -> None:
         self._sample_rate = sample_rate
+        self._channels = channels
         self._n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
         self._hop = round(HOP_SECONDS * sample_rate)
         self._held: Wav = np.zeros((channels, 0), np.float32)  # begins where a frame begins
@@ -89,7 +90,7 @@ class ToneAnalyser:
         )
 
     def _measure(self, frame: Wav) -> None:
-        spectrum = scipy.fft.rfft(frame * hann(self._n_fft), axis=1)
+        spectrum = rfft(frame * hann(self._n_fft))
         self._power += (np.abs(spectrum) ** 2).sum(axis=0)
         self._frames += 1
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
+from nitido.dsp.fourier import fast_size, irfft, rfft
 from nitido.dsp.loudness import integrated_lufs
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError
@@ -146,12 +146,12 @@ def _overlap(estimate: Wav, reference: Wav, lag: int) -> tuple[Wav, Wav]:
 def _cross_correlation(estimate: Wav, reference: Wav, reach: int) -> NDArray[np.float64]:
     """Return Σ estimate(t + lag) · reference(t) for lags from −reach to reach."""
     part = min(_PART_SAMPLES, reference.shape[1])
-    n_fft = scipy.fft.next_fast_len(part + 2 * reach, real=True)
+    n_fft = fast_size(part + 2 * reach)
     padded = np.pad(estimate, ((0, 0), (reach, reach + part)))
     total = np.zeros(n_fft // 2 + 1, np.complex128)
     for start in range(0, reference.shape[1], part):
         early = reference[:, start : start + part]
         late = padded[:, start : start + early.shape[1] + 2 * reach]
-        spectra = scipy.fft.rfft(late, n_fft, axis=1) * scipy.fft.rfft(early, n_fft, axis=1).conj()
+        spectra = rfft(late, n_fft) * rfft(early, n_fft).conj()
         total += spectra.sum(axis=0)
-    return np.asarray(scipy.fft.irfft(total, n_fft)[: 2 * reach + 1], np.float64)
+    return np.asarray(irfft(total, n_fft)[: 2 * reach + 1], np.float64)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.fft
-import scipy.signal
 from numpy.typing import NDArray
 
+from nitido.dsp.fourier import convolve, irfft, kaiser_low_pass, rfft
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 
@@ -77,7 +76,7 @@ class Frames:
         offset = frames.start * self.hop_length - self.n_fft // 2 - first
         cut = np.lib.stride_tricks.sliding_window_view(window[:, offset:], self.n_fft, axis=1)
         cut = cut[:, :: self.hop_length][:, : len(frames)]
-        return scipy.fft.rfft(cut * hann(self.n_fft), axis=2)
+        return rfft(cut * hann(self.n_fft))
 
     def synthesise(self, spec: Spec, *, first: int, length: int) -> Wav:
         """Return the waveform `[C, length]` from sample `first` on, of frames `[C, N, F]`.
@@ -90,7 +89,7 @@ class Frames:
         out = np.zeros((spec.shape[0], length), np.float32)
         if not len(frames):
             return out
-        cut = scipy.fft.irfft(spec, n_fft, axis=2) * (hann(n_fft) / self._norm())
+        cut = irfft(spec, n_fft) * (hann(n_fft) / self._norm())
         offset = frames.start * hop - n_fft // 2 - first
         overlap = n_fft // hop
         for phase in range(overlap):  # frames of one phase do not overlap: add them all at once
@@ -100,11 +99,69 @@ class Frames:
             out[:, begin : begin + flat.shape[1]] += flat
         return out
 
+    def level_db(self, spec: Spec) -> NDArray[np.float64]:
+        """Return the level of the bins of frames `[C, N, F]`, dB re full scale `[N]`.
+
+        Mean square over the channels (Parseval, Hann); nothing reads −120.
+        """
+        power = (spec.real**2 + spec.imag**2).sum(axis=2, dtype=np.float64).mean(axis=0)
+        return np.asarray(10 * np.log10(16 / 3 / self.n_fft**2 * power + 1e-12), np.float64)
+
     def _norm(self) -> NDArray[np.float32]:
         """Return the sum of squared windows over one frame's length, on the infinite grid."""
         square = hann(self.n_fft).astype(np.float64) ** 2
         period = square.reshape(-1, self.hop_length).sum(axis=0)
         return np.tile(period, self.n_fft // self.hop_length).astype(np.float32)
+
+
+class FrameStream:
+    """The spectra of a stream whose blocks come in any length."""
+
+    def __init__(self, frames: Frames, *, channels: int) -> None:
+        self._frames = frames
+        self._held: Wav = np.zeros((channels, 0), np.float32)
+        self._first = 0
+
+    def update(self, block: Wav) -> Spec:
+        """Return the frames `[C, N, F]` that the next samples `[C, n]` complete."""
+        held = np.concatenate([self._held, block], axis=1)
+        frames, hop = self._frames, self._frames.hop_length
+        indices = frames.indices(self._first, held.shape[1])
+        spec = frames.analyse(held, first=self._first)
+        if len(indices):  # the next frame begins here
+            following = indices.stop * hop - frames.n_fft // 2
+            held = held[:, following - self._first :]
+            self._first = following
+        self._held = held.copy()
+        return spec
+
+
+def median(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the median over the last axis; that of numpy loads masked arrays for it."""
+    middle = [(values.shape[-1] - 1) // 2, values.shape[-1] // 2]
+    return np.asarray(np.partition(values, middle)[..., middle].mean(axis=-1))
+
+
+def running_mean(values: NDArray[np.float32], size: int, *, axis: int) -> NDArray[np.float32]:
+    """Return the mean of `size` values around each along an axis; the ends go on as they are.
+
+    Summed by doubling, two, four, eight: so it does not matter where along the axis a value stands,
+    and no mean of positive values falls below zero, as in a sum that runs along.
+    """
+    pad = [(0, 0)] * values.ndim
+    pad[axis] = (size // 2, size - 1 - size // 2)
+    sums = np.moveaxis(np.pad(values, pad, mode="edge"), axis, 0)
+    count, width, summed = values.shape[axis], 1, 0
+    total = np.zeros((count, *sums.shape[1:]), np.float32)
+    while True:
+        if size & width:
+            total += sums[summed : summed + count]
+            summed += width
+        if summed == size:
+            total /= np.float32(size)
+            return np.moveaxis(total, 0, axis)
+        sums = sums[:-width] + sums[width:]
+        width *= 2
 
 
 def lower_ceiling(wav: Wav, *, sample_rate: int, ceiling_hz: float) -> Wav:
@@ -125,11 +182,11 @@ def lower_ceiling(wav: Wav, *, sample_rate: int, ceiling_hz: float) -> Wav:
         raise ConfigError(f"A ceiling of {ceiling_hz} Hz leaves no music; give more than 400 Hz.")
     if ceiling_hz >= sample_rate / 2 or wav.shape[1] == 0:
         return wav.copy()
-    length, beta = scipy.signal.kaiserord(STOPBAND_DB, 2 * TRANSITION_HZ / sample_rate)
-    taps = scipy.signal.firwin(
-        length | 1, ceiling_hz - TRANSITION_HZ / 2, window=("kaiser", beta), fs=sample_rate
+    taps = kaiser_low_pass(
+        ceiling_hz - TRANSITION_HZ / 2,
+        width_hz=TRANSITION_HZ,
+        stop_db=STOPBAND_DB,
+        sample_rate=sample_rate,
     )
     half = len(taps) // 2
-    padded = np.pad(wav, ((0, 0), (half, half)))
-    kernel = taps[None].astype(np.float32)
-    return np.asarray(scipy.signal.oaconvolve(padded, kernel, mode="valid", axes=1), np.float32)
+    return convolve(np.pad(wav, ((0, 0), (half, half))), taps)

@@ -104,8 +104,8 @@ class MusicTakenMeter:
             loudness_lufs: of the piece as it was; None: it has none, and is taken as it comes.
             fault_hz: band in which a fault is mended; None: everything counts.
         """
-        self._n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
-        self._ear = ear(sample_rate, self._n_fft)
+        self._ear = ear(sample_rate)
+        self._n_fft = self._ear.n_fft
         played_db = 0.0 if loudness_lufs is None else PLAYED_LUFS - loudness_lufs
         self._gain = np.float32(10 ** (played_db / 20))
         self._faulty = np.zeros(len(self._ear.centres), bool)
@@ -153,30 +153,15 @@ class MusicTakenMeter:
         needed = sounding if self._faulty.any() else sounding & differs
         if not needed.any():
             return
-        was, usual = self._excitation(before, needed), None
+        was, usual = self._ear.excitation(before * self._gain, needed), None
         if self._faulty.any():
             usual = self._usual_before(was)[:, differs[needed]]
             was = was[:, differs[needed]]
-        now = self._excitation(after, needed & differs)
+        now = self._ear.excitation(after * self._gain, needed & differs)
         if usual is not None:
             was = np.clip(now, np.where(self._faulty, np.minimum(usual, was), was), was)
-        taken = np.abs(self._ear.loudness(now) - self._ear.loudness(was))
-        heard = (10 / HEARD_DB) * np.log10(now / was)
-        taken *= 1 - np.exp2(-(heard**HEARD_POWER))
-        by_frame = taken.sum(axis=2).mean(axis=0)
+        by_frame = self._ear.difference(now, was).sum(axis=2).mean(axis=0)
         self._squares += float(np.square(by_frame, dtype=np.float64).sum())
-
-    def _excitation(self, wav: Wav, needed: NDArray[np.bool_]) -> Array:
-        """Return the excitation `[C, N, Z]`, powers re 0 dB SPL, of the frames that are needed."""
-        frames = np.lib.stride_tricks.sliding_window_view(wav, self._n_fft, axis=1)
-        frames, at = frames[:, :: self._n_fft // 2], np.flatnonzero(needed)
-        window, spread = hann(self._n_fft) * self._gain, self._ear.spread
-        found = np.empty((len(wav), len(at), spread.shape[1]), np.float32)
-        for start in range(0, len(at), PART_FRAMES):
-            part = slice(start, start + PART_FRAMES)
-            spec = scipy.fft.rfft(frames[:, at[part]] * window, axis=2)[:, :, : len(spread)]
-            found[:, part] = (spec.real**2 + spec.imag**2) @ spread + self._ear.noise
-        return found
 
     def _usual_before(self, excitation: Array) -> Array:
         """Return what each band had in the seconds before each frame, `[C, N, Z]`."""
@@ -190,6 +175,7 @@ class Ear(NamedTuple):
     """What turns the power spectrum of a frame into excitation and loudness.
 
     Attributes:
+        n_fft: of the frame.
         centres: of the bands, Bark, `[Z]`.
         spread: from |X|² to the excitation, `[F, Z]`; bins above the last band are left out.
         noise: of the ear itself, `[Z]`.
@@ -198,12 +184,35 @@ class Ear(NamedTuple):
         rest: 1 less the share that the threshold is of what it masks, `[Z]`.
     """
 
+    n_fft: int
     centres: NDArray[np.float64]
     spread: Array
     noise: Array
     scale: Array
     share: Array
     rest: Array
+
+    def excitation(self, wav: Wav, needed: NDArray[np.bool_] | None = None) -> Array:
+        """Return the excitation `[C, N, Z]` of the frames in `wav`, or of those that are needed.
+
+        Powers re 0 dB SPL, where a full-scale sine has `SINE_DB_SPL`.
+        """
+        frames = np.lib.stride_tricks.sliding_window_view(wav, self.n_fft, axis=1)
+        frames = frames[:, :: self.n_fft // 2]
+        at = np.arange(frames.shape[1]) if needed is None else np.flatnonzero(needed)
+        found = np.empty((len(wav), len(at), self.spread.shape[1]), np.float32)
+        for start in range(0, len(at), PART_FRAMES):
+            part = slice(start, start + PART_FRAMES)
+            spec = scipy.fft.rfft(frames[:, at[part]] * hann(self.n_fft), axis=2)
+            spec = spec[:, :, : len(self.spread)]
+            found[:, part] = (spec.real**2 + spec.imag**2) @ self.spread + self.noise
+        return found
+
+    def difference(self, excitation: Array, other: Array) -> Array:
+        """Return what the ear hears of the difference of two excitations `[…, Z]`, sones."""
+        heard = (10 / HEARD_DB) * np.log10(excitation / other)
+        chance = 1 - np.exp2(-(heard**HEARD_POWER))
+        return np.asarray(chance * np.abs(self.loudness(excitation) - self.loudness(other)))
 
     def loudness(self, excitation: Array) -> Array:
         """Return the specific loudness `[…, Z]` of an excitation `[…, Z]`, sones per band."""
@@ -221,11 +230,12 @@ def bark(frequency_hz: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=8)
-def ear(sample_rate: int, n_fft: int) -> Ear:
-    """Return the ear for frames of that size.
+def ear(sample_rate: int) -> Ear:
+    """Return the ear for sound at that rate.
 
     Source: ITU-R BS.1387-2, annex 2, 2.1.3 to 2.1.8 and 3.3; Zwicker and Fastl, Psychoacoustics.
     """
+    n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
     low, high = bark(np.array(RANGE_HZ))
     bands = int((high - low) / BAND_BARK)
     edges = low + BAND_BARK * np.arange(bands + 1)
@@ -255,4 +265,4 @@ def ear(sample_rate: int, n_fft: int) -> Ear:
     )
     scale = 1.07664 * (threshold / (index * 1e4)) ** EXPONENT * 24 / bands
     plain = (inside @ slopes, 10 ** (0.1456 * khz**-0.8), scale, index / threshold, 1 - index)
-    return Ear(centres, *(np.asarray(values, np.float32) for values in plain))
+    return Ear(n_fft, centres, *(np.asarray(values, np.float32) for values in plain))

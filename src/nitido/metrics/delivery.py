@@ -8,8 +8,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import scipy.fft
 
+from nitido.dsp.fourier import rfft
 from nitido.dsp.loudness import LoudnessMeter, true_peak_dbtp
 from nitido.dsp.spectral import band, fft_size, hann
 from nitido.dsp.wav import Wav
@@ -68,7 +68,7 @@ class FoldMeter:
         frames = max(0, (samples.shape[1] - n_fft) // hop + 1)
         if frames:
             cut = np.lib.stride_tricks.sliding_window_view(samples, n_fft, axis=1)[:, ::hop]
-            left, right = scipy.fft.rfft(cut * hann(n_fft), axis=2)
+            left, right = rfft(cut * hann(n_fft))
             self._sides += np.sum(np.abs(left) ** 2 + np.abs(right) ** 2, axis=0, dtype=np.float64)
             self._sum += np.sum(np.abs(left + right) ** 2, axis=0, dtype=np.float64)
         self._rest = samples[:, frames * hop :].copy()

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
+from nitido.dsp.fourier import rfft
 from nitido.dsp.spectral import PROTECTED_HZ, Frames, Spec, band, fft_size, hann
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError, AudioTooShortError
@@ -151,7 +151,7 @@ class DifferenceMeter:
         def spectra(wav: Wav) -> Any:
             cut = np.lib.stride_tricks.sliding_window_view(wav, n_fft, axis=1)
             cut = cut[:, :: n_fft // 2]
-            return scipy.fft.rfft(cut * hann(n_fft), axis=2).reshape(-1, n_fft // 2 + 1)
+            return rfft(cut * hann(n_fft)).reshape(-1, n_fft // 2 + 1)
 
         spec = spectra(before)
         power = _sum_power(spec)
@@ -413,5 +413,5 @@ def _magnitudes(wav: Wav, window: Array, hop: int) -> Iterator[Array]:
     every = np.lib.stride_tricks.sliding_window_view(padded, len(window), axis=1)[:, ::hop]
     step = max(1, 2**20 // len(window))
     for start in range(0, every.shape[1], step):
-        spec = scipy.fft.rfft(every[:, start : start + step] * window, axis=2)
+        spec = rfft(every[:, start : start + step] * window)
         yield np.sqrt(np.maximum(_power(spec), np.float32(1e-8)))

@@ -9,7 +9,7 @@ from typing import Any
 from nitido.diagnosis.finding import Finding
 
 PLACES_SHOWN = 3
-COUNTED = ("samples", "gaps", "channels")  # units of whole numbers
+COUNTED = ("samples", "gaps", "clicks", "channels")  # units of whole numbers
 _MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 
 

@@ -36,9 +36,13 @@ NOTHING_FOUND = "Nothing wrong was found."
 REMEDIES = {
     "comb": "decomb",
     "bandwidth": "bandwidth",
+    "sibilance": "deess",
+    "harshness": "deharsh",
+    "mud": "demud",
     "width": "width",
     "tone": "tone",
     "clipping": "declip",
+    "clicks": "declick",
     "start": "ending",
     "end": "ending",
     "rumble": "dc",
@@ -46,20 +50,28 @@ REMEDIES = {
 }
 # What to say when a fault is gone that no comparison measures.
 GONE = {
+    "clicks": "It no longer clicks.",
     "dc": "The waveform is centred again.",
+    "harshness": "It no longer rings from 2 to 5 kHz.",
+    "mud": "The mud from 200 to 500 Hz is cleared.",
     "rumble": "The rumble below 20 Hz is gone.",
+    "sibilance": "The s is no longer sharp.",
     "start": "The start no longer clicks.",
     "tone": "The tone is balanced again.",
 }
 NAMES = {
     "bandwidth": "the ceiling",
+    "clicks": "clicks",
     "clipping": "cut-off peaks",
     "comb": "the comb",
     "dc": "the offset",
     "end": "the end",
     "gaps": "dropouts",
+    "harshness": "the harshness",
+    "mud": "the mud",
     "nonfinite": "samples that are no numbers",
     "rumble": "rumble",
+    "sibilance": "the sharp s",
     "start": "the start",
     "tone": "the tone",
     "width": "the width",
@@ -200,7 +212,7 @@ def facts(restoration: RestoredSound) -> str:
         for form in (restoration.diagnosis, restoration)
     ]
     length = clock(restoration.diagnosis.duration_seconds)
-    return f"{length} · {' → '.join(forms)} · preset {restoration.plan.preset}"
+    return f"{length} · {' → '.join(forms)} · preset {restoration.plan.preset_told}"
 
 
 def mended(old: Finding, new: Finding) -> Iterator[str]:

@@ -29,7 +29,15 @@ Shape: TypeAlias = tuple[str, dict[str, str | float]]  # an SVG element and its 
 WIDTH, HEIGHT = 320, 96
 TOP, BOTTOM = 6, 90  # of the drawing
 HEARD_SECONDS = 30.0  # of the piece that spectra are taken from
-CLOSE_SECONDS = {"clipping": 0.006, "dc": 0.05, "start": 0.03, "gaps": 0.3, "nonfinite": 0.3}
+CLOSE_SECONDS = {
+    "clicks": 0.02,
+    "clipping": 0.006,
+    "dc": 0.05,
+    "gaps": 0.3,
+    "nonfinite": 0.3,
+    "start": 0.03,
+    "sibilance": 0.4,
+}
 END_SECONDS = 1.0
 DOTS = 500  # of the picture of the width
 LOUDEST_LUFS, SOFTEST_LUFS, TARGET_LUFS = 0.0, -36.0, -14.0
@@ -164,6 +172,17 @@ def _tone(finding: Finding, _: Passages) -> _Thumbnail:
     return _Thumbnail(bars, (_khz(hz[0]), "1 to 8 kHz", _khz(hz[-1])))
 
 
+def _bands(finding: Finding, _: Passages) -> _Thumbnail:
+    """Each band as high as it stands out."""
+    hz, levels = finding.details["bands_hz"], finding.details["bands_db"]
+    step, top = WIDTH / len(hz), max(8.0, *levels)
+    bars = []
+    for i, level in enumerate(levels):
+        tall = max(1.0, (BOTTOM - TOP) * level / top)
+        bars.append(_box("fault-line", i * step + 1, step - 2, BOTTOM - tall, tall))
+    return _Thumbnail(bars, (_khz(hz[0]), "stands out", _khz(hz[-1])))
+
+
 def _rumble(_: Finding, passages: Passages) -> _Thumbnail:
     mono = passages.start.mean(axis=0)
     power = np.abs(np.fft.rfft(mono * np.hanning(len(mono)))) ** 2
@@ -263,14 +282,18 @@ def _loudness(finding: Finding, _: Passages) -> _Thumbnail:
 
 _DRAWN: dict[str, Callable[[Finding, Passages], _Thumbnail]] = {
     "bandwidth": _bandwidth,
+    "clicks": _place,
     "clipping": _clipping,
     "comb": _comb,
     "dc": _dc,
     "end": _end,
     "gaps": _place,
+    "harshness": _bands,
     "loudness": _loudness,
+    "mud": _bands,
     "nonfinite": _place,
     "rumble": _rumble,
+    "sibilance": _place,
     "start": _start,
     "tone": _tone,
     "width": _width,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from nitido.diagnosis.finding import Diagnosis
@@ -29,6 +29,7 @@ class Plan(ShownInNotebook):
 
     Attributes:
         preset: name of the preset it was made with.
+        preset_reason: why this one, where the preset ``auto`` chose it.
         sample_rate: of the result, Hz.
         steps: all stages, in the order of `nitido.restoration.registry.STAGES`.
         budget_db: the least SI-SDR of the whole result to the input in 60 Hz–7 kHz, dB.
@@ -40,6 +41,7 @@ class Plan(ShownInNotebook):
     steps: tuple[Step, ...]
     budget_db: float = 0.0
     budgets_db: Mapping[str, float] | None = None
+    preset_reason: str = ""
 
     def __getitem__(self, stage: str) -> Step:
         """Return the step of that stage.
@@ -57,12 +59,17 @@ class Plan(ShownInNotebook):
         """Whether the piece is treated as a loop: after its end comes its start again."""
         return bool(self["ending"].settings["loop"])
 
+    @property
+    def preset_told(self) -> str:
+        """The preset, and why this one if it was not asked for."""
+        return f"{self.preset} ({self.preset_reason})" if self.preset_reason else self.preset
+
     def __repr__(self) -> str:
         on = [step for step in self.steps if step.on]
         lines = [f"{step.stage}: {step.reason}" for step in on[:REPR_LINES]]
         if len(on) > REPR_LINES:
             lines[-1] = "and " + ", ".join(step.stage for step in on[REPR_LINES - 1 :])
-        head = f"Plan of preset {self.preset}, result at {self.sample_rate} Hz"
+        head = f"Plan of preset {self.preset_told}, result at {self.sample_rate} Hz"
         return "\n  ".join([head, *(lines or ["No stage is on."])])
 
     def with_step(self, changed: Step) -> Plan:
@@ -80,6 +87,7 @@ class Plan(ShownInNotebook):
         return {
             "format": FORMAT,
             "preset": self.preset,
+            "preset_reason": self.preset_reason,
             "sample_rate": self.sample_rate,
             "budget_db": self.budget_db,
             "budgets_db": dict(self.budgets_db or {}),
@@ -114,7 +122,7 @@ class Plan(ShownInNotebook):
         """
         if not isinstance(content, dict) or not isinstance(content.get("steps"), list):
             raise ConfigError("This is not a plan: it has no list of steps.")
-        _only(content, {"format", "preset", "sample_rate", "budget_db", "budgets_db", "steps"})
+        _only(content, {field.name for field in fields(cls)} | {"format"})
         if content.get("format", FORMAT) != FORMAT:
             raise ConfigError(
                 f"The plan has format {shown(content['format'])}, this nitido reads {FORMAT}."
@@ -150,6 +158,7 @@ class Plan(ShownInNotebook):
             steps,
             float(content.get("budget_db", 0.0)),
             {name: float(value) for name, value in budgets.items()},
+            str(content.get("preset_reason", "")),
         )
 
 

@@ -10,11 +10,20 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal, get_args
 
+from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError, shown
 from nitido.restoration.registry import STAGES
 from nitido.restoration.stage import Remedy
 
 Mode = Literal["auto", "on", "off"]
+
+AUTO = "auto"
+PICKED = ("musicgen", "song")  # among these
+AUTO_DESCRIPTION = "The repairs for MusicGen or for songs, by what the file shows and its tags say."
+MUSICGEN_HZ = 32_000
+MUSICGEN_END_HZ = 16_100.0  # its decoder ends at 16 kHz, also after a resampler
+MUSICGEN_SPACING_HZ = 400.0
+MUSICGEN_COMB_DB = 3.0  # songs of Suno have lines at 400 Hz, too, of 1.1 to 2.4 dB
 
 
 @dataclass(frozen=True)
@@ -42,10 +51,41 @@ class Preset:
     stages: Mapping[str, StagePreset] = field(default_factory=dict)
 
 
+def pick_preset(diagnosis: Diagnosis) -> tuple[str, str]:
+    """Return the preset that `auto` stands for in a piece, and why. Pure.
+
+    ``musicgen`` for what MusicGen signed, or shows: its sample rate, its ceiling, its comb, one
+    channel; two of them where any alone can be chance. Everything else is a ``song``.
+    """
+    comb, end_hz = diagnosis["comb"], diagnosis["bandwidth"].value
+    ends = end_hz is not None and end_hz <= MUSICGEN_END_HZ
+    lines = comb.found and comb.details["spacing_hz"] == MUSICGEN_SPACING_HZ
+    mono = bool(diagnosis["width"].details.get("mono"))
+    if diagnosis.made_by:
+        name = "musicgen" if diagnosis.made_by == "MusicGen" else "song"
+        return name, f"its tags name {diagnosis.made_by}"
+    if diagnosis.sample_rate == MUSICGEN_HZ:
+        return "musicgen", "it comes at 32 kHz, as MusicGen makes it"
+    if mono and ends:
+        return "musicgen", f"it is mono and has nothing above {MUSICGEN_END_HZ / 1000:.0f} kHz"
+    if lines and (mono or (ends and (comb.value or 0.0) >= MUSICGEN_COMB_DB)):
+        return "musicgen", "its comb is that of MusicGen's decoder"
+    return "song", "nothing in it is MusicGen's"
+
+
 def preset_names() -> list[str]:
     """Return the names of the presets that come with nitido."""
     files = (entry.name for entry in resources.files("nitido.presets").iterdir())
     return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+def describe_preset(name: str) -> str:
+    """Return what a preset is for, ``auto`` included.
+
+    Raises:
+        ConfigError: no preset has this name.
+    """
+    return AUTO_DESCRIPTION if name == AUTO else load_preset(name).description
 
 
 @cache
@@ -56,7 +96,8 @@ def load_preset(name: str) -> Preset:
         ConfigError: no preset has this name.
     """
     if name not in preset_names():
-        raise ConfigError(f"There is no preset {shown(name)}{suggest(name, preset_names())}")
+        known = [AUTO, *preset_names()]
+        raise ConfigError(f"There is no preset {shown(name)}{suggest(name, known)}")
     text = resources.files("nitido.presets").joinpath(f"{name}.toml").read_text("utf-8")
     content = tomllib.loads(text)
     base = load_preset(content["extends"]) if "extends" in content else None

@@ -8,8 +8,10 @@ from __future__ import annotations
 from nitido.restoration.stage import Remedy
 from nitido.restoration.stages.bandwidth import Bandwidth
 from nitido.restoration.stages.dc import Dc
+from nitido.restoration.stages.declick import Declick
 from nitido.restoration.stages.declip import Declip
 from nitido.restoration.stages.decomb import Decomb
+from nitido.restoration.stages.dynamics import Deess, Deharsh, Demud
 from nitido.restoration.stages.ending import Ending
 from nitido.restoration.stages.loudness import Loudness
 from nitido.restoration.stages.peak import Peak
@@ -23,8 +25,12 @@ STAGES: dict[str, type[Remedy]] = {
     for stage in (
         Peak,
         Declip,  # before the offset moves the levels at which it clipped
+        Declick,  # as early: a resampler makes clicks longer
         Dc,
         Decomb,
+        Demud,
+        Deharsh,
+        Deess,  # before the treble is made of what lies below it
         Tone,
         Bandwidth,
         Stems,

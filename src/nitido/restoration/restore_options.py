@@ -39,7 +39,7 @@ class RestoreOptions:
         damaged: ``take`` takes what is there of a file that is cut short, ``refuse`` does not.
     """
 
-    preset: str = "musicgen"
+    preset: str = "auto"
     stages: Sequence[str] | None = None
     without: Sequence[str] = ()
     settings: Mapping[str, Any] | None = None
@@ -93,19 +93,22 @@ class RestoreOptions:
             raise ConfigError(
                 f"A plan says everything already: `plan=` and `{given[0]}=` exclude each other."
             )
-        _ = self.resolved  # an unknown stage or a value out of range is said here
+        _ = self._presets  # an unknown stage or a value out of range is said here
 
     @cached_property
-    def resolved(self) -> Preset:
-        """The preset with the choices on top of it."""
-        from nitido.restoration.preset import adjust, load_preset
+    def _presets(self) -> Mapping[str, Preset]:
+        """The preset, or those among which ``auto`` picks, with the choices on top of each."""
+        from nitido.restoration.preset import AUTO, PICKED, adjust, load_preset
 
-        return adjust(
-            load_preset(self.preset),
-            stages=self.stages,
-            without=self.without,
-            settings={**({"stems.mode": "on"} if self.stems else {}), **(self.settings or {})},
-        )
+        return {
+            name: adjust(
+                load_preset(name),
+                stages=self.stages,
+                without=self.without,
+                settings={**({"stems.mode": "on"} if self.stems else {}), **(self.settings or {})},
+            )
+            for name in (PICKED if self.preset == AUTO else (self.preset,))
+        }
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -125,10 +128,14 @@ class RestoreOptions:
     def plan_for(self, diagnosis: Diagnosis) -> Plan:
         """Return what is to be done to the piece of that diagnosis."""
         from nitido.restoration.plan import make_plan
+        from nitido.restoration.preset import AUTO, pick_preset
 
         plan = self.plan
         if plan is None:
-            plan = make_plan(diagnosis, self.resolved, sample_rate=self.output_sample_rate)
+            auto = self.preset == AUTO
+            name, why = pick_preset(diagnosis) if auto else (self.preset, "")
+            plan = make_plan(diagnosis, self._presets[name], sample_rate=self.output_sample_rate)
+            plan = replace(plan, preset_reason=why)
         elif self.stems:
             plan = plan.with_step(replace(plan["stems"], on=True))
         if self.album:
@@ -146,11 +153,11 @@ class RestoreOptions:
         from nitido.restoration.registry import STAGES
 
         if self.plan is None:
-            stages = self.resolved.stages.items()
-            may_run = {name: stage.settings for name, stage in stages if stage.mode != "off"}
+            stages = [one for preset in self._presets.values() for one in preset.stages.items()]
+            may_run = [(name, stage.settings) for name, stage in stages if stage.mode != "off"]
         else:
-            may_run = {step.stage: step.settings for step in self.plan.steps if step.on}
-        for name, settings in may_run.items():
+            may_run = [(step.stage, step.settings) for step in self.plan.steps if step.on]
+        for name, settings in may_run:
             STAGES[name].prepare(settings, resources)
 
     def to_dict(self) -> dict[str, Any]:

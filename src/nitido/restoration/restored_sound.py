@@ -22,7 +22,7 @@ from nitido.audio import (
 )
 from nitido.audio.marks import resampled
 from nitido.audio.metadata import Edit, Metadata, true_metadata
-from nitido.audio.tags import CREDENTIALS
+from nitido.audio.tags import CREDENTIALS, Tags
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding
 from nitido.dsp.chunks import join, reblock
@@ -126,6 +126,11 @@ class RestoredSound:
             pictures=self.input.pictures,
             files=self.input.files,
         )
+
+    @property
+    def tags(self) -> Tags:
+        """What the input says about itself."""
+        return self.input.tags
 
     @property
     def loop(self) -> Loop | None:

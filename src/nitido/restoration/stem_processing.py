@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import scipy.signal
 from numpy.typing import NDArray
 
+from nitido.dsp.fourier import convolve, kaiser_low_pass
 from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Settings
 from nitido.restoration.stages.transients import Transients
@@ -102,7 +102,7 @@ def mono_bass(wav: Wav, low_pass: NDArray[np.float32]) -> Wav:
         wav: `[2, context + n + context]`, context being half the length of the low-pass.
         low_pass: what to take out, linear phase.
     """
-    low = scipy.signal.oaconvolve((wav[0] - wav[1]) / 2, low_pass, mode="valid")
+    low = convolve((wav[0] - wav[1]) / 2, low_pass)
     return np.asarray(_crop(wav, len(low_pass) // 2) - np.stack([low, -low]), np.float32)
 
 
@@ -114,9 +114,8 @@ def _crop(wav: Parts, count: int) -> Parts:
 @lru_cache(maxsize=8)
 def low_pass(low_hz: float, sample_rate: int) -> NDArray[np.float32]:
     """Return a linear-phase low-pass, odd length: flat to `low_hz`, −60 dB from an octave above."""
-    length, beta = scipy.signal.kaiserord(LOW_PASS_DB, low_hz * 2 / sample_rate)
-    taps = scipy.signal.firwin(
-        length | 1, 1.5 * low_hz, window=("kaiser", beta), fs=sample_rate
+    taps = kaiser_low_pass(
+        1.5 * low_hz, width_hz=low_hz, stop_db=LOW_PASS_DB, sample_rate=sample_rate
     ).astype(np.float32)
     taps.flags.writeable = False
-    return np.asarray(taps)
+    return taps

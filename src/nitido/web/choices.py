@@ -11,11 +11,15 @@ from nitido.restoration.restore_options import RestoreOptions
 
 # What each preset, and each stage, is called on the page. What is not named here the page has not:
 # a stage or a preset that fetches weights from a hub would ask another host.
-PRESETS = {"musicgen": "Standard", "gentle": "Gentle", "master": "Master"}
+PRESETS = {"auto": "Standard", "gentle": "Gentle", "master": "Master"}
 STAGES = {
     "declip": "Crackle of cut-off peaks",
+    "declick": "Clicks",
     "dc": "Rumble and offset",
     "decomb": "Metallic whine",
+    "demud": "Mud",
+    "deharsh": "Harshness",
+    "deess": "Sharp s",
     "tone": "Dull tone",
     "bandwidth": "Missing treble",
     "transients": "Soft attacks",
@@ -26,8 +30,12 @@ STAGES = {
 # What is done about it.
 REPAIRS = {
     "declip": "rebuild the peaks",
+    "declick": "rebuild what the clicks cover",
     "dc": "centre the waveform, take out what is below hearing",
     "decomb": "take out the whine",
+    "demud": "clear it",
+    "deharsh": "soften what rings",
+    "deess": "soften it",
     "tone": "balance the tone",
     "bandwidth": "bring the treble back",
     "transients": "sharpen the attacks",
@@ -38,14 +46,18 @@ REPAIRS = {
 # What a finding is called, and what one hears of it.
 FINDINGS = {
     "bandwidth": ("Missing treble", "Cymbals and air are missing; it sounds covered."),
+    "clicks": ("Clicks", "Short ticks, as of a scratched record."),
     "clipping": ("Crackle of cut-off peaks", "Loud moments crackle or sound harsh."),
     "comb": ("Metallic whine", "A thin metallic veil, heard best where it is quiet."),
     "dc": ("Off centre", "Not heard, but it takes room from the loudest moments."),
     "end": ("Abrupt end", "It breaks off."),
     "gaps": ("Dropouts", "The sound is gone for a moment."),
+    "harshness": ("Harshness", "The loud moments sting: something rings in them."),
     "loudness": ("Loudness", "Beside other music it plays too loud or too quiet."),
+    "mud": ("Mud", "It sounds thick, as through a wall."),
     "nonfinite": ("Broken samples", "Some players click or fall silent."),
     "rumble": ("Rumble", "Not heard, but loudspeakers work for it."),
+    "sibilance": ("Sharp s", "Each s of the voice hisses."),
     "start": ("Start", "It begins with a click, or late."),
     "tone": ("Dull tone", "The middle is held back."),
     "width": (
@@ -89,7 +101,11 @@ class Amount:
 
 AMOUNTS: Mapping[str, Amount] = {
     "declip": Amount("amount", 0.0, 1.0, 0.05),
+    "declick": Amount("amount", 0.0, 1.0, 0.05),
     "decomb": Amount("amount", 0.0, 1.0, 0.05),
+    "demud": Amount("amount", 0.0, 1.0, 0.05),
+    "deharsh": Amount("amount", 0.0, 1.0, 0.05),
+    "deess": Amount("amount", 0.0, 1.0, 0.05),
     "tone": Amount("amount", 0.0, 2.0, 0.05),
     "bandwidth": Amount("amount", 0.0, 2.0, 0.05),
     "transients": Amount("amount", 0.0, 2.0, 0.05),
@@ -112,8 +128,10 @@ def choose(
     Raises:
         ConfigError: a preset or stage that the page does not have, or a value out of range.
     """
+    from nitido.restoration.preset import PICKED
+
     chosen = dict(settings or {})
-    if preset not in PRESETS:
+    if preset not in (*PRESETS, *PICKED):
         raise ConfigError(f"There is no preset {preset!r} here; there are {', '.join(PRESETS)}.")
     for name in chosen:
         if name.partition(".")[0] not in STAGES:

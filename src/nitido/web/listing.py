@@ -217,14 +217,18 @@ def _short(finding: Finding) -> str:
     start = "begins with a click" if details.get("click") else "begins with silence"
     texts = {
         "bandwidth": f"treble ends at {amount(finding)}",
+        "clicks": "clicks" if finding.value != 1 else "clicks once",
         "clipping": "loud peaks are cut off",
         "comb": f"metallic whine, {finding.severity}",
         "dc": "off centre",
         "end": "the end breaks off" if details.get("cut") else "a long silence at the end",
         "gaps": f"drops out {details.get('count', 0)} times",
+        "harshness": "harsh where it is loud",
         "loudness": "too quiet" if "quiet" in finding.summary else "peaks over full scale",
+        "mud": "muddy",
         "nonfinite": "broken samples",
         "rumble": "rumble below hearing",
+        "sibilance": "a sharp s",
         "start": start,
         "tone": "dull",
         "width": width,

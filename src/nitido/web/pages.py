@@ -14,7 +14,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader
 from nitido.delivery_check import targets
 from nitido.optional import available
 from nitido.report.templating import environment
-from nitido.restoration.preset import load_preset
+from nitido.restoration.preset import describe_preset
 from nitido.version import __version__
 from nitido.web import listing, work
 from nitido.web.choices import PRESETS, shown
@@ -67,7 +67,7 @@ def restore(request: Request, site: SiteOf, visit: Found, piece: int = 0) -> HTM
         sentence=listing.sentence(shown_piece.diagnosis)
         if shown_piece and shown_piece.diagnosis
         else "",
-        presets=[(name, title, load_preset(name).description) for name, title in PRESETS.items()],
+        presets=[(name, title, describe_preset(name)) for name, title in PRESETS.items()],
         choices=shown(shown_piece.choices) if shown_piece else {},
         sets=_sets(shown_piece) if shown_piece else "",
         downloads=work.offered(shown_piece) if shown_piece else {},

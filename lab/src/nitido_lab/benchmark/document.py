@@ -15,7 +15,10 @@ from nitido_lab.benchmark.machine import machine, versions
 from nitido_lab.benchmark.tables import Table
 
 CHAPTER = "chapter.json"
-ORDER = ("comb", "codec", "pairs", "bandwidth", "clean", "recoded", "speed", "memory")
+ORDER = (
+    *("comb", "codec", "pairs", "bandwidth", "clean", "planted", "generators"),
+    *("recoded", "speed", "memory"),
+)
 HEAD = """\
 # Benchmark
 

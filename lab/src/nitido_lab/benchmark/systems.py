@@ -60,7 +60,7 @@ class Nitido:
     """nitido itself, with one of its presets, and settings if any."""
 
     name: str = "nitido"
-    preset: str = "musicgen"
+    preset: str = "auto"
     settings: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -84,7 +84,8 @@ class Nitido:
             settings=dict(self.settings),
         )
         stages = [step.stage for step in result.plan.steps if step.on and step.stage != "loudness"]
-        return Restored(result.wav, {"stages": stages, "repairs": len(stages)})
+        notes = {"preset": result.plan.preset, "stages": stages, "repairs": len(stages)}
+        return Restored(result.wav, notes)
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,44 @@ class NoiseReduce:
 
 
 @dataclass(frozen=True)
+class Libsonare:
+    """The library libsonare: its mastering preset for AI music, or only what it would repair."""
+
+    name: str = "libsonare"
+    preset: str | None = "aiMusic"
+
+    @property
+    def what(self) -> str:
+        """Return what it is, in words."""
+        if self.preset is None:
+            return "libsonare, the repairs that its analyser recommends"
+        return f"libsonare, preset {self.preset}"
+
+    def missing(self) -> str | None:
+        """Return why it cannot run here."""
+        absent = util.find_spec("libsonare") is None
+        return "libsonare is not installed: pip install -e 'lab[bench]'" if absent else None
+
+    def restore(self, piece: Case) -> Restored:
+        """Return the piece as libsonare gives it back, and the stages that ran (loudness aside)."""
+        sonare = import_module("libsonare")
+        made = list(at_rate(piece.wav, from_hz=piece.sample_rate))
+        if self.preset is None:
+            stages = sonare.mastering_repair_analyze(made, SAMPLE_RATE)["recommended"]
+            ran = [stage["stage"] for stage in stages]
+            if stages:
+                made = sonare.mastering_repair_apply(made, SAMPLE_RATE, stages=stages).channels
+        elif len(made) == 1:
+            result = sonare.master_audio(made[0], SAMPLE_RATE, self.preset)
+            ran, made = result.stages, [result.samples]
+        else:
+            result = sonare.master_audio_stereo(*made[:2], SAMPLE_RATE, self.preset)
+            ran, made = result.stages, [result.left, result.right]
+        ran = [stage for stage in ran if not stage.startswith("loudness")]
+        return Restored(np.array(made, np.float32), {"stages": ran, "repairs": len(ran)})
+
+
+@dataclass(frozen=True)
 class MasteringEq:
     """What a mastering preset does to dull music: more bass, more treble."""
 
@@ -250,6 +289,8 @@ def default_systems() -> list[System]:
         Resample(),
         DemucsPreset(),
         NoiseReduce(),
+        Libsonare(),
+        Libsonare("libsonare-repair", None),
         MasteringEq(),
     ]
 

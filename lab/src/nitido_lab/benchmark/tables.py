@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 
 DRAWINGS = 10_000
 CONFIDENCE = 0.95
+GROUPS_WIDE = 8  # more of them stand below each other
 PIECES_MIN = 6  # fewer can all fall to one side by chance more often than once in twenty
 OWN = "nitido"
 NOTHING = "resample"  # the system that does nothing
@@ -153,12 +154,18 @@ class Summary:
         found = [Table(f"{self.task.name}, {len(self.clips)} clips", *self._main())]
         groups = list(dict.fromkeys(result.group for result in self.results if result.group))
         if len(groups) > 1:
-            first = self.task.measures[0]
-            rows = tuple(
-                (system, *(_mean(self._cell(system, first, group), first) for group in groups))
-                for system in self.systems
-            )
-            found.append(Table(f"{first.label}, mean", ("system", *groups), rows))
+            for measure in self.task.measures[: self.task.by_group]:
+                cells = {
+                    (system, group): _mean(self._cell(system, measure, group), measure)
+                    for system in self.systems
+                    for group in groups
+                }
+                heads, rows = ("system", *groups), self.systems
+                if len(groups) > GROUPS_WIDE:
+                    heads, rows = ("group", *self.systems), groups
+                    cells = {(group, system): cell for (system, group), cell in cells.items()}
+                made = tuple((row, *(cells[row, head] for head in heads[1:])) for row in rows)
+                found.append(Table(f"{measure.label}, mean", heads, made))
         return found
 
     def _main(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:

@@ -1,7 +1,7 @@
 """What is measured: each task takes clips, makes pieces of them, and judges what comes back.
 
-Everything is judged on the mean of the channels at 48 kHz, level matched in the protected band
-(60 Hz–7 kHz, RMS), so that loudness counts for nothing.
+Everything is judged at 48 kHz, on the mean of the channels but for planted faults, level matched in
+the protected band (60 Hz–7 kHz, RMS), so that loudness counts for nothing.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
 from nitido.audio import open_source
-from nitido.dsp.spectral import PROTECTED_HZ, lower_ceiling
+from nitido.dsp.spectral import PROTECTED_HZ, Frames, band, lower_ceiling
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.optional import available
@@ -34,6 +35,7 @@ from nitido_lab.benchmark.clips import (
     spread,
 )
 from nitido_lab.benchmark.codecs import CODECS, DECODER_HZ
+from nitido_lab.degradation import PLANTED, plant
 
 EXCERPT_SECONDS = 10.0
 FULL_BAND_HZ = 20_000
@@ -74,6 +76,7 @@ class BenchmarkTask:
         prepare: clip → piece.
         judge: piece, estimate (mono, 48 kHz, level matched, as long as the reference) → figures.
         left_out: parts of the task that cannot run here, with the reason.
+        by_group: how many of the measures, from the first on, are also shown group by group.
     """
 
     name: str
@@ -84,12 +87,14 @@ class BenchmarkTask:
     prepare: Callable[[Clip], Case]
     judge: Callable[[Case, Wav], Figures]
     left_out: Callable[[], Mapping[str, str]] = dict
+    by_group: int = 1
 
 
 def judge(task: BenchmarkTask, piece: Case, wav: Wav) -> Figures:
     """Return the figures of a result `[C, T]` at 48 kHz; None for what is no number."""
-    samples = piece.reference.shape[1]
-    estimate = np.pad(mono(wav)[:, :samples], ((0, 0), (0, max(0, samples - wav.shape[1]))))
+    channels, samples = piece.reference.shape
+    heard = mono(wav) if channels == 1 else np.broadcast_to(wav, (channels, wav.shape[1]))
+    estimate = np.pad(heard[:, :samples], ((0, 0), (0, max(0, samples - wav.shape[1]))))
     figures = task.judge(piece, level_matched(estimate, piece.reference))
     return {
         name: value if value is not None and np.isfinite(value) else None
@@ -120,7 +125,7 @@ UNCHANGED = Column(
 
 def _near(piece: Case, estimate: Wav) -> Figures:
     """Return how near the estimate is to the reference, by model and by spectrum."""
-    from nitido.metrics import fidelity, perceptual
+    from nitido.metrics import audibility, fidelity, perceptual
 
     both: dict[str, Any] = {
         "estimate": estimate,
@@ -131,6 +136,7 @@ def _near(piece: Case, estimate: Wav) -> Figures:
         "visqol_mos": perceptual.visqol(**both) if available("visqol") else None,
         **fidelity.log_spectral_distances_db(**both),
         "si_sdr_db": fidelity.protected_si_sdr_db(**both),
+        "music_taken_sone": audibility.music_taken_sone(**both),
     }
 
 
@@ -372,6 +378,7 @@ CLEAN = BenchmarkTask(
     "clean/test",
     (
         Column("repairs", "repairs", "low", change_counts=False),
+        Column("music_taken_sone", "music taken, sone", "low", change_counts=False),
         UNCHANGED,
         Column("lsd_db", "LSD, dB", "low", change_counts=False),
         Column("visqol_mos", "ViSQOL, MOS", "high", change_counts=False),
@@ -381,6 +388,100 @@ CLEAN = BenchmarkTask(
     _near,
 )
 
+# planted: a fault of known strength in clean music, of which what it was is known.
+
+PLANTED_GROUPS: Mapping[str, tuple[str, str]] = {
+    f"{fault}-{strength}".replace(" ", "-"): (fault, strength)
+    for fault, strengths in PLANTED.items()
+    for strength in strengths
+}
+FAULTY_SHARE = 0.99  # of the energy of a fault; what lies outside of these cells is not it
+
+
+def _planted_clips(folder: Path, limit: int | None) -> list[Clip]:
+    return _excerpts(spread(_full_band(folder), limit), folder, list(PLANTED_GROUPS))
+
+
+def _planted_piece(clip: Clip) -> Case:
+    clean = np.ascontiguousarray(np.broadcast_to(wav := _original(clip)[:2], (2, wav.shape[1])))
+    fault, strength = PLANTED_GROUPS[clip.group]
+    planted = plant(fault, clean, sample_rate=SAMPLE_RATE, strength=strength)
+    return Case(clip.name, planted, SAMPLE_RATE, clean, {"fault": fault})
+
+
+def _judge_planted(piece: Case, estimate: Wav) -> Figures:
+    """Return how much of a planted fault went, and what it cost.
+
+    Left, right and their mean are judged, so that what only a fold to mono shows counts, too.
+    Cost is the music taken, in sones, where and by how much the result is farther from the original
+    than what went in was: what was wrong there before is not held against it.
+    """
+    from nitido.dsp.loudness import integrated_lufs
+    from nitido.metrics import audibility, perceptual
+
+    clean, planted = piece.reference, piece.wav
+    hears = audibility.ear(SAMPLE_RATE)
+    lufs = integrated_lufs(clean, sample_rate=SAMPLE_RATE)
+    played_db = 0.0 if lufs is None else audibility.PLAYED_LUFS - lufs
+    frames = Frames(hears.n_fft, hears.n_fft // 2)
+    spectra = [
+        np.abs(frames.analyse(_folded(w), first=0)) for w in (clean, planted, estimate)
+    ]  # [3, N, F]
+    # Most cells are as they went in: their median is the gain of a system, whatever else it does.
+    inside = band(*PROTECTED_HZ, n_fft=hears.n_fft, sample_rate=SAMPLE_RATE)
+    put, now = (spectrum[:, :, inside] for spectrum in spectra[1:])
+    loud = put > 1e-3 * put.max(initial=0.0)
+    gain = np.float32(np.median(put[loud] / np.maximum(now[loud], 1e-9)) if loud.any() else 1.0)
+    fault, left = ((spectra[i] * g - spectra[0]) ** 2 for i, g in ((1, 1.0), (2, gain)))
+    ranked = np.sort(fault, axis=None)[::-1]
+    enough = np.searchsorted(np.cumsum(ranked, dtype=np.float64), FAULTY_SHARE * fault.sum())
+    faulty = fault >= ranked[min(int(enough), ranked.size - 1)]
+    gone = 1 - float(left[faulty].sum()) / max(float(fault[faulty].sum()), 1e-12)
+    excitations = (
+        hears.excitation(_folded(w * g) * np.float32(10 ** (played_db / 20)))
+        for w, g in ((clean, 1.0), (planted, 1.0), (estimate, gain))
+    )
+    was, *others = excitations
+    before, after = (hears.difference(one, was) for one in others)
+    shimmers = "shimmer" in piece.about["fault"] and available("visqol")
+    both: dict[str, Any] = {"estimate": mono(estimate), "reference": mono(clean)}
+    return {
+        "gone_percent": 100 * max(gone, -1.0),
+        "cost_sone": _rms_sone(np.maximum(after - before, 0)),
+        "heard_sone": _rms_sone(after),
+        "heard_before_sone": _rms_sone(before),
+        "visqol_mos": perceptual.visqol(**both, sample_rate=SAMPLE_RATE) if shimmers else None,
+    }
+
+
+def _folded(wav: Wav) -> Wav:
+    return np.concatenate([wav, mono(wav)])
+
+
+def _rms_sone(difference: NDArray[np.float32]) -> float:
+    """Return the RMS over the frames of a difference `[C, N, Z]`."""
+    return float(np.sqrt(np.mean(difference.sum(axis=2).mean(axis=0) ** 2)))
+
+
+PLANT = BenchmarkTask(
+    "planted",
+    "Faults of songs, planted in clean music in three strengths: how much of their energy goes, "
+    "and what does it cost? Cost counts where, and by how much, the result is farther from the "
+    "original than what went in.",
+    "clean/test",
+    (
+        Column("gone_percent", "fault gone, %", "high", 0),
+        Column("cost_sone", "cost, sone", "low", change_counts=False),
+        Column("heard_sone", "heard of the fault and the cure, sone", "low"),
+        Column("heard_before_sone", "before, sone", None),
+        VISQOL,
+    ),
+    _planted_clips,
+    _planted_piece,
+    _judge_planted,
+    by_group=2,
+)
+
 TASKS: Mapping[str, BenchmarkTask] = {
-    task.name: task for task in (COMB, CODEC, PAIRS, BANDWIDTH, CLEAN)
+    task.name: task for task in (COMB, CODEC, PAIRS, BANDWIDTH, CLEAN, PLANT)
 }

@@ -25,6 +25,7 @@ TASKS = {
     "pairs": "Originals and what became of them, listed in an index.csv.",
     "bandwidth": "Full-band music with its treble cut off, and back.",
     "clean": "Music without a fault: is it left alone?",
+    "planted": "Faults of known strength in clean music: what goes, what it costs, what is found.",
 }
 FIGURES_WIDE = 6  # columns of figures that fit side by side
 EXAMPLES = """\b
@@ -183,6 +184,28 @@ def recoded(audio: str, as_json: bool, out: str, docs: str | None, **options: An
     finish([chapter], content, out, docs, as_json=as_json)
 
 
+@benchmark.command(
+    epilog="\b\nExamples:\n  nitido-lab benchmark generators --audio clips/ --limit 5\n"
+)
+@click.option(
+    "--audio",
+    envvar="NITIDO_AUDIO",
+    metavar="FOLDER",
+    required=True,
+    help="Holds musicgen, other_generators and generators.  [also: NITIDO_AUDIO]",
+)
+@click.option("--limit", type=click.IntRange(1), help="At most so many files of each folder.")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]")
+@shared
+def generators(audio: str, as_json: bool, out: str, docs: str | None, **options: Any) -> None:
+    """Look for faults in what generators made, before and after a restoration.
+
+    There is no original to hold them against: what counts is what is found, and what is left.
+    """
+    chapter, content = run_generators(audio, out, **options)
+    finish([chapter], content, out, docs, as_json=as_json)
+
+
 @benchmark.command("all", epilog=EXAMPLES.replace("speed --seconds 20", "all --limit 2"))
 @clipped
 def everything(as_json: bool, docs: str | None, **options: Any) -> None:
@@ -190,6 +213,7 @@ def everything(as_json: bool, docs: str | None, **options: Any) -> None:
     done = [run_clips(name, None, **options) for name in TASKS]
     if options["audio"] is not None:
         chosen = {key: options[key] for key in ("limit", "workers")}
+        done.append(run_generators(options["audio"], options["out"], **chosen))
         done.append(run_recoded(options["audio"], options["out"], **chosen))
     done += [run_speed(options["out"]), run_memory(options["out"], ())]
     content = {chapter.task: figures for chapter, figures in done}
@@ -204,6 +228,7 @@ def run_clips(
 ) -> tuple[Chapter, dict[str, Any]]:
     """Run a task that goes through clips; return its chapter and its figures."""
     from nitido_lab.benchmark.document import save_chapter
+    from nitido_lab.benchmark.findings import roc
     from nitido_lab.benchmark.runner import run_task
     from nitido_lab.benchmark.systems import default_systems, read_system
     from nitido_lab.benchmark.tables import Summary
@@ -214,16 +239,21 @@ def run_clips(
     with bar(name) as tick:
         outcome = run_task(name, folder=place, systems=tried, out=out, on_progress=tick, **options)
     summary = Summary(outcome)
+    content, tables, sentences = summary.to_dict(), summary.tables(), summary.sentences()
+    if name == "planted":
+        found = roc(place, limit=options["limit"], workers=options["workers"])
+        content["found"] = found.to_dict()
+        tables, sentences = [*tables, found.table()], [*sentences, *found.sentences()]
     chapter = save_chapter(
         out,
         task=name,
         what=summary.task.what,
         call=call(),
-        tables=summary.tables(),
-        sentences=summary.sentences(),
+        tables=tables,
+        sentences=sentences,
         systems={system.name: system.what for system in tried if system.name in summary.systems},
     )
-    return chapter, summary.to_dict()
+    return chapter, content
 
 
 def _clips(name: str, folder: str | None, audio: str | None) -> Path:
@@ -278,6 +308,26 @@ def run_memory(out: str, minutes: tuple[float, ...]) -> tuple[Chapter, dict[str,
         task="memory",
         what="How much memory does it take, and does that grow with the piece? Peak resident "
         "memory of a fresh process that restores 48 kHz stereo from file to file.",
+        call=call(),
+        tables=[result.table()],
+        sentences=result.sentences(),
+    )
+    return chapter, result.to_dict()
+
+
+def run_generators(audio: str, out: str, **options: Any) -> tuple[Chapter, dict[str, Any]]:
+    """Look for faults in what generators made; return the chapter and the figures."""
+    from nitido_lab.benchmark.document import save_chapter
+    from nitido_lab.benchmark.findings import generators as measure
+
+    with bar("generators") as tick:
+        result = measure(Path(audio), on_progress=tick, **options)
+    chapter = save_chapter(
+        Path(out),
+        task="generators",
+        what="Which generator has which faults, by what is found in its clips, and in how many of "
+        "them it is still found after a restoration with the default preset? Edges and loudness "
+        "are left out: the clips are excerpts.",
         call=call(),
         tables=[result.table()],
         sentences=result.sentences(),

@@ -22,8 +22,8 @@ LEVEL_SECONDS: Final = 0.02  # what a click is measured against
 SPREAD_DB: Final = 3.0  # the clicks of one piece differ by this, up and down
 QUIETEST: Final = 1e-3  # RMS; where it is softer there is no music to click in
 APART_SECONDS: Final = 0.1
-GLITCH_SHARE: Final = 0.25  # of the clicks
-TRIES: Final = 50
+GLITCH_EVERY: Final = 4  # of so many clicks one is a fault of the transmission
+TRIES: Final = 200
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def draw_clicks(
     Args:
         wav: what they will be laid on.
         sample_rate: Hz.
-        over_db: peak of the spikes over the RMS of the 20 ms around, 3 dB more or less; where that
-            is over full scale, full scale.
-        per_second: how many there are, on average; at least one where there is music.
+        over_db: peak of the spikes over the RMS of the 20 ms around, 3 dB more or less.
+        per_second: how many there are, on average; fewer where the music leaves no room for such a
+            peak under full scale.
         seed: the same seed gives the same clicks.
     """
     rng = np.random.default_rng(seed)
@@ -82,15 +82,17 @@ def draw_clicks(
         own = int(rng.integers(channels))
         heard = (own,) if rng.random() < 0.5 else tuple(range(channels))
         sizes = [float(wav[c, start - half : start + half].std(dtype=np.float64)) for c in heard]
-        glitch, bipolar, negative = rng.random(3) < (GLITCH_SHARE, 0.5, 0.5)
+        bipolar, negative = rng.random(2) < 0.5
         height = max(sizes) * 10 ** ((over_db + rng.uniform(-SPREAD_DB, SPREAD_DB)) / 20)
         shape: Shape = "swing" if bipolar and samples > 1 else "spike"
-        if glitch:
+        if len(drawn) % GLITCH_EVERY == GLITCH_EVERY - 1:
             shape = ("zero", "held", "twice")[int(rng.integers(3))]
-        click = Click(start, samples, heard, shape, min(height, 1.0) * (-1 if negative else 1))
+        click = Click(start, samples, heard, shape, -height if negative else height)
         if min(sizes) < QUIETEST or any(abs(start - other.start) < apart for other in drawn):
             continue
-        if glitch and _change(wav, click) < abs(height):
+        if np.abs(add_clicks(wav[:, : start + samples], [click])[:, start:]).max() > 1.0:
+            continue  # a file does not hold it
+        if shape not in ("spike", "swing") and _change(wav, click) < max(sizes):
             continue  # the music hides it
         drawn.append(click)
     return sorted(drawn, key=lambda click: click.start)
@@ -102,7 +104,7 @@ def add_clicks(wav: Wav, drawn: Sequence[Click]) -> Wav:
     for click in drawn:
         inside = slice(click.start, click.start + click.samples)
         for channel in click.channels:
-            out[channel, inside] = np.clip(_clicked(wav[channel], click), -1.0, 1.0)
+            out[channel, inside] = _clicked(wav[channel], click)
     return out
 
 

@@ -14,7 +14,7 @@ from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 
 STRENGTHS = (1, 2, 3)
-S_LEVEL_DB = (-15.0, -10.0, -5.0)  # of an s, re the piece; in a mix a plain one lies 20 dB under it
+S_LEVEL_DB = (-12.0, -8.0, -4.0)  # of an s, re the piece; a plain one lies near −20 in a mix
 S_RAISE_DB = (4.0, 7.0, 10.0)
 S_HZ = (5_000.0, 9_000.0)
 S_SECONDS = (0.05, 0.15)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from nitido.audio.validation import read_text
-from nitido.errors import ConfigError, NitidoError
+from nitido.errors import ConfigError, MissingExtraError, NitidoError
 from nitido_lab.benchmark.tables import Table
 from nitido_lab.docs import put_table
 
@@ -270,7 +270,7 @@ def _from_debian(
     """Yield files of a Debian package, and of archives in it."""
     package, _, version = source.partition("=")
     plain = version.partition(":")[2] or version
-    found = list(mirror.rglob(f"{package}_*{plain}_*.deb")) if mirror else []
+    found = list(mirror.glob(f"{package}_*{plain}_*.deb")) if mirror else []
     if not found:
         _run(["apt-get", "download", "-q", source], folder=work)
         found = list(work.glob("*.deb"))
@@ -314,7 +314,8 @@ def _run(
     """Return what a program writes.
 
     Raises:
-        ConfigError: it is not there, or fails.
+        MissingExtraError: it is not there.
+        ConfigError: it fails.
     """
     try:
         done = subprocess.run(
@@ -326,7 +327,7 @@ def _run(
             check=True,
         )
     except FileNotFoundError:
-        raise ConfigError(
+        raise MissingExtraError(
             f"The program {command[0]} is not there; install it, or name with --mirror a folder "
             "that holds what it would fetch."
         ) from None

@@ -7,16 +7,18 @@ neither was made with; `auto` takes the better one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import Wav
 from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
-from nitido.restoration.treble.learned import LearnedTreble
 from nitido.restoration.treble.levels import CROSSOVER, GATE_WIDTH_DB
 from nitido.restoration.treble.rule import RuleTreble
 from nitido.weights import network
+
+if TYPE_CHECKING:
+    from nitido.restoration.treble.learned import LearnedTreble
 
 # Where the sound falls faster than this already below the ceiling, it goes on falling faster still.
 STEEP_DB_PER_KHZ = -3.6
@@ -75,6 +77,8 @@ class Bandwidth(Stage):
         super().__init__(settings, sample_rate=sample_rate, channels=channels, samples=samples)
         self._treble: RuleTreble | LearnedTreble
         if better_model(settings["model"], settings["ceiling_hz"]) == "learned":
+            from nitido.restoration.treble.learned import LearnedTreble  # brings scipy
+
             piece = {"sample_rate": sample_rate, "samples": samples}
             self._treble = LearnedTreble(network(self.name), settings, **piece)
         else:

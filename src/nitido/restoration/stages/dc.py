@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-import scipy.signal
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.fourier import convolve, kaiser_low_pass
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.setting import Setting
@@ -28,12 +28,13 @@ def high_pass(high_pass_hz: float, sample_rate: int) -> NDArray[np.float64]:
 
     It is a unit impulse minus a low-pass whose taps sum to one, so a constant is removed exactly.
     """
-    width = high_pass_hz * (1 - STOP_RATIO) * 2 / sample_rate
-    length, beta = scipy.signal.kaiserord(STOP_DB, width)
-    half = length // 2
-    middle_hz = high_pass_hz * (1 + STOP_RATIO) / 2
-    taps = -scipy.signal.firwin(2 * half + 1, middle_hz, window=("kaiser", beta), fs=sample_rate)
-    taps[half] += 1.0
+    taps = -kaiser_low_pass(
+        high_pass_hz * (1 + STOP_RATIO) / 2,
+        width_hz=high_pass_hz * (1 - STOP_RATIO),
+        stop_db=STOP_DB,
+        sample_rate=sample_rate,
+    )
+    taps[len(taps) // 2] += 1.0
     taps.flags.writeable = False
     return taps
 
@@ -111,10 +112,7 @@ class Dc(Stage):
         centred[:, inside] -= self._offset  # only there: outside the piece is digital silence
         if not self.context_samples:
             return centred
-        taps = high_pass(float(self.settings["high_pass_hz"]), self.sample_rate)
-        return scipy.signal.oaconvolve(
-            centred, taps[None].astype(np.float32), mode="valid", axes=1
-        ).astype(np.float32)
+        return convolve(centred, high_pass(float(self.settings["high_pass_hz"]), self.sample_rate))
 
 
 def _decibels(offset: list[float]) -> float:

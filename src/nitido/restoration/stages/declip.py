@@ -19,10 +19,10 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.fourier import irfft, rfft
 from nitido.dsp.spectral import fft_size, hann
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
@@ -183,12 +183,12 @@ def _sparse(
     now = before = frames
     strongest = np.zeros((len(frames), 1), np.float32)
     for step, threshold_db in enumerate(np.linspace(*THRESHOLD_DB, ITERATIONS)):
-        spec = scipy.fft.rfft(now, axis=1)
+        spec = rfft(now)
         power = spec.real**2 + spec.imag**2
         if step == 0:
             strongest = power.max(axis=1, keepdims=True) + np.float32(1e-20)
         threshold = strongest * np.float32(10 ** (threshold_db / 10))
         spec *= 1 - threshold / np.maximum(power, threshold)  # empirical Wiener: 0 below it
-        found = np.clip(scipy.fft.irfft(spec, frames.shape[1], axis=1), least, most)
+        found = np.clip(irfft(spec, frames.shape[1]), least, most)
         now, before = found + np.float32(INERTIA) * (found - before), found
     return before

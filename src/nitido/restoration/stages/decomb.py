@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nitido.diagnosis.comb import NEIGHBOURHOOD_HZ, frame_size
 from nitido.diagnosis.finding import Diagnosis
-from nitido.dsp.spectral import Frames, Spec
+from nitido.dsp.spectral import Frames, Spec, median
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.setting import Setting
@@ -133,11 +133,11 @@ class Decomb(Stage):
                 max(1, round(centre) - half), min(spec.shape[2], round(centre) + half)
             )
             around = around[np.abs((around * self._bin_hz + 25) % 50 - 25) > 5.0]
-            median = np.median(np.abs(spec[:, :, around]), axis=2, keepdims=True)
+            beside = median(np.abs(spec[:, :, around]))[:, :, None]
             mag = np.abs(spec[:, :, bins])
             # The highest of the bins of a line is what stands out, so their mean has to come lower.
             floor = np.maximum(
-                median * np.float32(10 ** ((0.0 if fine else -2.0) / 20)),
+                beside * np.float32(10 ** ((0.0 if fine else -2.0) / 20)),
                 mag * np.float32(10 ** (-(height_db + HEADROOM_DB) / 20)),
             )
             less_db = 12.0 * fine + 5.0 * (hz < settings["low_hz"])
@@ -145,25 +145,25 @@ class Decomb(Stage):
             limit = most * np.minimum(1.0, 4.0 * most / np.maximum(mag, 1e-20))
             take = np.clip(mag - floor, 0.0, limit) * settings["amount"]
             taken = spec[:, :, bins] * (take / np.maximum(mag, 1e-20))
-            removed.append((bins, self._steady(taken, median, hz)))
+            removed.append((bins, self._steady(taken, beside, hz)))
         spec[...] = 0
         for bins, part in removed:
             spec[:, :, bins] = part
 
-    def _steady(self, taken: Spec, median: NDArray[np.floating[Any]], hz: float) -> Spec:
+    def _steady(self, taken: Spec, beside: NDArray[np.floating[Any]], hz: float) -> Spec:
         """Return what is taken of a line, `[C, N, K]`, read in the frame before if that is quiet.
 
         A line goes on as it is: from frame to frame it only turns, by its frequency.
 
         Args:
             taken: as each frame tells it, `[C, N, K]`.
-            median: level of the sound beside the line, `[C, N, 1]`.
+            beside: level of the sound beside the line, `[C, N, 1]`.
             hz: of the line.
         """
         turn = np.complex64(np.exp(2j * np.pi * hz * self._frames.hop_length / self.sample_rate))
         before, fainter = taken[:, :-1], np.float32(10 ** (-QUIETER_DB / 20))
         # Where nothing was taken there is no line to go by, as before the piece begins.
         stands = np.abs(before).sum(axis=2, keepdims=True) > 0
-        attack = stands & (median[:, :-1] < fainter * median[:, 1:])
+        attack = stands & (beside[:, :-1] < fainter * beside[:, 1:])
         later = np.where(attack, before * turn, taken[:, 1:])
         return np.concatenate([taken[:, :1], later], axis=1)

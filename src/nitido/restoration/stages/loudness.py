@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
@@ -246,7 +245,7 @@ class LevelProfile:
         peaks = interval_peaks(window, interval=interval, floor=floor)
         self._highest = max(self._highest, float(peaks.max()))
         energies = self._power.update(body).reshape(-1, interval).sum(axis=1)
-        self._intervals.append(np.stack([peaks, energies.astype(np.float32)]))
+        self._intervals.append(np.stack([peaks, energies]))
 
     def _finish(self) -> None:
         """Profile what is left, with silence after it."""
@@ -323,7 +322,10 @@ def _solve(
         return least
     while missing(least) < 0:  # the gates let other passages in than at the original level
         least -= 1.0
-    return float(scipy.optimize.brentq(missing, least, most, xtol=0.003))
+    while most - least > GAIN_STEP_DB:
+        middle = (least + most) / 2
+        least, most = (middle, most) if missing(middle) > 0 else (least, middle)
+    return least
 
 
 def _lufs_together(profiles: Sequence[LevelProfile], gain_db: float, aim_db: float) -> float | None:

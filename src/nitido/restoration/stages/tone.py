@@ -12,11 +12,10 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-import scipy.fft
-import scipy.signal
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.fourier import convolve, fast_size, irfft
 from nitido.dsp.wav import Wav
 from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
@@ -78,8 +77,7 @@ class Tone(Stage):
             self.sample_rate,
             self.context_samples,
         )
-        filtered: Wav = scipy.signal.oaconvolve(window, taps[None], mode="valid", axes=1)
-        return filtered
+        return convolve(window, taps)
 
 
 @lru_cache(maxsize=8)
@@ -90,12 +88,12 @@ def bump_filter(
 
     In dB over log frequency: raised-cosine skirts of half an octave around each edge.
     """
-    size = scipy.fft.next_fast_len(16 * half_length, real=True)
+    size = fast_size(16 * half_length)
     octave = np.log2(np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 1.0))
     rise = np.clip((octave - np.log2(low_hz)) / SKIRT_OCTAVES + 0.5, 0, 1)
     fall = np.clip((np.log2(high_hz) - octave) / SKIRT_OCTAVES + 0.5, 0, 1)
     bump = (np.sin(np.pi / 2 * rise) * np.sin(np.pi / 2 * fall)) ** 2
-    change = scipy.fft.irfft(10 ** (gain_db * bump / 20) - 1, size)
+    change = irfft(10 ** (gain_db * bump / 20) - 1, size)
     length = 2 * half_length + 1
     taps = np.roll(change, half_length)[:length] * np.hanning(length + 2)[1:-1]
     taps[half_length] += 1  # what the window cuts short is the change, never the sound itself

@@ -13,11 +13,10 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-import scipy.fft
-import scipy.signal
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.fourier import convolve, fast_size, irfft
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.setting import Setting
@@ -87,7 +86,7 @@ class Width(Stage):
         taps = side_filter(self.settings["low_hz"], self.sample_rate)
         mono = window.mean(axis=0)
         ahead = self.context_samples - (len(taps) - 1 - self.context_samples)
-        side = scipy.signal.oaconvolve(mono[: len(mono) - ahead], taps, mode="valid")
+        side = convolve(mono[: len(mono) - ahead], taps)
         side *= np.float32(self.settings["amount"])
         return np.stack([self.span(window)[0] + side, self.span(window)[-1] - side])
 
@@ -100,7 +99,7 @@ def side_filter(low_hz: float, sample_rate: int) -> NDArray[np.float32]:
     delays of this phase are short (2.9 / f) and all positive, so the side does not sound before
     its source, and little is cut.
     """
-    size = scipy.fft.next_fast_len(8 * round(AFTER_SECONDS * sample_rate), real=True)
+    size = fast_size(8 * round(AFTER_SECONDS * sample_rate))
     hz = np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 1.0)
     level = 10 ** (np.interp(np.log2(hz), np.log2(SIDE_HZ), SIDE_DB) / 20)
     octaves = np.log2(hz / low_hz)
@@ -108,7 +107,7 @@ def side_filter(low_hz: float, sample_rate: int) -> NDArray[np.float32]:
     response = level * np.exp(-2j * np.pi * CYCLES_PER_OCTAVE * octaves)
     before = round(BEFORE_SECONDS * sample_rate)
     after = round(AFTER_SECONDS * sample_rate)
-    taps = np.roll(scipy.fft.irfft(response, size), before)[: before + 1 + after]
+    taps = np.roll(irfft(response, size), before)[: before + 1 + after]
     taps[:before] *= np.sin(np.pi / 2 * np.arange(1, before + 1) / (before + 1)) ** 2
     taps[before + 1 :] *= np.cos(np.pi / 2 * np.arange(after) / after) ** 2
     taps = taps.astype(np.float32)

@@ -6,10 +6,10 @@ Both have mean power 1 per bin, so a level times a carrier is a spectrum.
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from nitido.dsp.fourier import fast_size, irfft, rfft
 from nitido.dsp.spectral import Frames, Spec
 from nitido.dsp.wav import Wav
 
@@ -85,8 +85,9 @@ def _moves(white: NDArray[np.float32], crossover: int) -> NDArray[np.int64]:
     low, high = (max(2, round(share * crossover)) for share in MOVES)
     shape = np.minimum(white, 4.0)
     shape = shape - shape.mean(axis=2, keepdims=True)
-    spectrum = scipy.fft.rfft(shape, scipy.fft.next_fast_len(2 * crossover, real=True), axis=2)
-    same = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2, axis=2)[:, :, low : high + 1]
+    spectrum = rfft(shape, fast_size(2 * crossover))
+    power = spectrum.real**2 + spectrum.imag**2
+    same = irfft(power, 2 * power.shape[2] - 2)[:, :, low : high + 1]
     overlap = crossover - np.arange(low, high + 1)
     same = uniform_filter1d(same / np.sqrt(overlap), GRID_FRAMES, axis=1, mode="nearest")
     return np.asarray(low + same.argmax(axis=2), np.int64)

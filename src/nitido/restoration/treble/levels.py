@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.dsp.spectral import Frames, Spec, fft_size
+from nitido.dsp.spectral import Frames, Spec, fft_size, running_mean
 
 Levels = NDArray[np.float32]
 
@@ -69,11 +69,9 @@ def tonality(spec: Spec) -> Levels:
 
     From the spectral flatness of the power averaged over 0.1 s; spectra `[C, N, F]` of 48 kHz.
     """
-    from scipy.ndimage import uniform_filter1d
-
     power = spec.real**2 + spec.imag**2
     power = power[:, :, : BANDS * BANDS_BINS]
-    power = np.maximum(uniform_filter1d(power, TONAL_FRAMES, axis=1, mode="nearest"), 1e-20)
+    power = np.maximum(running_mean(power, TONAL_FRAMES, axis=1), 1e-20)
     bands = power.reshape(*power.shape[:2], ENVELOPES, -1)
     flatness = np.exp(np.log(bands).mean(axis=3)) / bands.mean(axis=3)
     share = (NOISE_FLATNESS - flatness) / (NOISE_FLATNESS - TONE_FLATNESS)

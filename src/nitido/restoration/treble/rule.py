@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from nitido.diagnosis.bandwidth import REFERENCE_BAND
-from nitido.dsp.spectral import Frames, Spec, band, fft_size
+from nitido.dsp.spectral import Frames, Spec, band, fft_size, running_mean
 from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Settings
 from nitido.restoration.treble.levels import opened
@@ -75,15 +74,15 @@ class RuleTreble:
         rise = (hz - self.settings["crossover_hz"] - 2 * self._bin_hz) / (2 * self._bin_hz)
         shape = 10 ** (slope_db / 20) * np.clip(rise, 0.0, 1.0) * self.settings["amount"]
         # The gate looks at 43 ms, so that it opens for a sound and not for a fluctuation.
-        smooth = uniform_filter1d(power, 13, axis=1, mode="nearest")
+        smooth = running_mean(power, 13, axis=1)
         density_db = 10 * np.log10(np.maximum(smooth / (3 / 8 * self._frames.n_fft), 1e-20))
         gate = opened(density_db - self.settings["rms_db"], self.settings["gate_db"])
         wanted = (power * gate**2)[:, :, None] * shape.astype(np.float32) ** 2
         # Something is left there, around the ceiling and as a coder's or a resampler's residue: add
         # what is missing, no hole, no bump at the seam. It is read close by, so that a burst that a
         # coder kept throws no dark outline on what is added beside it.
-        left = uniform_filter1d(_power(spec[:, :, self._added]), LEFT_FRAMES, 1, mode="nearest")
-        left = uniform_filter1d(left, LEFT_BINS, axis=2, mode="nearest")
+        left = running_mean(_power(spec[:, :, self._added]), LEFT_FRAMES, axis=1)
+        left = running_mean(left, LEFT_BINS, axis=2)
         return np.asarray(np.sqrt(np.maximum(wanted - left, 0.0)), np.float32)
 
     def _carrier(self, spec: Spec, index: int) -> Spec:
@@ -91,7 +90,7 @@ class RuleTreble:
         source = self._source_bins()
         low, high = int(source.min()), int(source.max()) + 1
         power = _power(spec[:, :, low:high])
-        envelope = uniform_filter1d(power, min(13, high - low), axis=2, mode="nearest")
+        envelope = running_mean(power, min(13, high - low), axis=2)
         tones = spec[:, :, low:high] / np.sqrt(np.maximum(envelope, 1e-20))
         tonal = self._tonality(spec)[:, :, None]
         noise = self._noise(spec.shape[0], spec.shape[1], index)
@@ -114,10 +113,8 @@ class RuleTreble:
 
         One minus the spectral flatness of its power, averaged over 0.1 s: noise averages out flat.
         """
-        power = uniform_filter1d(
-            _power(spec[:, :, self._reference]), self._smooth, axis=1, mode="nearest"
-        )
-        power = np.maximum(power, 1e-20)  # a running sum in float32 can fall below zero
+        power = running_mean(_power(spec[:, :, self._reference]), self._smooth, axis=1)
+        power = np.maximum(power, 1e-20)
         flatness = np.exp(np.log(power).mean(axis=2)) / power.mean(axis=2)
         # Nine independent frames of noise average to a flatness of about 0.9.
         return np.asarray(np.clip((0.9 - flatness) / 0.6, 0.0, 1.0), np.float32)
