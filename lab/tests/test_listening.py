@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile as sf
 from click.testing import CliRunner
 from scipy import stats
 
+from nitido.demo.comb import add_comb
+from nitido.demo.render import render
 from nitido.errors import ConfigError
 from nitido_lab.cli import main
 from nitido_lab.listening import ALPHA, analyse_listening_results, holm
@@ -207,6 +210,22 @@ def test_the_command_says_what_was_heard(tmp_path: Path) -> None:
     assert told["abx"][0]["p"] == pytest.approx(2**-8)
     gone = CliRunner().invoke(main, ["listening", str(tmp_path / "gone.json")])
     assert (gone.exit_code, gone.stderr.count("\n")) == (2, 1)
+
+
+def test_a_test_to_send_has_a_pair_of_each_song_in_which_something_is_repaired(
+    tmp_path: Path,
+) -> None:
+    music = render(seconds=6.0)
+    for name, wav in (("clean", music), ("combed", add_comb(music, sample_rate=48_000))):
+        sf.write(tmp_path / f"{name}.wav", wav.T, 48_000)
+    call = ["listening-test", str(tmp_path), "-o", str(tmp_path / "test")]
+    made = CliRunner().invoke(main, [*call, "--json"])
+    assert made.exit_code == 0, made.output
+    told = json.loads(made.stdout)
+    assert (told["pieces"], told["unchanged"]) == (["combed.wav"], ["clean.wav"])
+    assert Path(told["page"]).is_file()
+    idle = CliRunner().invoke(main, [*call, "--overwrite", "--without", "decomb"])
+    assert (idle.exit_code, "Nothing is repaired" in idle.stderr) == (2, True)
 
 
 def test_what_no_listener_can_have_answered_is_refused_in_one_sentence(tmp_path: Path) -> None:

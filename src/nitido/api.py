@@ -24,6 +24,7 @@ from nitido.restoration.resources import Resources
 from nitido.restoration.restore import DIAGNOSED, Restoring, carry_out_album
 from nitido.restoration.restore_options import RestoreOptions
 from nitido.restoration.setting import is_number
+from nitido.restoration.stages.match import reference_settings
 from nitido.restoration.stem_store import StemStore
 from nitido.restored import Restoration
 from nitido.separation.separator import open_separator
@@ -95,6 +96,7 @@ def restore(
     stages: Sequence[str] | None = RestoreOptions.stages,
     without: Sequence[str] = RestoreOptions.without,
     settings: Mapping[str, Any] | None = RestoreOptions.settings,
+    reference: Any = None,
     plan: Plan | None = None,
     diagnosis: Diagnosis | None = None,
     name: str | None = None,
@@ -119,7 +121,9 @@ def restore(
         stages: only these may run; one that the preset leaves off is switched on.
         without: these do not run.
         settings: single settings, ``{"bandwidth.amount": 0.5, "loudness.target_lufs": -16}``.
-        plan: carry out this plan; it answers preset, stages, without, settings and
+        reference: piece whose tone the stage ``match`` brings this one nearer to, as `audio`; or
+            its diagnosis. The plan has its levels, and needs it no more.
+        plan: carry out this plan; it answers preset, stages, without, settings, reference and
             output_sample_rate, which are refused beside it.
         diagnosis: of this piece, from `diagnose`; saves the pass that makes it.
         name: what the piece is called in sidecar and report; None: as its file.
@@ -141,6 +145,8 @@ def restore(
         MissingExtraError: the plan needs a library that is not installed.
         WeightsError: the plan needs a network whose weights cannot be had.
     """
+    if reference is not None:
+        settings = {**towards(reference, max_seconds=max_seconds), **(settings or {})}
     options = RestoreOptions(
         preset,
         stages,
@@ -163,6 +169,22 @@ def restore(
         block_seconds=block_seconds,
         on_progress=on_progress,
     )
+
+
+def towards(reference: Any, *, max_seconds: float = MAX_SECONDS) -> dict[str, Any]:
+    """Return the settings that bring the tone of any piece nearer to that of `reference`.
+
+    Args:
+        reference: whatever is a piece of audio, see `diagnose`, or the diagnosis of one.
+        max_seconds: a longer file is refused.
+
+    Raises:
+        AudioReadError: the file cannot be read as audio.
+        ConfigError: it is silent.
+    """
+    if not isinstance(reference, Diagnosis):
+        reference = diagnose(reference, max_seconds=max_seconds)
+    return reference_settings(reference)
 
 
 def restore_with(

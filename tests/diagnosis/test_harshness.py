@@ -35,7 +35,7 @@ def ringing(gain_db: float, *, when_loud: bool = True) -> Wav:
 
 
 @pytest.mark.parametrize(
-    ("gain_db", "severity"), [(0, "ok"), (8, "slight"), (10, "moderate"), (12, "severe")]
+    ("gain_db", "severity"), [(0, "ok"), (8, "slight"), (10, "moderate"), (14, "severe")]
 )
 def test_what_rings_when_it_is_loud_is_harsh(gain_db, severity):
     assert analyse(ringing(gain_db)).severity == severity

@@ -24,7 +24,7 @@ def hill(gain_db: float, low_hz: float = 170, high_hz: float = 600) -> Wav:
 
 @pytest.mark.parametrize(
     ("gain_db", "severity"),
-    [(-6, "ok"), (0, "ok"), (3, "ok"), (5.5, "slight"), (7.5, "moderate"), (10, "severe")],
+    [(-6, "ok"), (0, "ok"), (3, "ok"), (6.6, "slight"), (8.8, "moderate"), (11.5, "severe")],
 )
 def test_a_hill_is_mud_by_its_height(gain_db, severity):
     finding = analyse(hill(gain_db))

@@ -8,8 +8,8 @@ import scipy.signal
 from tests.signals import noise, sine
 
 from nitido.diagnosis.edges import band_pass
+from nitido.dsp.chunks import GRID_SAMPLES
 from nitido.dsp.fourier import (
-    GRID_SAMPLES,
     convolve,
     fast_size,
     irfft,

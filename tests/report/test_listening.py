@@ -19,7 +19,7 @@ from nitido.cli.listening import TEST_PAGE
 from nitido.demo.render import render
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError, AudioWriteError, ConfigError
-from nitido.report.listening import PAGE, write_listening_test
+from nitido.report.listening import PAGE, write_listening_test, write_listening_test_of_pieces
 
 RATE = 48_000
 
@@ -92,6 +92,20 @@ def test_a_long_piece_is_heard_in_three_passages_and_silence_in_none(tmp_path: P
     assert starts == [4.0, 16.0, 28.0]
     with pytest.raises(AudioShapeError, match="heard"):
         write(tmp_path / "silent", tracks={"a": silence(channels=2), "b": silence(channels=2)})
+
+
+def test_one_page_holds_a_passage_of_each_of_several_pieces(tmp_path: Path, music: Wav) -> None:
+    other = noise(seconds=20.0, channels=2)
+    pieces = [{"before": wav, "after": 0.5 * wav} for wav in (music, other)]
+    told = content(write_listening_test_of_pieces(tmp_path, pieces=pieces, sample_rate=RATE))
+    assert told["pairs"] == [["before", "after"]]
+    assert told["conditions"] == ["before", "after", "anchor"]
+    assert [excerpt["seconds"] for excerpt in told["excerpts"]] == [6.0, 8.0]
+    assert told["excerpts"][1]["start_seconds"] == 6.0  # the middle
+    with pytest.raises(ConfigError, match="the same versions"):
+        write_listening_test_of_pieces(
+            tmp_path, pieces=[*pieces, {"before": music}], sample_rate=RATE
+        )
 
 
 def test_the_page_says_what_it_asks(tmp_path: Path, music: Wav) -> None:

@@ -26,8 +26,8 @@ MORE = {  # stages that are on beside what a spoiled piece needs
     "ending.loop": True,
     "dc.mode": "on",
     "dc.high_pass_hz": 30.0,
-    "tone.mode": "on",
-    "tone.gain_db": 2.0,
+    "match.mode": "on",
+    "match.target_db": [-float(k) for k in range(26)],
     "transients.mode": "on",
     "loudness.target_lufs": -10.0,
 }
@@ -179,10 +179,10 @@ def test_a_plan_keeps_that_it_is_a_loop_also_without_the_stage_that_fades() -> N
 
 def test_a_budget_is_about_the_loop_and_not_what_is_laid_around_it() -> None:
     wav = noise(seconds=0.4, channels=2)
-    settings: dict[str, Any] = {"tone.mode": "on", "tone.gain_db": 2.0}
+    settings: dict[str, Any] = {"match.mode": "on", "match.target_db": [0.0] * 26}
     changes = [
         nitido.restore(
-            wav, sample_rate=48_000, stages=["tone"], settings={**settings, "ending.loop": loop}
+            wav, sample_rate=48_000, stages=["match"], settings={**settings, "ending.loop": loop}
         ).changes
         for loop in (True, False)
     ]

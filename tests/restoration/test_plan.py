@@ -37,10 +37,10 @@ def test_a_sidecar_can_be_given_as_a_plan(plan: Plan) -> None:
 
 
 def test_stages_that_a_plan_does_not_name_are_off() -> None:
-    plan = Plan.from_json('{"steps": [{"stage": "tone", "settings": {"amount": 0.5}}]}')
-    assert [step.stage for step in plan.steps if step.on] == ["tone"]
-    assert plan["tone"].settings["amount"] == 0.5
-    assert plan["tone"].settings["gain_db"] == STAGES["tone"].defaults["gain_db"]
+    plan = Plan.from_json('{"steps": [{"stage": "match", "settings": {"amount": 0.5}}]}')
+    assert [step.stage for step in plan.steps if step.on] == ["match"]
+    assert plan["match"].settings["amount"] == 0.5
+    assert plan["match"].settings["target_db"] == STAGES["match"].defaults["target_db"]
 
 
 @pytest.mark.parametrize(
@@ -55,16 +55,16 @@ def test_stages_that_a_plan_does_not_name_are_off() -> None:
         ('{"steps": [], "sample_rate": "48k"}', "sample_rate"),
         ('{"steps": [], "sample_rate": 1}', "1 Hz"),
         ('{"steps": [{"stage": "decom"}]}', "did you mean 'decomb'"),
-        ('{"steps": [{"stage": "tone"}, {"stage": "tone"}]}', "twice"),
-        ('{"steps": [{"stage": "tone", "on": 1}]}', "true or false"),
-        ('{"steps": [{"stage": "tone", "settings": {"amont": 1}}]}', "did you mean 'amount'"),
-        ('{"steps": [{"stage": "tone", "settings": {"amount": "a"}}]}', "number"),
-        ('{"steps": [{"stage": "tone", "settings": {"amount": 99}}]}', "between"),
-        ('{"steps": [{"stage": "tone", "settings": {"amount": NaN}}]}', "number"),
+        ('{"steps": [{"stage": "match"}, {"stage": "match"}]}', "twice"),
+        ('{"steps": [{"stage": "match", "on": 1}]}', "true or false"),
+        ('{"steps": [{"stage": "match", "settings": {"amont": 1}}]}', "did you mean 'amount'"),
+        ('{"steps": [{"stage": "match", "settings": {"amount": "a"}}]}', "number"),
+        ('{"steps": [{"stage": "match", "settings": {"amount": 99}}]}', "between"),
+        ('{"steps": [{"stage": "match", "settings": {"amount": NaN}}]}', "number"),
         ('{"steps": [{"stage": "decomb", "settings": {"lines_hz": ["a"]}}]}', "list of numbers"),
         ('{"steps": [{"stage": "decomb", "settings": {"lines_hz": [1, 2]}}]}', "lines_db"),
         ('{"steps": [], "budget_db": "much"}', "budget"),
-        ('{"steps": [], "budgets_db": {"tune": 1}}', "did you mean 'tone'"),
+        ('{"steps": [], "budgets_db": {"mach": 1}}', "did you mean 'match'"),
     ],
 )
 def test_a_wrong_plan_is_refused_in_one_sentence(content: str, says: str) -> None:
@@ -121,23 +121,23 @@ def test_an_unknown_preset_is_refused_with_the_nearest_name() -> None:
 
 
 def test_named_stages_run_and_others_do_not() -> None:
-    chosen = adjust(load_preset("musicgen"), stages=["tone", "decomb"], without=["decomb"])
+    chosen = adjust(load_preset("musicgen"), stages=["match", "decomb"], without=["decomb"])
     modes = {name: stage.mode for name, stage in chosen.stages.items() if stage.mode != "off"}
-    assert modes == {"tone": "on"}  # off in the preset, but asked for by name
+    assert modes == {"match": "on"}  # off in the preset, but asked for by name
 
 
 @pytest.mark.parametrize(
     ("choice", "says"),
     [
-        ({"stages": ["tune"]}, "did you mean 'tone'"),
+        ({"stages": ["mach"]}, "did you mean 'match'"),
         ({"without": ["xyz"]}, "there are"),
-        ({"settings": {"tone.amont": 1.0}}, "did you mean 'amount'"),
-        ({"settings": {"tone.amount": 7.0}}, "between"),
-        ({"settings": {"tone.amount": True}}, "a number between 0 and 2"),
+        ({"settings": {"match.amont": 1.0}}, "did you mean 'amount'"),
+        ({"settings": {"match.amount": 7.0}}, "between"),
+        ({"settings": {"match.amount": True}}, "a number between 0 and 1"),
         ({"settings": {"decomb.rms_db": -20.0}}, "measured on each piece"),
         ({"settings": {"ending.loop": 1.0}}, "switch"),
-        ({"settings": {"tone.mode": "maybe"}}, "auto, on or off"),
-        ({"settings": {"tune.amount": 1.0}}, "did you mean 'tone'"),
+        ({"settings": {"match.mode": "maybe"}}, "auto, on or off"),
+        ({"settings": {"mach.amount": 1.0}}, "did you mean 'match'"),
     ],
 )
 def test_a_wrong_choice_is_refused(choice: dict[str, Any], says: str) -> None:
@@ -146,6 +146,6 @@ def test_a_wrong_choice_is_refused(choice: dict[str, Any], says: str) -> None:
 
 
 def test_a_step_can_be_replaced_without_touching_the_plan(plan: Plan) -> None:
-    changed = plan.with_step(replace(plan["tone"], on=True))
-    assert changed["tone"].on
-    assert not plan["tone"].on
+    changed = plan.with_step(replace(plan["match"], on=True))
+    assert changed["match"].on
+    assert not plan["match"].on

@@ -38,8 +38,8 @@ def test_a_switch_and_a_slider_change_their_stage_and_no_other(diagnosis: Diagno
 
 
 def test_a_stage_that_the_preset_leaves_off_can_be_switched_on(diagnosis: Diagnosis) -> None:
-    assert not choose().plan_for(diagnosis)["tone"].on
-    assert choose(settings={"tone.mode": "on"}).plan_for(diagnosis)["tone"].on
+    assert not choose().plan_for(diagnosis)["match"].on
+    assert choose(settings={"match.mode": "on"}).plan_for(diagnosis)["match"].on
 
 
 def test_every_slider_moves_within_what_its_stage_takes() -> None:

@@ -1,4 +1,6 @@
-"""What listeners heard: the results that the page of `nitido.report.listening` saved, judged.
+"""Listening tests: a page to send to people, and what they heard by the results that it saved.
+
+How the results are judged:
 
 ABX: the number of right answers against guessing, exact binomial test, one-sided, with the exact
 95 % interval of the share. All trials of a pair are taken together, so the answer holds for these
@@ -30,9 +32,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from nitido.audio.validation import read_text
+from nitido.dsp.wav import Wav
 from nitido.errors import AudioReadError, ConfigError
-from nitido.report.listening import FORMAT
+from nitido.report.listening import FORMAT, write_listening_test_of_pieces
+from nitido_lab.benchmark.clips import SAMPLE_RATE, at_rate, excerpt_of, read
 
+PAIRS, TRIALS = 12, 24  # of a test that is sent to people: about half an hour
+PASSAGE_SECONDS = 10.0  # is restored, of which 8 s are heard
 MOST = 500  # trials, passages or versions of a session; the statistics grow with their square
 CONFIDENCE, ALPHA = 0.95, 0.05
 HIDDEN_REFERENCE_MIN, HIDDEN_REFERENCE_SHARE = 90, 0.15
@@ -144,6 +150,75 @@ class ListeningResults:
     def to_dict(self) -> dict[str, Any]:
         """Return the results as plain JSON values."""
         return {**asdict(self), "sentences": self.sentences()}
+
+
+@dataclass(frozen=True)
+class PairsTest:
+    """A page that was written: where, of which pieces, and in which nothing was repaired."""
+
+    path: Path
+    pieces: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+
+def write_pairs_test(
+    folder: str | Path,
+    paths: Sequence[Path],
+    *,
+    pairs: int = PAIRS,
+    preset: str = "auto",
+    without: Sequence[str] = (),
+    seed: int = 0,
+    trials: int = TRIALS,
+    overwrite: bool = False,
+) -> PairsTest:
+    """Write one page of a blind test: a passage of each of several pieces, before and after nitido.
+
+    Both play at one loudness, so the loudness stage is left out; edges too, for a passage has none.
+    A piece in which nothing else is repaired is no pair, and the next one is taken.
+
+    Args:
+        folder: where to.
+        paths: of the pieces, in the order in which they are tried.
+        pairs: how many are wanted.
+        preset: to restore with.
+        without: stages that do not run either.
+        seed: of the order in which everything is presented.
+        trials: of ABX, spread over the pieces.
+        overwrite: replace an earlier page.
+
+    Raises:
+        ConfigError: nothing is repaired in any of the pieces.
+        NitidoError: as `nitido.restore` and `write_listening_test_of_pieces`.
+    """
+    import nitido
+
+    found: dict[str, dict[str, Wav]] = {}
+    unchanged = []
+    for path in paths:
+        if len(found) == pairs:
+            break
+        start, seconds = excerpt_of(path, PASSAGE_SECONDS)
+        wav, rate = read(path, start_seconds=start, seconds=seconds)
+        with nitido.restore(
+            wav, sample_rate=rate, preset=preset, without=[*without, "ending", "loudness"]
+        ) as after:
+            if any(step.on for step in after.plan.steps):
+                found[path.name] = {"before": at_rate(wav, from_hz=rate), "after": after.wav}
+            else:
+                unchanged.append(path.name)
+    if not found:
+        raise ConfigError("Nothing is repaired in any of these pieces; there is nothing to hear.")
+    page = write_listening_test_of_pieces(
+        folder,
+        pieces=list(found.values()),
+        sample_rate=SAMPLE_RATE,
+        title=f"Before or after: {len(found)} pieces",
+        seed=seed,
+        trials=trials,
+        overwrite=overwrite,
+    )
+    return PairsTest(page, tuple(found), tuple(unchanged))
 
 
 def analyse_listening_results(paths: Iterable[str | Path]) -> ListeningResults:

@@ -16,6 +16,7 @@ from nitido_lab.benchmark.systems import (
     Folder,
     Libsonare,
     MasteringEq,
+    MovingMedian,
     Nitido,
     NoiseReduce,
     RandomDemucs,
@@ -86,6 +87,16 @@ def test_the_equaliser_lifts_bass_and_treble(hz: float, gain_db: float) -> None:
     middle = slice(SAMPLE_RATE // 4, -SAMPLE_RATE // 4)
     rise_db = 20 * np.log10(np.std(lifted[:, middle]) / np.std(tone[:, middle]))
     assert rise_db == pytest.approx(gain_db, abs=0.15)
+
+
+def test_the_moving_median_holds_down_what_is_there_for_a_moment() -> None:
+    tone, moment = sine(7_000, seconds=2), sine(9_000, seconds=2)
+    moment[:, :48_000] = 0
+    moment[:, 48_960:] = 0  # 20 ms
+    wav = tone + moment
+    made = MovingMedian().restore(Case("x", wav, 48_000, wav)).wav
+    assert np.std(made - tone) < 0.3 * np.std(moment)
+    assert np.std(made[:, 4_000:40_000] - tone[:, 4_000:40_000]) < 1e-3
 
 
 @pytest.mark.parametrize("high", [False, True])

@@ -26,6 +26,7 @@ Examples:
   nitido restore song.wav --dry-run                what would be done, and why
   nitido restore song.wav --preset gentle --without width
   nitido restore song.wav --set bandwidth.amount=0.5 --loudness -16
+  nitido restore song.wav --reference hit.flac     the tone nearer to that of another piece
   nitido restore battle.wav --loop                 the end runs on into the start: no click
   nitido restore song.wav --dry-run --json > plan.json   edit it, then
   nitido restore song.wav --plan plan.json
@@ -66,6 +67,7 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
     metavar="STAGE.SETTING=VALUE",
     help="One setting; repeatable.",
 )
+@click.option("--reference", metavar="FILE", help="Bring the tone nearer to that of this piece.")
 @click.option("--loudness", metavar="LUFS|off", help="Target; off keeps the level.  [default: -14]")
 @click.option(
     "--loop/--no-loop",
@@ -292,6 +294,10 @@ def _value(text: str, *, is_mode: bool) -> Any:
 
 def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     settings = read_settings(options["changed"])
+    if options["reference"] is not None:
+        from nitido.api import towards
+
+        settings = {**towards(options["reference"]), **settings}
     if options["loudness"] is not None:
         settings |= read_settings([f"loudness.target_lufs={options['loudness']}"])
     if options["demucs_model"] is not None:

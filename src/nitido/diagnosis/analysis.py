@@ -8,7 +8,6 @@ from typing import Protocol
 
 from nitido.audio import SanitizedBlocks
 from nitido.audio.tags import Tags, generator
-from nitido.cores import one_blas_thread
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.clicks import ClicksAnalyser
 from nitido.diagnosis.clipping import ClippingAnalyser
@@ -22,6 +21,7 @@ from nitido.diagnosis.level import LoudnessAnalyser
 from nitido.diagnosis.mud import MudAnalyser
 from nitido.diagnosis.nonfinite import nonfinite_finding
 from nitido.diagnosis.rumble import RumbleAnalyser
+from nitido.diagnosis.shimmer import ShimmerAnalyser
 from nitido.diagnosis.sibilance import SibilanceAnalyser
 from nitido.diagnosis.tone import ToneAnalyser
 from nitido.diagnosis.width import WidthAnalyser
@@ -80,6 +80,7 @@ class Analysis:
             RumbleAnalyser(**piece),
             ClippingAnalyser(**piece),
             CombAnalyser(**piece),
+            ShimmerAnalyser(**piece),
             MudAnalyser(**piece),
             HarshnessAnalyser(**piece),
             SibilanceAnalyser(**piece),
@@ -153,7 +154,6 @@ def analyse(
     )
     sanitized = SanitizedBlocks(source.blocks())
     stream = analysis.listen(ahead(iter(sanitized)))
-    with one_blas_thread:
-        for _ in tell_progress(stream, source.sample_rate, source.samples, on_progress, share):
-            pass
+    for _ in tell_progress(stream, source.sample_rate, source.samples, on_progress, share):
+        pass
     return analysis.finish(nonfinite_finding(sanitized, sample_rate=source.sample_rate))

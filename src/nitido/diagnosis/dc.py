@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.wav import Wav
+from nitido.dsp.wav import Wav, energies
 
 FAULT_DBFS = -46.0  # 0.5 % of full scale; good recordings are found with up to −48 dBFS
 SEVERE_DBFS = -26.0  # 5 % of full scale: half a decibel of headroom is gone
@@ -34,7 +34,7 @@ class DcAnalyser:
             part, block = block[:, :size], block[:, size:]
             self._samples += part.shape[1]
             self._tile_sum += part.sum(axis=1, dtype=np.float64)
-            self._energy += [float(np.dot(channel, channel)) for channel in part]
+            self._energy += energies(part)
             if self._samples % self._tile == 0:
                 mean = self._tile_sum / self._tile
                 self._means += [mean, mean**2]

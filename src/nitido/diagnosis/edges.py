@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
 from nitido.dsp.fourier import fast_size, irfft, rfft
-from nitido.dsp.wav import Wav
+from nitido.dsp.wav import Wav, energies
 
 EDGE_SECONDS = 0.02  # what is taken for the level at an edge: one period of 50 Hz
 LAST_SECONDS = 0.005  # a fade that reaches its end only here is still a fade
@@ -62,7 +62,7 @@ class StartAnalyser:
             part = block[:, : self._head_samples - self._head.shape[1]]
             self._head = np.concatenate([self._head, part], axis=1)
         self._peak = max(self._peak, _peak(block))
-        self._energy += _energy(block)
+        self._energy += energies(block)
         reached = int(np.searchsorted(self._levels, self._peak))
         if reached > len(self._first):
             rising = np.maximum.accumulate(np.abs(block).max(axis=0))
@@ -140,7 +140,7 @@ class EndAnalyser:
             return
         # A peak that rises later lies after all it could silence, so one pass is exact.
         self._peak = max(self._peak, _peak(block))
-        self._energy += _energy(block)
+        self._energy += energies(block)
         loud = _after_last_above(block, self._peak * 10 ** (SILENCE_DB / 20))
         if loud:
             self._loud_until = self._samples + loud
@@ -218,10 +218,6 @@ def band_pass(wav: Wav, low_hz: float, high_hz: float, sample_rate: int) -> NDAr
 
 def _peak(block: Wav) -> float:
     return max(float(block.max()), -float(block.min()))
-
-
-def _energy(block: Wav) -> NDArray[np.float64]:
-    return np.array([float(np.dot(channel, channel)) for channel in block])
 
 
 def _level_dbfs(wav: Wav) -> float:

@@ -9,11 +9,13 @@ sparse music have no trend to go by, and are not judged; nor is a band that is l
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.spectral import Frames, FrameStream, band, fft_size
+from nitido.dsp.spectral import Frames, FrameStream, band, fft_size, median
 from nitido.dsp.wav import Wav
 
 HARSH_HZ = (2_000.0, 5_000.0)
@@ -25,8 +27,8 @@ QUIETER, LOUD = (0.2, 0.5), 0.85  # shares of the sounding frames that are faint
 NEARLY_ALL = 0.15  # share of the loud frames in which it may stand out less
 PLACES = 3  # the strongest count
 DENSE_DB = 2.2  # the quieter frames' mean spectrum lies this near to its trend where much plays
-SHORTEST_SECONDS = 6.0  # of sound
-HARSH_DB, MODERATE_DB, SEVERE_DB = 0.7, 1.8, 3.0
+SHORTEST_SECONDS = 8.0  # of sound
+HARSH_DB, MODERATE_DB, SEVERE_DB = 0.6, 1.5, 2.5
 
 _CLASSES, _STEP_DB, _STEPS = 120, 0.25, 160  # 1 dB each from full scale down; ±20 dB
 
@@ -46,12 +48,9 @@ class HarshnessAnalyser:
         steps = np.arange(low, high)
         self._hz = 1000 * 2 ** (steps / PER_OCTAVE)
         self._harsh = (self._hz >= HARSH_HZ[0]) & (self._hz < HARSH_HZ[1])
-        edges = 1000 * 2 ** ((np.arange(low, high + 1) - 0.5) / PER_OCTAVE) * n_fft / sample_rate
-        bins = np.arange(n_fft // 2 + 1)[:, None]
-        cover = np.clip(bins + 0.5, edges[:-1], edges[1:]) - np.clip(
-            bins - 0.5, edges[:-1], edges[1:]
-        )
-        self._mean = (cover / np.diff(edges)).astype(np.float32)  # [F, bands]
+        edges = 1000 * 2 ** ((np.arange(low, high + 1) - 0.5) / PER_OCTAVE)
+        grid = {"n_fft": n_fft, "sample_rate": sample_rate}
+        self._bands = [band(*pair, **grid) for pair in pairwise(edges)]
         powers = np.vander(steps - steps.mean(), TREND_ORDER + 1)
         self._trend = powers @ np.linalg.pinv(powers)
         count = int(self._harsh.sum())
@@ -68,7 +67,9 @@ class HarshnessAnalyser:
         level = self._frames.level_db(spec[:, :, self._inside])
         classes = np.clip(-level, 0, _CLASSES - 1).astype(int)
         power = (spec.real**2 + spec.imag**2).mean(axis=0)
-        bands_db = 10 * np.log10(power @ self._mean + 1e-9)
+        # The median of its bins: a note is a line in a band, a ring lifts all of it.
+        medians = [median(power[:, bins]) for bins in self._bands]
+        bands_db = 10 * np.log10(np.stack(medians, axis=1) + 1e-9)
         out = (bands_db - bands_db @ self._trend.T)[:, self._harsh]
         steps = np.clip(np.round(out / _STEP_DB) + _STEPS // 2, 0, _STEPS - 1).astype(int)
         np.add.at(self._sums, classes, bands_db)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from nitido.diagnosis.finding import Finding, Severity
 from nitido.dsp.loudness import ABSOLUTE_GATE_LUFS, LoudnessMeter, TruePeakMeter
-from nitido.dsp.wav import Wav
+from nitido.dsp.wav import Wav, energies
 
 # Streaming services play at about −14 LUFS: 4 dB under that is heard as quiet between other pieces,
 # and 10 dB under it a player's volume control runs out.
@@ -37,7 +35,7 @@ class LoudnessAnalyser:
         self._peak.update(block)
         self._count += block.size
         self._seconds += block.shape[1] / self._sample_rate
-        self._energy += sum(float(np.dot(channel, channel)) for channel in block)
+        self._energy += float(energies(block).sum())
 
     def finish(self) -> Finding:
         """Return the finding ``"loudness"``: integrated, LUFS; None in silence or under 0.4 s."""

@@ -17,9 +17,9 @@ MUD_HZ = (190.0, 525.0)  # the third octaves of 200 to 500 Hz
 BESIDE_HZ = ((60.0, 170.0), (600.0, 2_600.0))  # whose levels give the line
 LOWEST_BANDS = 2
 DENSE_DB = 3.5  # standard deviation around the line on either side; sparser music has more
-FEWEST_FRAMES = 16  # two a second
+FEWEST_FRAMES = 30  # two a second
 SOFT_DB, LOUD_DB = 18.0, 8.0  # below its mean level the band is soft, and no longer soft
-MUD_DB, MODERATE_DB, SEVERE_DB = 4.5, 6.0, 8.0
+MUD_DB, MODERATE_DB, SEVERE_DB = 5.5, 7.0, 9.0
 
 
 class MudAnalyser(ToneAnalyser):

@@ -9,7 +9,7 @@ import numpy as np
 from nitido.diagnosis.finding import Finding, Severity
 from nitido.dsp.fourier import rfft
 from nitido.dsp.spectral import hann
-from nitido.dsp.wav import Wav
+from nitido.dsp.wav import Wav, energies
 
 LOW_RATE_HZ = 2000  # means over blocks: what they fold onto 0–20 Hz is 40 dB down
 FRAME_SECONDS = 1.0  # 1 Hz per bin: a 25 Hz bass stays clear of the band
@@ -37,7 +37,7 @@ class RumbleAnalyser:
         """Take the next samples `[C, n]`, any n."""
         self._samples += block.shape[1]
         self._sum += block.sum(axis=1, dtype=np.float64)
-        self._energy += sum(float(np.dot(channel, channel)) for channel in block)
+        self._energy += float(energies(block).sum())
         rest = np.concatenate([self._rest, block], axis=1)
         whole = rest.shape[1] // self._factor * self._factor
         means = rest[:, :whole].reshape(len(rest), -1, self._factor).mean(axis=2)

@@ -16,10 +16,9 @@ from heapq import heappush, heappushpop
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, median_filter
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.spectral import Frames, FrameStream, band, fft_size
+from nitido.dsp.spectral import Frames, FrameStream, band, fft_size, median
 from nitido.dsp.wav import Wav
 
 S_HZ = (5_000.0, 9_000.0)
@@ -138,8 +137,8 @@ class SibilanceAnalyser:
         above, below = self._held[:, -2], self._held[:, -1]
         power = self._held[:, :-2].sum(axis=1, dtype=np.float64)
         level = 10 * np.log10(power + 1e-12)
-        trend = median_filter(level, self._count(TREND_SECONDS) | 1, mode="nearest")
-        peak = level == maximum_filter1d(level, self._count(LASTS_SECONDS[1] / 2) | 1)
+        trend = median(_around(level, self._count(TREND_SECONDS) // 2))
+        peak = level == _around(level, self._count(LASTS_SECONDS[1] / 4)).max(axis=1)
         for at in start + np.flatnonzero((peak & (level > trend + OUT_DB))[start:end]):
             low, high = self._core(level, int(at))
             again = self._position + low < self._last
@@ -149,7 +148,7 @@ class SibilanceAnalyser:
             spectrum = self._held[inside, :-2].mean(axis=0) + 1e-15
             flat_db = 10 * float(np.log10(np.exp(np.log(spectrum).mean()) / spectrum.mean()))
             added = [
-                10 * float(np.log10(max(per_hz[inside].mean() - np.median(per_hz[before]), 1e-15)))
+                10 * float(np.log10(max(per_hz[inside].mean() - median(per_hz[before]), 1e-15)))
                 for per_hz in (power / (self._s.stop - self._s.start), above, below)
             ]
             if flat_db > NOISE_DB and added[0] > max(added[1:]) + IN_BAND_DB:
@@ -191,7 +190,13 @@ class SibilanceAnalyser:
         (heappush if len(self._loudest) < KEPT else heappushpop)(self._loudest, burst)
 
 
+def _around(level: Array, reach: int) -> Array:
+    """Return each frame with those up to `reach` away on either side, `[N, 2 · reach + 1]`."""
+    padded = np.pad(level, reach, mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
+
+
 def _in_rhythm(starts_seconds: Iterable[float]) -> bool:
     apart = np.diff(np.fromiter(starts_seconds, np.float64))
-    beats = int((np.abs(apart - np.median(apart)) < BEAT_SECONDS).sum())
+    beats = int((np.abs(apart - median(apart)) < BEAT_SECONDS).sum())
     return beats >= max(BEATS, IN_RHYTHM * len(apart))

@@ -9,7 +9,7 @@ import numpy as np
 
 from nitido.diagnosis.finding import Finding, Severity
 from nitido.dsp.speakers import LOW_FREQUENCY, default_mask, speakers, twin
-from nitido.dsp.wav import Wav
+from nitido.dsp.wav import Wav, energies
 
 EQUAL_DB = -90.0  # a difference this small is rounding: the channels are the same
 INVERTED_BELOW = -0.5  # correlation of one second in which the sides work against each other
@@ -125,14 +125,13 @@ class WidthAnalyser:
 
     def _add(self, part: Wav) -> None:
         first = part[0]
-        energies = [float(np.dot(channel, channel)) for channel in part]
-        self._energies += energies
-        differences = [channel - first for channel in part[1:]]
-        spreads = [float(np.dot(difference, difference)) for difference in differences]
-        self._spread += sum(spreads)
+        own = energies(part)
+        self._energies += own
+        spreads = energies(part[1:] - first)
+        self._spread += float(spreads.sum())
         if self._channels == 2:
-            cross = float(np.dot(first, part[1]))
-            self._second += [energies[0], energies[1], cross, spreads[0]]
+            cross = (first * part[1]).sum(dtype=np.float32)
+            self._second += [*own, cross, *spreads]
 
     def _close_second(self) -> None:
         left, right, both, _ = self._second

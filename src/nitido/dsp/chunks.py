@@ -19,19 +19,21 @@ from nitido.dsp.wav import Wav
 Item = TypeVar("Item")
 OnProgress = Callable[[float, float], None]  # takes seconds done, and in all
 
+GRID_SAMPLES = 2**14
 BLOCK_VALUES = 2**21  # worked on at once, over all channels: 8 MiB
 
 
 def block_length(seconds: float, *, sample_rate: int, channels: int) -> int:
     """Return how many samples to work on at once: so many seconds, or fewer of many channels.
 
-    Half a second stays, as stages look at more than that around a block.
+    About half a second stays, as stages look at more than that around a block. It is a multiple of
+    `GRID_SAMPLES`: so whatever works through a block in such parts finds the same ones in any.
 
     >>> [block_length(6.0, sample_rate=48_000, channels=channels) for channels in (2, 8, 64)]
-    [288000, 262144, 32768]
+    [278528, 262144, 32768]
     """
     most = max(BLOCK_VALUES // channels, sample_rate // 2)
-    return max(1, min(round(seconds * sample_rate), most))
+    return max(1, min(round(seconds * sample_rate), most) // GRID_SAMPLES) * GRID_SAMPLES
 
 
 def reblock(blocks: Iterable[Wav], size: int) -> Iterator[Wav]:

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nitido.dsp.chunks import GRID_SAMPLES
 from nitido.dsp.wav import Wav
-
-GRID_SAMPLES = 2**14  # filtered at once; blocks that begin on this grid are cut to the same parts
 
 
 def rfft(frames: NDArray[Any], size: int | None = None) -> NDArray[Any]:
@@ -46,7 +45,7 @@ def fast_size(least: int) -> int:
 def convolve(window: Wav, taps: NDArray[np.floating[Any]]) -> Wav:
     """Return the samples of a window `[…, T]` that all the taps `[K]` reach, `[…, T − K + 1]`.
 
-    Computed in double precision, which takes no longer, in the parts that `GRID_SAMPLES` tells.
+    Computed in double precision, which takes no longer, in parts of `GRID_SAMPLES`.
     """
     reach = len(taps) - 1
     count = window.shape[-1] - reach

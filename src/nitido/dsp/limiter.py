@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.dsp.loudness import SIDE_TAPS, interpolator
+from nitido.dsp.loudness import SIDE_TAPS, most_between, peaks_between
 from nitido.dsp.wav import Wav
 
 Floats = NDArray[np.float32]
@@ -24,7 +24,7 @@ OVERSAMPLING = 8  # white noise peaks 0.2 dB higher, here and there 1.5, than 4 
 LOOK_AHEAD_SECONDS = 0.005  # shorter clicks, longer is heard as a gap before a drum
 HOLD_SECONDS = 0.010  # from peak to peak of 50 Hz, so the gain does not follow the wave itself
 RELEASE_SECONDS = 0.060  # with both half as long again, real clips keep 0.6 dB less SI-SDR
-BATCH = 1024  # intervals oversampled at once, bounds the memory
+BATCH = 256  # intervals oversampled at once, bounds the memory
 
 
 def interval_samples(sample_rate: int) -> int:
@@ -34,23 +34,6 @@ def interval_samples(sample_rate: int) -> int:
     (64, 59)
     """
     return max(1, round(sample_rate / INTERVALS_PER_SECOND))
-
-
-@lru_cache(maxsize=4)
-def _between(interval: int) -> tuple[Floats, float]:
-    """Return the matrix that gives the values between the samples, and the most it can amplify.
-
-    A row of `SIDE_TAPS + interval + SIDE_TAPS` samples times the matrix is what lies between the
-    samples of the interval, up to the first sample of the next: a banded Toeplitz matrix, since
-    one large product is many times faster than many small convolutions.
-    """
-    taps = interpolator(OVERSAMPLING)
-    bands = np.zeros((2 * SIDE_TAPS + interval, interval, len(taps)), np.float32)
-    for i in range(interval):
-        bands[i + 1 : i + 1 + 2 * SIDE_TAPS, i] = taps.T
-    matrix = bands.reshape(len(bands), -1)
-    matrix.flags.writeable = False
-    return matrix, float(np.abs(taps).sum(axis=1).max())
 
 
 def interval_peaks(window: Wav, *, interval: int, floor: float) -> Floats:
@@ -64,21 +47,19 @@ def interval_peaks(window: Wav, *, interval: int, floor: float) -> Floats:
         interval: samples.
         floor: of interest are peaks above it, full scale 1.
     """
-    matrix, most = _between(interval)
     count = (window.shape[1] - 2 * SIDE_TAPS) // interval
-    width = len(matrix)
+    width = 2 * SIDE_TAPS + interval
     if not count:
         return np.zeros(0, np.float32)
     rows = np.lib.stride_tricks.sliding_window_view(window, width, axis=1)[:, ::interval]
     body = window[:, SIDE_TAPS : SIDE_TAPS + count * interval].reshape(-1, count, interval)
     peaks = np.maximum(body.max(axis=2), -body.min(axis=2))
     # Interpolation sees SIDE_TAPS samples on either side, hence the whole row.
-    reach = np.maximum(rows.max(axis=2), -rows.min(axis=2)) * np.float32(most)
+    reach = np.maximum(rows.max(axis=2), -rows.min(axis=2)) * np.float32(most_between(OVERSAMPLING))
     channel, index = np.nonzero(reach > floor)
     for begin in range(0, len(index), BATCH):
         at = channel[begin : begin + BATCH], index[begin : begin + BATCH]
-        values = rows[at] @ matrix
-        found = np.maximum(values.max(axis=1), -values.min(axis=1))
+        found = peaks_between(rows[at], outputs=interval, factor=OVERSAMPLING)
         peaks[at] = np.maximum(peaks[at], found)
     return peaks.max(axis=0)  # type: ignore[no-any-return]
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.dsp.fourier import convolve, fast_size, irfft
+from nitido.dsp.fourier import convolve, fast_size, irfft, rfft
 from nitido.dsp.speakers import default_mask, loudness_weights
 from nitido.dsp.wav import Wav
 
@@ -196,6 +196,35 @@ def interpolator(factor: int) -> NDArray[np.float32]:
     return np.asarray(taps, dtype=np.float32)
 
 
+def most_between(factor: int) -> float:
+    """Return how much higher than the samples around it a value between two of them can be."""
+    return float(np.abs(interpolator(factor)).sum(axis=1).max(initial=0.0))
+
+
+@lru_cache(maxsize=8)
+def _interpolation(factor: int, size: int) -> NDArray[np.complex64]:
+    """Return the spectra `[factor − 1, size // 2 + 1]` of the filters of `interpolator`."""
+    return rfft(interpolator(factor)[:, ::-1], size)
+
+
+def peaks_between(rows: Wav, *, outputs: int, factor: int) -> NDArray[np.float32]:
+    """Return the highest value, without its sign, between the samples of each row `[N, n]`.
+
+    Each row is transformed by itself: a matrix product would be rounded by what is beside it, and
+    by the number of threads.
+
+    Args:
+        rows: waveforms `[N, n]`.
+        outputs: of the filters, from the end of the rows back; before them are `2 SIDE_TAPS − 1`
+            samples at least, that only the filters see.
+        factor: of oversampling.
+    """
+    size, last = fast_size(rows.shape[1]), rows.shape[1]
+    spec = rfft(rows, size)[:, None] * _interpolation(factor, size)
+    values = irfft(spec, size)[:, :, last - outputs : last].reshape(len(rows), -1)
+    return np.asarray(np.maximum(values.max(axis=1), -values.min(axis=1)), np.float32)
+
+
 class TruePeakMeter:
     """True peak of a stream: the largest value of the waveform between the samples, too.
 
@@ -208,13 +237,8 @@ class TruePeakMeter:
         self._sample_peak = 0.0
         self._between_peak = 0.0
         self._held: Wav = np.zeros((channels, MARGIN), np.float32)
-        taps = interpolator(oversampling(sample_rate))
-        self._most = float(np.abs(taps).sum(axis=1).max(initial=0.0))
-        # One column per value between the samples of a region: a region is one row times this.
-        matrix = np.zeros((REGION_SAMPLES + MARGIN, len(taps), REGION_SAMPLES), np.float32)
-        for i in range(REGION_SAMPLES):
-            matrix[i : i + 2 * SIDE_TAPS, :, i] = taps.T
-        self._matrix = matrix.reshape(len(matrix), -1)
+        self._factor = oversampling(sample_rate)
+        self._most = most_between(self._factor)
 
     def update(self, block: Wav) -> None:
         """Take the next samples `[C, n]`, any n."""
@@ -243,7 +267,7 @@ class TruePeakMeter:
     def _measure(self, samples: Wav) -> None:
         """Raise `_between_peak` to the largest value between the samples of all whole regions."""
         count = (samples.shape[1] - MARGIN) // REGION_SAMPLES
-        if not count or not self._matrix.size:
+        if not count or self._factor == 1:
             return
         if max(float(samples.max()), -float(samples.min())) * self._most <= self._peak():
             return
@@ -262,9 +286,9 @@ class TruePeakMeter:
             part = slice(begin, begin + size)
             if reach[channel[begin], index[begin]] <= self._peak():
                 return
-            values = regions[channel[part], index[part]] @ self._matrix
-            peak = max(float(values.max()), -float(values.min()))
-            self._between_peak = max(self._between_peak, peak)
+            rows = regions[channel[part], index[part]]
+            peaks = peaks_between(rows, outputs=REGION_SAMPLES, factor=self._factor)
+            self._between_peak = max(self._between_peak, float(peaks.max()))
             begin, size = begin + size, 512
 
     def _peak(self) -> float:

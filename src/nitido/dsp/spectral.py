@@ -92,9 +92,12 @@ class Frames:
         cut = irfft(spec, n_fft) * (hann(n_fft) / self._norm())
         offset = frames.start * hop - n_fft // 2 - first
         overlap = n_fft // hop
-        for phase in range(overlap):  # frames of one phase do not overlap: add them all at once
-            part = cut[:, phase::overlap]
-            begin = offset + phase * hop
+        # Frames of one phase do not overlap: add them all at once. The phases are counted from the
+        # start of the piece, so that the sum is rounded alike wherever the window begins.
+        for phase in range(overlap):
+            first_frame = (phase - frames.start) % overlap
+            part = cut[:, first_frame::overlap]
+            begin = offset + first_frame * hop
             flat = part.reshape(part.shape[0], -1)
             out[:, begin : begin + flat.shape[1]] += flat
         return out

@@ -77,3 +77,11 @@ def as_wav(audio: Any) -> Wav:
         )
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def energies(wav: Wav) -> NDArray[np.float64]:
+    """Return the sum of the squares of each channel of `wav` `[C, T]`, `[C]`.
+
+    The same on any number of cores, which `numpy.dot` is not.
+    """
+    return np.asarray(np.square(wav).sum(axis=1), np.float64)

@@ -26,10 +26,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
-import scipy.signal
 from numpy.typing import NDArray
 
+from nitido.dsp.fourier import rfft
 from nitido.dsp.loudness import integrated_lufs
 from nitido.dsp.spectral import fft_size, hann
 from nitido.dsp.wav import Wav
@@ -47,6 +46,7 @@ RISING_DB, FALLING_DB, FALLING_DB_HZ = 27.0, 10.0, 230.0  # per Bark, at 70 dB; 
 EXPONENT = 0.23
 HEARD_DB, HEARD_POWER = 1.0, 4  # difference of excitation that half of the listeners hear
 USUAL_SECONDS = 3.0  # of sound before, from which the usual level of a band is taken
+USUAL_EVERY = 4  # frames, of which one is looked at for it
 USUAL_MARGIN_DB = 3.0  # faults lift it by that much, and under a fault there may be less than usual
 PART_FRAMES = 32  # transformed at once; bounds the memory, not the result
 SHADOW_BARK = (1.0, 2.0)  # a fault excites the ear that far below and above its own band
@@ -113,10 +113,10 @@ class MusicTakenMeter:
             low, high = bark(np.array(fault_hz))
             self._faulty = self._ear.centres > low - SHADOW_BARK[0]
             self._faulty &= self._ear.centres < high + SHADOW_BARK[1]
-        share = self._n_fft // 2 / (USUAL_SECONDS * sample_rate)
-        self._smooth = np.array([share]), np.array([1.0, share - 1.0])
-        self._usual: NDArray[np.float64] | None = None  # log of the excitation `[C, Z]`
-        self._squares, self._frames = 0.0, 0
+        apart = USUAL_EVERY * self._n_fft // 2
+        self._smooth = np.float32(apart / (USUAL_SECONDS * sample_rate))
+        self._usual: Array | None = None  # log of the excitation `[C, Z]`
+        self._squares, self._frames, self._seen = 0.0, 0, 0
         self._rest = (np.zeros((1, 0), np.float32), np.zeros((1, 0), np.float32))
 
     def update(self, before: Wav, after: Wav) -> None:
@@ -150,12 +150,15 @@ class MusicTakenMeter:
         power = (power[1:] + power[:-1]) * self._gain**2
         sounding = power > SILENT * len(before) * self._n_fft
         self._frames += int(sounding.sum())
-        needed = sounding if self._faulty.any() else sounding & differs
+        typical = (self._seen + np.arange(len(sounding))) % USUAL_EVERY == 0
+        typical &= sounding & bool(self._faulty.any())
+        self._seen += len(sounding)
+        needed = sounding & (differs | typical)
         if not needed.any():
             return
         was, usual = self._ear.excitation(before * self._gain, needed), None
         if self._faulty.any():
-            usual = self._usual_before(was)[:, differs[needed]]
+            usual = self._usual_before(was, typical[needed])[:, differs[needed]]
             was = was[:, differs[needed]]
         now = self._ear.excitation(after * self._gain, needed & differs)
         if usual is not None:
@@ -163,12 +166,17 @@ class MusicTakenMeter:
         by_frame = self._ear.difference(now, was).sum(axis=2).mean(axis=0)
         self._squares += float(np.square(by_frame, dtype=np.float64).sum())
 
-    def _usual_before(self, excitation: Array) -> Array:
-        """Return what each band had in the seconds before each frame, `[C, N, Z]`."""
-        level = np.log(excitation, dtype=np.float64)
-        state = level[:, :1] if self._usual is None else self._usual
-        before, self._usual = scipy.signal.lfilter(*self._smooth, level, axis=1, zi=state)
-        return np.asarray(np.exp(before) * 10 ** (-USUAL_MARGIN_DB / 10), np.float32)
+    def _usual_before(self, excitation: Array, typical: NDArray[np.bool_]) -> Array:
+        """Return what each band had in the typical frames before each frame, `[C, N, Z]`."""
+        level = np.log(excitation)
+        before = np.empty_like(level)
+        usual = level[:, 0] if self._usual is None else self._usual
+        for number in range(level.shape[1]):
+            before[:, number] = usual
+            if typical[number]:
+                usual = usual + self._smooth * (level[:, number] - usual)
+        self._usual = usual
+        return np.asarray(np.exp(before) * np.float32(10 ** (-USUAL_MARGIN_DB / 10)))
 
 
 class Ear(NamedTuple):
@@ -203,7 +211,7 @@ class Ear(NamedTuple):
         found = np.empty((len(wav), len(at), self.spread.shape[1]), np.float32)
         for start in range(0, len(at), PART_FRAMES):
             part = slice(start, start + PART_FRAMES)
-            spec = scipy.fft.rfft(frames[:, at[part]] * hann(self.n_fft), axis=2)
+            spec = rfft(frames[:, at[part]] * hann(self.n_fft))
             spec = spec[:, :, : len(self.spread)]
             found[:, part] = (spec.real**2 + spec.imag**2) @ self.spread + self.noise
         return found

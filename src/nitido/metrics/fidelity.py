@@ -45,6 +45,7 @@ MELS = 128
 # As in auraloss: size, hop and window of each resolution, samples, at any sample rate.
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 
+_FRAMES = 16  # of `DifferenceMeter` at once: few enough for the cache of a core
 _PART_SAMPLES = 2**18  # of the waveform that are transformed at once
 
 
@@ -112,20 +113,27 @@ class DifferenceMeter:
         if held.shape[1]:
             before = np.concatenate([held, before], axis=1)
             error = np.concatenate([held_error, error], axis=1)
-        n_fft, hop = self._n_fft, self._n_fft // 2
-        frames = (before.shape[1] - n_fft) // hop + 1
-        if frames > 0:
-            self._add(before, error)
-            before, error = before[:, frames * hop :], error[:, frames * hop :]
-        self._rest = (before.copy(), error.copy())
+        self._rest = self._take(before, error, _FRAMES)
+
+    def _take(self, before: Wav, error: Wav, frames: int) -> tuple[Wav, Wav]:
+        """Take so many frames at a time, as often as they are there; return what is left.
+
+        Always so many: how the streams were cut does not change how the sums are rounded.
+        """
+        hop = self._n_fft // 2
+        start, step, size = 0, frames * hop, (frames + 1) * hop
+        while start + size <= before.shape[1]:
+            self._add(before[:, start : start + size], error[:, start : start + size])
+            start += step
+        return before[:, start:].copy(), error[:, start:].copy()
 
     def finish(self) -> None:
-        """Take what is left, mirrored to one frame: a sudden stop would leak everywhere."""
-        held, held_error = self._rest
+        """Take what is left, the last mirrored to one frame: a sudden stop would leak anywhere."""
+        held, held_error = self._take(*self._rest, 1)
         if held.shape[1]:
             pad = ((0, 0), (0, self._n_fft - held.shape[1]))
             self._add(np.pad(held, pad, "symmetric"), np.pad(held_error, pad, "symmetric"))
-            self._rest = (held[:, :0], held_error[:, :0])
+        self._rest = (held[:, :0], held_error[:, :0])
 
     def bins(self, low_hz: float, high_hz: float) -> slice:
         """Return the bins from `low_hz` (included) to `high_hz` (excluded)."""
@@ -162,14 +170,17 @@ class DifferenceMeter:
         wrong = spectra(error)
         self.error += _sum_power(wrong)
         self.after += _sum_power(spec + wrong)
-        self._cross += np.einsum("nf,nf->f", spec.real, wrong.real, dtype=np.float64)
-        self._cross += np.einsum("nf,nf->f", spec.imag, wrong.imag, dtype=np.float64)
+        self._cross += _sum_products(spec, wrong)
 
 
-def _sum_power(spec: Any) -> Any:
-    return np.einsum("nf,nf->f", spec.real, spec.real, dtype=np.float64) + np.einsum(
-        "nf,nf->f", spec.imag, spec.imag, dtype=np.float64
-    )
+def _sum_power(spec: Spec) -> Array:
+    return _sum_products(spec, spec)
+
+
+def _sum_products(one: Spec, other: Spec) -> Array:
+    """Return Σ Re(X Y*) over a few frames `[N, F]`, `[F]`."""
+    products = np.einsum("nf,nf->f", one.view(np.float32), other.view(np.float32))
+    return np.asarray(products[0::2] + products[1::2], np.float32)
 
 
 def protected_si_sdr_db(*, estimate: Wav, reference: Wav, sample_rate: int) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,32 +73,94 @@ def write_listening_test(
         AudioWriteError: the folder cannot be written to, or holds a page already.
         ConfigError: fewer than two things to compare, or a name that the test needs itself.
     """
+    versions, lags = _versions(tracks, reference, sample_rate)
+    content: dict[str, Any] = {
+        "conditions": list(versions),
+        "reference": reference is not None,
+        "lags_samples": lags,
+        "excerpts": list(_excerpts(versions, sample_rate)),
+    }
+    return _write(folder, tracks, content, title, seed, trials, overwrite)
+
+
+def write_listening_test_of_pieces(
+    folder: str | Path,
+    *,
+    pieces: Sequence[Mapping[str, Wav]],
+    sample_rate: int,
+    title: str = "Listening test",
+    seed: int = 0,
+    trials: int = 16,
+    overwrite: bool = False,
+) -> Path:
+    """Write one page with the same versions of several pieces, one passage of each.
+
+    So what is heard holds for these versions, not for one piece: each ABX trial takes another
+    piece, and all are rated.
+
+    Args:
+        folder: where to.
+        pieces: of each, name → waveform `[C, T]`, the names the same in all of them.
+        sample_rate: of all, Hz.
+        title: of the page.
+        seed: of the order in which everything is presented.
+        trials: of each ABX pair.
+        overwrite: replace an earlier page.
+
+    Raises:
+        AudioShapeError: nothing that can be heard in all versions of a piece at once.
+        AudioWriteError: the folder cannot be written to, or holds a page already.
+        ConfigError: no pieces, or other versions of one than of the rest; or as for one piece.
+    """
+    if not pieces or any(list(piece) != list(pieces[0]) for piece in pieces):
+        raise ConfigError("A test of several pieces needs the same versions of each.")
+    excerpts = []
+    for piece in pieces:
+        versions, _ = _versions(piece, None, sample_rate)
+        excerpts += list(_excerpts(versions, sample_rate, most=1))
+    content = {"conditions": [*pieces[0], ANCHOR], "reference": False, "excerpts": excerpts}
+    return _write(folder, pieces[0], content, title, seed, trials, overwrite)
+
+
+def _versions(
+    tracks: Mapping[str, Wav], reference: Wav | None, sample_rate: int
+) -> tuple[dict[str, Wav], dict[str, int]]:
+    """Return all that is heard of a piece, aligned and of one shape, and how late each was."""
     check_sample_rate(sample_rate)
     if taken := {REFERENCE, ANCHOR} & set(tracks):
         raise ConfigError(f"A track cannot be named {taken.pop()!r}; the test has one of its own.")
     if len(tracks) + (reference is not None) < 2:
         raise ConfigError("A listening test compares two or more; give another track.")
-    if trials < 1:
-        raise ConfigError(f"{trials} trials are no test; give 1 or more.")
     first = next(iter(tracks))
     given = dict(tracks) if reference is None else {REFERENCE: reference, **tracks}
     versions, lags = _aligned(given, first, sample_rate)
     low = versions[first if reference is None else REFERENCE]
     versions[ANCHOR] = lower_ceiling(low, sample_rate=sample_rate, ceiling_hz=ANCHOR_HZ)
-    excerpts = list(_excerpts(_same_shape(versions), sample_rate))
-    if not excerpts:
+    return _same_shape(versions), lags
+
+
+def _write(
+    folder: str | Path,
+    tracks: Iterable[str],
+    content: dict[str, Any],
+    title: str,
+    seed: int,
+    trials: int,
+    overwrite: bool,
+) -> Path:
+    """Write the page of a test, given what is heard in it."""
+    if trials < 1:
+        raise ConfigError(f"{trials} trials are no test; give 1 or more.")
+    if not content["excerpts"]:
         raise AudioShapeError("The tracks have no passage in common that can be heard.")
-    others = [name for name in tracks if name != first]
-    content: dict[str, Any] = {
+    first, *others = tracks
+    content = {
         "format": FORMAT,
         "title": title,
         "seed": seed,
         "trials": trials,
         "pairs": [[first, other] for other in others] or [[REFERENCE, first]],
-        "conditions": list(versions),
-        "reference": reference is not None,
-        "lags_samples": lags,
-        "excerpts": excerpts,
+        **content,
     }
     content["id"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     folder = Path(folder)
@@ -146,11 +208,13 @@ def _same_shape(versions: Mapping[str, Wav]) -> dict[str, Wav]:
     }
 
 
-def _excerpts(versions: Mapping[str, Wav], sample_rate: int) -> Iterator[dict[str, Any]]:
+def _excerpts(
+    versions: Mapping[str, Wav], sample_rate: int, most: int = EXCERPTS_MAX
+) -> Iterator[dict[str, Any]]:
     """Yield excerpts, evenly over the piece: where, and each version as base64 of a FLAC file."""
     samples = next(iter(versions.values())).shape[1]
     size = min(samples, round(EXCERPT_SECONDS * sample_rate))
-    count = min(EXCERPTS_MAX, samples // size) if size else 0
+    count = min(most, samples // size) if size else 0
     for number in range(count):
         start = size * number + (samples - size * count) * (number + 1) // (count + 1)
         cuts = {name: wav[:, start : start + size] for name, wav in versions.items()}

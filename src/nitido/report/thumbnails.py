@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nitido.audio import SanitizedBlocks, open_source
 from nitido.diagnosis.finding import Diagnosis, Finding
+from nitido.diagnosis.shimmer import BAND_HZ as SHIMMER_HZ
 from nitido.dsp.chunks import join, take
 from nitido.dsp.wav import Wav
 from nitido.report.figures import CURVE_POINTS, RANGE_DB, Spectrogram
@@ -161,6 +162,17 @@ def _bandwidth(finding: Finding, passages: Passages) -> _Thumbnail:
     return _Thumbnail(shapes, ("0", f"ends at {amount(finding)}", _khz(high_hz)))
 
 
+def _shimmer(_: Finding, passages: Passages) -> _Thumbnail:
+    high_hz = passages.sample_rate / 2
+    low, high = (WIDTH * min(1.0, hz / high_hz) for hz in SHIMMER_HZ)
+    top = float(passages.curve_db.max())
+    shapes = [
+        _box("fault", low, high - low),
+        *_curve(passages.curve_db, low=top - RANGE_DB, high=top),
+    ]
+    return _Thumbnail(shapes, ("0", "flickers from 5 to 14 kHz", _khz(high_hz)))
+
+
 def _tone(finding: Finding, _: Passages) -> _Thumbnail:
     hz, levels = finding.details["bands_hz"], finding.details["bands_db"]
     step, top = WIDTH / max(len(hz), 1), max(levels)
@@ -293,6 +305,7 @@ _DRAWN: dict[str, Callable[[Finding, Passages], _Thumbnail]] = {
     "mud": _bands,
     "nonfinite": _place,
     "rumble": _rumble,
+    "shimmer": _shimmer,
     "sibilance": _place,
     "start": _start,
     "tone": _tone,

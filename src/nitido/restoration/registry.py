@@ -11,12 +11,13 @@ from nitido.restoration.stages.dc import Dc
 from nitido.restoration.stages.declick import Declick
 from nitido.restoration.stages.declip import Declip
 from nitido.restoration.stages.decomb import Decomb
+from nitido.restoration.stages.deshimmer import Deshimmer
 from nitido.restoration.stages.dynamics import Deess, Deharsh, Demud
 from nitido.restoration.stages.ending import Ending
 from nitido.restoration.stages.loudness import Loudness
+from nitido.restoration.stages.match import Match
 from nitido.restoration.stages.peak import Peak
 from nitido.restoration.stages.stems import Stems
-from nitido.restoration.stages.tone import Tone
 from nitido.restoration.stages.transients import Transients
 from nitido.restoration.stages.width import Width
 
@@ -28,10 +29,11 @@ STAGES: dict[str, type[Remedy]] = {
         Declick,  # as early: a resampler makes clicks longer
         Dc,
         Decomb,
+        Deshimmer,
         Demud,
         Deharsh,
         Deess,  # before the treble is made of what lies below it
-        Tone,
+        Match,
         Bandwidth,
         Stems,
         Transients,

@@ -9,7 +9,6 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from nitido.audio import SanitizedBlocks, Source
-from nitido.cores import one_blas_thread
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.chunks import OnProgress, ahead, block_length, join, reblock, tell_progress
 from nitido.dsp.loop import FADE_SECONDS, Unrolled, approach, span
@@ -104,15 +103,14 @@ class Restoring(Generic[Result]):
     def chain(self) -> _Attempt:
         """Run the stages but for the loudness, once, until each keeps its budget."""
         while self._chained is None:
-            with one_blas_thread:
-                attempt = _chain_pass(
-                    self._source,
-                    self._diagnosis,
-                    self.plan,
-                    self._block_seconds,
-                    self._resources,
-                    self._on_progress,
-                )
+            attempt = _chain_pass(
+                self._source,
+                self._diagnosis,
+                self.plan,
+                self._block_seconds,
+                self._resources,
+                self._on_progress,
+            )
             if not self._correct(attempt):
                 self._chained = attempt
         return self._chained
@@ -121,8 +119,7 @@ class Restoring(Generic[Result]):
         """Return the piece at its loudness, the whole within its budget."""
         while True:
             attempt = replace(self.chain(), plan=self.plan)
-            with one_blas_thread:
-                _loudness_pass(self._source, attempt, self._block_seconds, self._on_progress)
+            _loudness_pass(self._source, attempt, self._block_seconds, self._on_progress)
             self._chained = None  # its sound is gone
             if not self._correct(attempt):
                 break

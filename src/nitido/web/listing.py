@@ -228,6 +228,7 @@ def _short(finding: Finding) -> str:
         "mud": "muddy",
         "nonfinite": "broken samples",
         "rumble": "rumble below hearing",
+        "shimmer": "treble flickers",
         "sibilance": "a sharp s",
         "start": start,
         "tone": "dull",

@@ -17,14 +17,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.ndimage import median_filter
 from scipy.signal import sosfilt
 
+from nitido.diagnosis.shimmer import BAND_HZ
+from nitido.dsp.spectral import Frames, band, fft_size
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError, NitidoError
 from nitido_lab.benchmark.clips import SAMPLE_RATE, Case, at_rate, audio_below, mono, read
 
 LOW_SHELF_HZ, LOW_SHELF_DB = 100.0, 1.5
 HIGH_SHELF_HZ, HIGH_SHELF_DB = 8_000.0, 3.0
+TREBLE_CUT_DB = 3.0
+MEDIAN_FRAMES, MEDIAN_OVER_DB = 9, 6.0
 SEED_MODEL = "htdemucs"
 FOLDER_LAG_MAX_SECONDS = 0.5
 
@@ -237,6 +242,57 @@ class MasteringEq:
 
 
 @dataclass(frozen=True)
+class TrebleCut:
+    """What users do about shimmer: turn the treble down."""
+
+    name: str = "treble-cut"
+    what: str = f"high shelf {-TREBLE_CUT_DB:+g} dB at {BAND_HZ[0] / 1000:g} kHz"
+
+    def missing(self) -> str | None:
+        """Return None: it can always run."""
+        return None
+
+    def restore(self, piece: Case) -> Restored:
+        """Return the piece with less treble."""
+        wav = at_rate(piece.wav, from_hz=piece.sample_rate)
+        section = shelf(BAND_HZ[0], -TREBLE_CUT_DB, sample_rate=SAMPLE_RATE, high=True)
+        return Restored(np.asarray(sosfilt([section], wav, axis=1), np.float32))
+
+
+@dataclass(frozen=True)
+class MovingMedian:
+    """De-shimmer as it is published: no bin of the treble far above its median over time."""
+
+    name: str = "moving-median"
+    what: str = (
+        f"5 to 14 kHz: bins held at {MEDIAN_OVER_DB:g} dB over their median of "
+        f"{MEDIAN_FRAMES} frames"
+    )
+
+    def missing(self) -> str | None:
+        """Return None: it can always run."""
+        return None
+
+    def restore(self, piece: Case) -> Restored:
+        """Return the piece with the peaks of its treble cut down."""
+        wav = at_rate(piece.wav, from_hz=piece.sample_rate)
+        n_fft = fft_size(0.0427, sample_rate=SAMPLE_RATE)
+        frames, treble = (
+            Frames(n_fft, n_fft // 4),
+            band(*BAND_HZ, n_fft=n_fft, sample_rate=SAMPLE_RATE),
+        )
+        edge, length = n_fft, wav.shape[1] + 2 * n_fft
+        spec = frames.analyse(np.pad(wav, ((0, 0), (edge, edge))), first=-edge)
+        size = np.abs(spec[:, :, treble]) + np.float32(1e-12)
+        most = median_filter(size, (1, MEDIAN_FRAMES, 1)) * np.float32(10 ** (MEDIAN_OVER_DB / 20))
+        spec[:, :, treble] *= np.minimum(1, most / size) - 1
+        spec[:, :, : treble.start] = 0
+        spec[:, :, treble.stop :] = 0
+        change = frames.synthesise(spec, first=-edge, length=length)
+        return Restored(wav + change[:, edge : edge + wav.shape[1]])
+
+
+@dataclass(frozen=True)
 class Folder:
     """The files that another system made of the same clips: `CLIP.wav` or `CLIP_restored.wav`."""
 
@@ -284,6 +340,7 @@ def default_systems() -> list[System]:
     """Return nitido and its systems, in the order of the tables."""
     return [
         Nitido(),
+        Nitido("nitido-repairs", settings=(("loudness.mode", "off"),)),  # no limiter
         Nitido("nitido-gentle", "gentle"),
         Nitido("nitido-rule", settings=(("bandwidth.model", "rule"),)),
         Resample(),
@@ -292,6 +349,9 @@ def default_systems() -> list[System]:
         Libsonare(),
         Libsonare("libsonare-repair", None),
         MasteringEq(),
+        Nitido("nitido-deshimmer", "song", (("deshimmer.mode", "on"),)),
+        TrebleCut(),
+        MovingMedian(),
     ]
 
 

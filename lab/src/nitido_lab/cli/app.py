@@ -9,7 +9,8 @@ from nitido.version import __version__
 from nitido_lab.cli.benchmark import benchmark
 from nitido_lab.cli.conformance import conformance
 from nitido_lab.cli.formats import formats
-from nitido_lab.cli.listening import listening
+from nitido_lab.cli.listening import listening, listening_test
+from nitido_lab.cli.masters import masters
 from nitido_lab.cli.music import music
 from nitido_lab.cli.site import site
 from nitido_lab.cli.train import train
@@ -21,6 +22,7 @@ Examples:
   nitido-lab benchmark speed                      nitido beside its systems, on this computer
   nitido-lab conformance                          each meter against its standard
   nitido-lab formats                              what comes through, from format to format
+  nitido-lab listening-test songs/ -o test/       a blind test to send to people
   nitido-lab listening listening-*.json           what the listeners heard
   nitido-lab site                                 the documentation, with clips to listen to
   nitido-lab COMMAND --help                       more of each
@@ -33,5 +35,7 @@ def main() -> None:
     """Train and measure nitido."""
 
 
-for command in (benchmark, conformance, formats, listening, music, site, train):
+for command in (
+    *(benchmark, conformance, formats, listening, listening_test, masters, music, site, train),
+):
     main.add_command(command)

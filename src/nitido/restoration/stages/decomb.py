@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -78,6 +79,7 @@ class Decomb(Stage):
         self._bin_hz = sample_rate / n_fft
         # |X|² of all bins of a frame sums to 3/16 n_fft² σ² (Parseval, Hann).
         self._most = np.sqrt(3 / 16) * n_fft * 10 ** (settings["rms_db"] / 20)
+        self._lines = self._grouped()
 
     @classmethod
     def check(cls, settings: Settings) -> None:
@@ -110,60 +112,101 @@ class Decomb(Stage):
     def apply(self, window: Wav, *, start: int) -> Wav:
         """Return the samples from `start` on, `[C, n]`, without the lines."""
         first = start - self.context_samples
-        spec = self._frames.analyse(window, first=first)
-        self._lower(spec)
-        removed = self._frames.synthesise(spec, first=first, length=window.shape[1])
-        return self.span(window) - self.span(removed)
+        removed = self._removed(self._frames.analyse(window, first=first))
+        return self.span(window) - self.span(
+            self._frames.synthesise(removed, first=first, length=window.shape[1])
+        )
 
-    def _lower(self, spec: Spec) -> None:
-        """Turn the spectrum `[C, N, F]` into the spectrum of what is to be removed, in place."""
-        settings = self.settings
+    def _removed(self, spec: Spec) -> Spec:
+        """Return the spectrum of what is to be taken from the spectrum `[C, N, F]`."""
+        removed, mag = np.zeros_like(spec), np.abs(spec)
+        for lines in self._lines:
+            beside = median(mag[:, :, lines.around])[..., None]
+            own = mag[:, :, lines.bins]
+            floor = np.maximum(beside * lines.beside, own * lines.height)
+            limit = lines.most * np.minimum(1.0, 4.0 * lines.most / np.maximum(own, 1e-20))
+            take = np.clip(own - floor, 0.0, limit) * self.settings["amount"]
+            taken = spec[:, :, lines.bins] * (take / np.maximum(own, 1e-20))
+            removed[:, :, lines.bins] = _steady(taken, beside, lines.turn)
+        return removed
+
+    def _grouped(self) -> list[_Lines]:
+        """Return the lines, in groups that are worked on at once: of as many bins, at most 32."""
+        settings, hop = self.settings, self._frames.hop_length
         half = max(8, round(NEIGHBOURHOOD_HZ / self._bin_hz))
-        removed = []
+        end = self._frames.n_fft // 2 + 1
+        alike: dict[tuple[int, int], list[tuple[Any, ...]]] = {}
         for hz, height_db in zip(settings["lines_hz"], settings["lines_db"], strict=True):
             multiple = hz / settings["spacing_hz"]
             fine = abs(multiple - round(multiple)) > 0.01
             centre = hz / self._bin_hz
             lobe = FINE_LOBE_BINS if fine else MAIN_LOBE_BINS
             low, high = int(np.ceil(centre - lobe)), int(np.floor(centre + lobe))
-            bins = slice(max(1, low), min(spec.shape[2], high + 1))
-            if bins.stop <= bins.start:
+            bins = np.arange(max(1, low), min(end, high + 1))
+            if not len(bins):
                 continue
-            around = np.arange(
-                max(1, round(centre) - half), min(spec.shape[2], round(centre) + half)
-            )
+            around = np.arange(max(1, round(centre) - half), min(end, round(centre) + half))
             around = around[np.abs((around * self._bin_hz + 25) % 50 - 25) > 5.0]
-            beside = median(np.abs(spec[:, :, around]))[:, :, None]
-            mag = np.abs(spec[:, :, bins])
-            # The highest of the bins of a line is what stands out, so their mean has to come lower.
-            floor = np.maximum(
-                beside * np.float32(10 ** ((0.0 if fine else -2.0) / 20)),
-                mag * np.float32(10 ** (-(height_db + HEADROOM_DB) / 20)),
-            )
             less_db = 12.0 * fine + 5.0 * (hz < settings["low_hz"])
-            most = self._most * 10 ** ((settings["line_db"] - less_db) / 20)
-            limit = most * np.minimum(1.0, 4.0 * most / np.maximum(mag, 1e-20))
-            take = np.clip(mag - floor, 0.0, limit) * settings["amount"]
-            taken = spec[:, :, bins] * (take / np.maximum(mag, 1e-20))
-            removed.append((bins, self._steady(taken, beside, hz)))
-        spec[...] = 0
-        for bins, part in removed:
-            spec[:, :, bins] = part
+            # The highest of the bins of a line is what stands out, so their mean comes lower.
+            line = (
+                bins,
+                around,
+                10 ** ((0.0 if fine else -2.0) / 20),
+                10 ** (-(height_db + HEADROOM_DB) / 20),
+                self._most * 10 ** ((settings["line_db"] - less_db) / 20),
+                np.exp(2j * np.pi * hz * hop / self.sample_rate),
+            )
+            alike.setdefault((len(bins), len(around)), []).append(line)
+        return [
+            _Lines.of(lines[begin : begin + 32])
+            for lines in alike.values()
+            for begin in range(0, len(lines), 32)
+        ]
 
-    def _steady(self, taken: Spec, beside: NDArray[np.floating[Any]], hz: float) -> Spec:
-        """Return what is taken of a line, `[C, N, K]`, read in the frame before if that is quiet.
 
-        A line goes on as it is: from frame to frame it only turns, by its frequency.
+@dataclass(frozen=True)
+class _Lines:
+    """Lines with the same number of bins, and what of each is taken.
 
-        Args:
-            taken: as each frame tells it, `[C, N, K]`.
-            beside: level of the sound beside the line, `[C, N, 1]`.
-            hz: of the line.
-        """
-        turn = np.complex64(np.exp(2j * np.pi * hz * self._frames.hop_length / self.sample_rate))
-        before, fainter = taken[:, :-1], np.float32(10 ** (-QUIETER_DB / 20))
-        # Where nothing was taken there is no line to go by, as before the piece begins.
-        stands = np.abs(before).sum(axis=2, keepdims=True) > 0
-        attack = stands & (beside[:, :-1] < fainter * beside[:, 1:])
-        later = np.where(attack, before * turn, taken[:, 1:])
-        return np.concatenate([taken[:, :1], later], axis=1)
+    Attributes:
+        bins: of each line, `[L, K]`.
+        around: bins that tell the level of the sound beside it, `[L, M]`.
+        beside: gain of that level where the line is to come to, `[L, 1]`.
+        height: gain of a line that is taken down by all that it may be, `[L, 1]`.
+        most: magnitude that is taken from a bin at most, `[L, 1]`.
+        turn: of its phase from frame to frame, `[L, 1]`.
+    """
+
+    bins: NDArray[np.intp]
+    around: NDArray[np.intp]
+    beside: NDArray[np.float32]
+    height: NDArray[np.float32]
+    most: NDArray[np.float32]
+    turn: NDArray[np.complex64]
+
+    @classmethod
+    def of(cls, lines: list[tuple[Any, ...]]) -> _Lines:
+        """Return them side by side."""
+        bins, around, *gains, turn = (np.array(values) for values in zip(*lines, strict=True))
+        beside, height, most = (gain.astype(np.float32)[:, None] for gain in gains)
+        return cls(bins, around, beside, height, most, turn.astype(np.complex64)[:, None])
+
+
+def _steady(taken: Spec, beside: NDArray[np.float32], turn: NDArray[np.complex64]) -> Spec:
+    """Return what is taken of lines, read in the frame before if that is quiet.
+
+    A line goes on as it is: from frame to frame it only turns, by its frequency.
+
+    Args:
+        taken: as each frame tells it, `[C, N, L, K]`.
+        beside: level of the sound beside the lines, `[C, N, L, 1]`.
+        turn: of each line from frame to frame, `[L, 1]`.
+    """
+    before, fainter = taken[:, :-1], np.float32(10 ** (-QUIETER_DB / 20))
+    # Where nothing was taken there is no line to go by, as before the piece begins.
+    attack = beside[:, :-1] < fainter * beside[:, 1:]
+    attack &= before.any(axis=3, keepdims=True)
+    if attack.any():
+        taken[:, 1:] = np.where(attack, before * turn, taken[:, 1:])
+    return taken

@@ -166,13 +166,13 @@ class Transients(Stage):
 
 def percussive_mask(mag: Array) -> Array:
     """Return the share 0…1 of each bin of `mag` `[N, F]` that belongs to strokes (Wiener mask)."""
-    harmonic = _median_of_7(mag, TIME_STEP, axis=0) ** 2
-    percussive = _median_of_7(mag, BIN_STEP, axis=1) ** 2
+    harmonic = median_of_7(mag, TIME_STEP, axis=0) ** 2
+    percussive = median_of_7(mag, BIN_STEP, axis=1) ** 2
     mask: Array = percussive / (percussive + harmonic + np.float32(1e-12))
     return mask
 
 
-def _median_of_7(mag: Array, step: int, *, axis: int) -> Array:
+def median_of_7(mag: Array, step: int, *, axis: int) -> Array:
     """Return the median of each value and its neighbours at 1, 2, 3 steps on either side.
 
     Neighbours beyond the edge are mirrored. Sorting by exchanges (Devillard's network for seven)
