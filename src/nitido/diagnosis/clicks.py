@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import scipy.linalg
-import scipy.ndimage
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
@@ -160,11 +158,11 @@ def _beside(peaks: Floats, reach: int) -> Floats:
     """Return the highest of the cells up to `reach` away on either side, but for the nearest."""
     width = reach - CLEAR_CELLS + 1
     padded = np.pad(peaks, reach)
-    highest = scipy.ndimage.maximum_filter1d(padded, width, origin=-(width // 2))  # from here on
+    highest = np.lib.stride_tricks.sliding_window_view(padded, width).max(axis=1)  # from here on
     count = len(peaks)
     before = highest[:count]
     after = highest[reach + CLEAR_CELLS : reach + CLEAR_CELLS + count]
-    return np.maximum(before, after)
+    return np.asarray(np.maximum(before, after), np.float32)
 
 
 def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
@@ -184,7 +182,7 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
     windows = np.lib.stride_tricks.sliding_window_view(
         error[first : half + 2 * longest + FINE_ORDER], longest + FINE_ORDER
     )
-    basis, _ = np.linalg.qr(scipy.linalg.convolution_matrix(taps, longest))
+    basis, _ = np.linalg.qr(_convolution_matrix(taps, longest))
     gone = np.linalg.norm(windows @ basis, axis=1)
     best = int(gone.argmax())
     explained = float(gone[best]) / usual
@@ -220,10 +218,16 @@ def _fitted(part: Array) -> Array:
     return taps
 
 
+def _convolution_matrix(taps: Array, count: int) -> Array:
+    """Return the matrix `[K + count − 1, count]` that convolves `count` samples with the taps."""
+    padded = np.pad(taps, count - 1)
+    return np.lib.stride_tricks.sliding_window_view(padded, count)[:, ::-1]
+
+
 def _bridged(part: Array, taps: Array, start: int, end: int) -> Array:
     """Return a stretch with the samples from `start` to `end` such that they are best predicted."""
     error = np.convolve(part[start - len(taps) + 1 : end + len(taps) - 1], taps, "valid")
-    effect = scipy.linalg.convolution_matrix(taps, end - start)  # of each sample on the error
+    effect = _convolution_matrix(taps, end - start)  # of each sample on the error
     out = part.copy()
     out[start:end] -= np.linalg.lstsq(effect, error, rcond=None)[0]
     return out

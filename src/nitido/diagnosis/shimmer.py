@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.spectral import Frames, band
+from nitido.dsp.fourier import fast_size
+from nitido.dsp.spectral import Frames, band, running_mean
 from nitido.dsp.wav import Wav
 
 BAND_HZ = (5_000.0, 14_000.0)
@@ -44,7 +43,7 @@ class ShimmerAnalyser:
     def __init__(self, *, sample_rate: int, channels: int) -> None:
         """Prepare for a piece; its channels are looked at together."""
         del channels
-        n_fft = 2 * int(scipy.fft.next_fast_len(round(FRAME_SECONDS / 2 * sample_rate), real=True))
+        n_fft = 2 * fast_size(round(FRAME_SECONDS / 2 * sample_rate))
         self._frames = Frames(n_fft, n_fft // 2)
         self._rate = sample_rate
         high_hz = min(BAND_HZ[1], 0.46 * sample_rate)
@@ -83,7 +82,7 @@ class ShimmerAnalyser:
         level = 10 * np.log10(treble[inside].mean(axis=1) / self._frames.n_fft + 1e-16)
         log = 10 * np.log10(treble + 1e-20)
         own = log[inside]
-        around = uniform_filter1d(own, AROUND_BINS, axis=1, mode="nearest") + MEAN_LOG_DB
+        around = running_mean(own, AROUND_BINS, axis=1) + MEAN_LOG_DB
         before, after = _both_sides(log, BESIDE_BINS)
         peaks = own > np.maximum(np.maximum(before, after), around) + PEAK_DB
         before, after = _both_sides(log, GLIDE_BINS)
@@ -150,7 +149,8 @@ class ShimmerAnalyser:
 
 def _both_sides(log: Levels, bins: int) -> tuple[Levels, Levels]:
     """Return the loudest of some bins in the frames before and after each, `[N − 4, K]`."""
-    near = maximum_filter1d(log, bins, axis=1)
+    padded = np.pad(log, ((0, 0), (bins // 2, bins - 1 - bins // 2)), mode="edge")
+    near = np.lib.stride_tricks.sliding_window_view(padded, bins, axis=1).max(axis=2)
     return near[: -2 * APART], near[2 * APART :]
 
 

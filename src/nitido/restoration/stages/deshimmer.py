@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from nitido.diagnosis.finding import Diagnosis
-from nitido.dsp.spectral import Frames, band, fft_size
+from nitido.dsp.spectral import Frames, band, fft_size, running_mean
 from nitido.dsp.wav import Wav
 from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
@@ -96,7 +95,7 @@ class Deshimmer(Stage):
         log = 10 * np.log10(power + np.float32(1e-14))
         fine = log - _over_bins(log, LEVEL_BINS)
         jump = np.clip(fine - median_of_7(fine, TONE_STEP, axis=0), -SPREAD_MAX_DB, SPREAD_MAX_DB)
-        spread = uniform_filter1d(_over_bins(jump**2, SPREAD_BINS), self._spread, axis=0)
+        spread = running_mean(_over_bins(jump**2, SPREAD_BINS), self._spread, axis=0)
         usual = self.settings["spread_db"] ** 2
         excess = np.clip(PULL * (1 - usual / np.maximum(spread, usual)), 0, 1)
         gain = 10 ** (-excess * self._share * jump / 20)
@@ -106,4 +105,4 @@ class Deshimmer(Stage):
 
 
 def _over_bins(values: Array, bins: int) -> Array:
-    return np.asarray(uniform_filter1d(values, bins, axis=1, mode="nearest"), np.float32)
+    return running_mean(values, bins, axis=1)
