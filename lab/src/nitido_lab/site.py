@@ -40,7 +40,7 @@ from nitido_lab.degradation.recipe import PLANTED, plant
 CONFIG = "mkdocs.yml"
 RATE, SECONDS = 48_000, 8.0  # of the clip
 DULL = "12 dB less from 1 to 8 kHz"
-SHOWN_ON = {"tone": DULL}  # stages that no finding switches on
+SHOWN_ON = {"match": DULL}  # stages that no finding switches on
 NOT_SHOWN = ("stems",)  # their weights would have to be fetched
 PICTURE_DPI = 70
 PAGES = ("*.md", "docs/**/*.md", "lab/*.md", "integrations/*/*.md", "src/nitido/weights/*.md")

@@ -93,16 +93,14 @@ class Deshimmer(Stage):
         if not len(power):
             return power
         log = 10 * np.log10(power + np.float32(1e-14))
-        fine = log - _over_bins(log, LEVEL_BINS)
+        fine = log - running_mean(log, LEVEL_BINS, axis=1)
         jump = np.clip(fine - median_of_7(fine, TONE_STEP, axis=0), -SPREAD_MAX_DB, SPREAD_MAX_DB)
-        spread = running_mean(_over_bins(jump**2, SPREAD_BINS), self._spread, axis=0)
+        spread = running_mean(running_mean(jump**2, SPREAD_BINS, axis=1), self._spread, axis=0)
         usual = self.settings["spread_db"] ** 2
         excess = np.clip(PULL * (1 - usual / np.maximum(spread, usual)), 0, 1)
         gain = 10 ** (-excess * self._share * jump / 20)
         # The level is that of the power, not of its log.
-        level = _over_bins(power, LEVEL_BINS) / (_over_bins(power * gain**2, LEVEL_BINS) + 1e-16)
+        level = running_mean(power, LEVEL_BINS, axis=1) / (
+            running_mean(power * gain**2, LEVEL_BINS, axis=1) + 1e-16
+        )
         return np.asarray(1 + (gain * np.sqrt(level) - 1) * (excess * self._share > 0), np.float32)
-
-
-def _over_bins(values: Array, bins: int) -> Array:
-    return running_mean(values, bins, axis=1)
