@@ -78,6 +78,14 @@ def test_one_sound_in_opposite_phase_in_a_mix_that_is_right_is_how_it_was_mixed(
     assert phase(narrow() + 0.7 * np.concatenate([pad, -pad])).severity == "ok"
 
 
+def test_single_tones_each_at_an_angle_of_its_own_are_two_microphones() -> None:
+    wav = 0.001 * narrow()
+    for hz, degrees in ((523, 170), (880, -20), (1397, 120), (2794, -150), (4186, 60)):
+        tone = {"seconds": 6.0, "amplitude": 0.1}
+        wav += np.concatenate([sine(hz, **tone), sine(hz, **tone, phase=np.deg2rad(degrees))])
+    assert phase(wav).severity == "ok"
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.3])
 def test_a_piece_of_any_length_is_judged(seconds: float) -> None:
     assert phase(noise(seconds=seconds, channels=2)).severity == "ok"

@@ -43,6 +43,7 @@ FINE_DB = -40.0  # a softer fine band is not looked at
 COHERENT, TURNED_DEGREES = 0.98, 90.0  # at fault, …
 RELATED, OFF_DEGREES = 0.5, 60.0  # … and what is turned back with it, beside it
 GAP = 2  # fine bands between two such that go with them
+NEARLY, LEAST_OCTAVES = 0.9, 0.5  # all in a row are this coherent, for so far
 TURNED_SHARE = 0.01  # of the energy: less of it is not heard
 SEVERE_DB = -12.0
 UPRIGHT_DB = -3.0  # in mono a band that loses more has more in opposite directions than in common
@@ -168,6 +169,10 @@ class PhaseAnalyser:
         degrees = np.degrees(np.angle(both))
         heard = energy > 10 ** (FINE_DB / 10) * whole
         at_fault = heard & (related >= COHERENT) & (np.abs(degrees) >= TURNED_DEGREES)
+        nearly = heard & (related >= NEARLY) & (np.abs(degrees) >= TURNED_DEGREES)
+        for run in np.split(np.arange(len(energy)), np.flatnonzero(np.diff(nearly)) + 1):
+            if edges[run[-1] + 1] < 2**LEAST_OCTAVES * edges[run[0]]:
+                at_fault[run] = False  # a single tone has any angle, as two microphones hear it
         if float(energy[at_fault].sum()) < TURNED_SHARE * whole:
             return [], []
         with_it = (related >= RELATED) & (np.abs(degrees) >= OFF_DEGREES)
