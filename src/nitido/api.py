@@ -180,7 +180,7 @@ def towards(reference: Any, *, max_seconds: float = MAX_SECONDS) -> dict[str, An
 
     Raises:
         AudioReadError: the file cannot be read as audio.
-        ConfigError: it is silent.
+        ConfigError: it is silent or shorter than a second.
     """
     if not isinstance(reference, Diagnosis):
         reference = diagnose(reference, max_seconds=max_seconds)

@@ -18,7 +18,7 @@ FLAGS = {  # where it is not --the-argument
     "batch_size": "--batch",
     "output": "-o",
     "output_sample_rate": "--sample-rate",
-    "settings": "--set (--loudness, --loop, --demucs-model)",
+    "settings": "--set (--reference, --loudness, --loop, --demucs-model)",
 }
 PIPED_WIDTH = 120  # columns of a table that goes into a file or a pipe
 STYLES = {"ok": "dim", "slight": "yellow", "moderate": "bold yellow", "severe": "bold red"}

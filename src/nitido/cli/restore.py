@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +156,11 @@ def restore(ctx: click.Context, /, inputs: tuple[str, ...], **options: Any) -> N
     if options["csv"] is not None and (stream or options["dry_run"]):
         raise ConfigError("--csv is a table of results in files; leave it out here.")
     if stream:
+        _spare(options["reference"], [replace(how, source=inputs[0], output=output or STREAM)])
         run_stream(inputs[0], how, output, dry=options["dry_run"], as_json=as_json, strict=strict)
         return
     jobs = _jobs(ctx, inputs, how, options)
+    _spare(options["reference"], jobs)
     if options["dry_run"]:
         run_dry(jobs, as_json=as_json)
     elif options["album"]:
@@ -251,6 +254,19 @@ def _jobs(
     if not chosen:
         click.echo(f"None of {len(jobs)} pieces is in shard {options['shard']}.", err=True)
     return chosen
+
+
+def _spare(reference: str | None, jobs: Sequence[Job]) -> None:
+    """Refuse results that would replace the reference, which is read as the inputs are.
+
+    Raises:
+        AudioWriteError: one would.
+    """
+    from nitido.output import check_outputs
+
+    if reference is not None:
+        pieces = [(job.source, job.files) for job in jobs if job.output != STREAM]
+        check_outputs(pieces, inputs=[reference])
 
 
 def names(text: str) -> list[str]:

@@ -1,10 +1,12 @@
 """Match: towards a range or a reference, gently, nowhere else, and nothing moves."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from click import ClickException
 from tests.signals import click, noise, pink_noise, silence, sine
 
 import nitido
@@ -128,6 +130,17 @@ def test_a_silent_reference_is_refused():
         reference_settings(nitido.diagnose(silence(seconds=1), sample_rate=RATE))
 
 
+def test_a_reference_too_short_to_have_a_tone_is_refused():
+    with pytest.raises(ConfigError, match=r"lasts 0\.002 s"):
+        reference_settings(nitido.diagnose(noise(seconds=0.002), sample_rate=RATE))
+
+
+def test_a_piece_that_is_its_own_reference_is_left_alone():
+    piece = pink_noise(seconds=2)
+    step = nitido.restore(piece, sample_rate=RATE, reference=(RATE, piece)).plan["match"]
+    assert (step.on, step.reason) == (False, "its tone is that of the reference")
+
+
 def test_nothing_shifts_by_a_sample():
     result = matched(click(5_000, samples=10_001), np.linspace(-4, 4, COUNT))[0]
     assert result.argmax() == 5_000
@@ -156,3 +169,15 @@ def test_a_reference_on_the_command_line_travels_in_the_plan_as_numbers(tmp_path
     assert step["on"]
     assert step["settings"]["target_db"][20] > step["settings"]["target_db"][5]
     assert reference not in json.dumps(steps)
+
+
+@pytest.mark.parametrize("source", ["piece.wav", "-"])
+def test_a_reference_is_never_written_to(tmp_path, monkeypatch, source):
+    for name, wav in (("piece", pink_noise(seconds=2)), ("reference", noise(seconds=2))):
+        soundfile.write(tmp_path / f"{name}.wav", wav.T, RATE)
+    monkeypatch.chdir(tmp_path)
+    before = Path("reference.wav").read_bytes()
+    given = ["--reference", "./reference.wav", "-o", "reference.wav", "--overwrite"]
+    with pytest.raises(ClickException, match="would replace the input"):
+        main(["restore", source, *given], standalone_mode=False)
+    assert Path("reference.wav").read_bytes() == before

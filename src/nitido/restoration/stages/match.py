@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 BANDS_HZ = 1000 * 10 ** (np.arange(-13, 14) / 10)  # third octaves, 50 Hz to 20 kHz, as in `tone`
 MOST_DB = 4.0
 LEAST_DB = 0.5  # a smaller change is not worth making
+REFERENCE_SECONDS = 1.0  # of a shorter one a few hundredths are heard: one note, no tone
 LEVELLED_HZ = (100.0, 8_000.0)  # where piece and target are brought to one level
 FAINT_DB = -60.0  # re the loudest band: what is softer is not there
 BELOW_CEILING = 0.9  # up to here, a share of where the sound ends
@@ -163,15 +164,21 @@ def reference_settings(diagnosis: Diagnosis) -> dict[str, Any]:
     """Return the settings that bring a piece towards the one of that diagnosis.
 
     Raises:
-        ConfigError: it is silent.
+        ConfigError: it is silent or shorter than a second.
     """
     details = diagnosis["tone"].details
     if diagnosis.silent or "bands_db" not in details:
         raise ConfigError("The reference is silent; give one with music in it.")
+    seconds = diagnosis.samples / diagnosis.sample_rate
+    if seconds < REFERENCE_SECONDS:
+        raise ConfigError(
+            f"The reference lasts {seconds:.3g} s; its tone shows from {REFERENCE_SECONDS:.0f} s "
+            "on: give a longer one."
+        )
     ends_hz = BELOW_CEILING * diagnosis["bandwidth"].details.get("ceiling_hz", np.inf)
     levels = zip(details["bands_hz"], details["bands_db"], strict=True)
     target_db = [round(level, 2) if hz < ends_hz else None for hz, level in levels]
-    return {"match.mode": "on", "match.target_db": target_db}
+    return {"match.mode": "auto", "match.target_db": target_db}
 
 
 def _shown_hz(hz: float) -> str:
