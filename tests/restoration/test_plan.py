@@ -145,6 +145,12 @@ def test_a_wrong_choice_is_refused(choice: dict[str, Any], says: str) -> None:
         adjust(load_preset("musicgen"), **choice)
 
 
+def test_settings_that_belong_together_are_checked_together() -> None:
+    given = {"stereo.side_hz": [30.0, 150.0], "stereo.side_db": [-60.0, 0.0]}
+    settings = adjust(load_preset("song"), settings=given).stages["stereo"].settings
+    assert [settings["side_hz"], settings["side_db"]] == list(given.values())
+
+
 def test_a_step_can_be_replaced_without_touching_the_plan(plan: Plan) -> None:
     changed = plan.with_step(replace(plan["match"], on=True))
     assert changed["match"].on

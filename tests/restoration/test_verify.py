@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,15 @@ def test_a_stage_over_budget_is_turned_down_twice_and_then_bypassed() -> None:
         amounts.append(plan["match"].settings["amount"] if plan["match"].on else 0)
     assert amounts == [0.5, 0.25, 0]
     assert plan["match"].reason.startswith("left out: more would change too much")
+
+
+def test_a_stage_turned_down_for_the_whole_is_told_the_bound_of_the_whole() -> None:
+    plan = Plan.from_json('{"steps": [{"stage": "stereo"}], "budget_db": 15.0}')
+    change = replace(compare(noise(), noise(seed=1) + noise()), stage="stereo", budget_db=-10.0)
+    assert change.within_budget
+    reason = correct(plan, change, tries=0)["stereo"].reason
+    assert "all stages together (15.0 dB" in reason
+    assert "-10.0 is the least" not in reason
 
 
 def test_a_stage_that_takes_music_is_turned_down_though_the_protected_band_is_as_it_was() -> None:

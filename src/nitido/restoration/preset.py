@@ -147,6 +147,7 @@ def adjust(
         if name in without:
             mode = "off"
         result[name] = StagePreset(mode, current.budget_db, current.settings)
+    asked: dict[str, dict[str, Any]] = {}
     for key, value in (settings or {}).items():
         name, _, setting = key.partition(".")
         if name not in STAGES:
@@ -156,10 +157,16 @@ def adjust(
                 raise ConfigError(f"{key} is {shown(value)}; it can be auto, on or off.")
             result[name] = StagePreset(value, result[name].budget_db, result[name].settings)
             continue
-        changed = check_settings(STAGES[name], {**result[name].settings, setting: value})
-        if STAGES[name].schema[setting].measured:
-            raise ConfigError(f"{key} is measured on each piece; it is nothing to set.")
-        result[name] = StagePreset(result[name].mode, result[name].budget_db, changed)
+        asked.setdefault(name, {})[setting] = value
+    for name, own in asked.items():  # together: some settings are points of one curve
+        current = result[name]
+        changed = check_settings(STAGES[name], {**current.settings, **own})
+        for setting in own:
+            if STAGES[name].schema[setting].measured:
+                raise ConfigError(
+                    f"{name}.{setting} is measured on each piece; it is nothing to set."
+                )
+        result[name] = StagePreset(current.mode, current.budget_db, changed)
     return Preset(preset.name, preset.description, preset.budget_db, result)
 
 

@@ -160,7 +160,8 @@ def correct(plan: Plan, change: Change, *, tries: int) -> Plan:
 
     Args:
         plan: that was carried out.
-        change: of one of its stages, over its budget.
+        change: of one of its stages, over its budget; or of the one that changed most, where only
+            the whole is over its own.
         tries: how often this stage was turned down already.
     """
     step = plan[change.stage]
@@ -170,6 +171,11 @@ def correct(plan: Plan, change: Change, *, tries: int) -> Plan:
         why = (
             f"more would take too much of the music ({change.taken_sone:.2f} sone of it;"
             f" {change.budget_sone:g} is the most)"
+        )
+    elif change.within_budget:  # the whole is not, and this stage changed most of it
+        why = (
+            f"more would change too much of the music, all stages together ({plan.budget_db:.1f} dB"
+            " SI-SDR in 60 Hz–7 kHz is the least)"
         )
     else:
         why = (
