@@ -19,7 +19,6 @@ from nitido.delivery_check import Verdict, targets
 from nitido.dsp.loudness import true_peak_dbtp
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
-from nitido.metrics.delivery import FoldMeter
 
 RATE = 48_000
 needs_ffmpeg = pytest.mark.skipif(ffmpeg.program() is None, reason="no ffmpeg program")
@@ -173,16 +172,6 @@ def test_the_fold_to_mono_is_told_per_band() -> None:
     assert check(tone(-14.0))["mono"].value == pytest.approx(0.0, abs=1e-6)
     quiet = high + 0.001 * np.concatenate([low, -low])  # 20 dB and more under the piece
     assert check(quiet)["mono"].severity == "ok"
-
-
-def test_the_fold_does_not_depend_on_the_blocks() -> None:
-    wav = noise(seconds=1.0, channels=2)
-    whole, cut = FoldMeter(RATE), FoldMeter(RATE)
-    whole.update(wav)
-    for start in range(0, wav.shape[1], 777):
-        cut.update(wav[:, start : start + 777])
-    for one, other in zip(whole.finish(), cut.finish(), strict=True):
-        assert one == pytest.approx(other, abs=1e-3)
 
 
 @pytest.mark.parametrize(

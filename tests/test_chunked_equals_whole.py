@@ -51,6 +51,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "match": {"gains_db": [2.0, -1.0, 0.5, 3.0]},
     "bandwidth": {"ceiling_hz": 2000.0, "crossover_hz": 1900.0, "rms_db": -14.0, "gate_db": -90.0},
     "transients": {"gain_db": 6.0},
+    "stereo": {
+        "side_hz": [120.0, 180.0],
+        "side_db": [-60.0, 0.0],
+        "turn_hz": [300.0, 320.0, 1200.0, 1300.0],
+        "turn_degrees": [0.0, 150.0, 180.0, 0.0],
+    },
     "width": {},
     "ending": {"fade_in_ms": 60.0, "fade_out_seconds": 0.3},
     "loudness": {"gain_db": 9.0, "ceiling_dbtp": -3.0},

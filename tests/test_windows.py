@@ -184,7 +184,7 @@ msvcrt.locking = lambda file, mode, count: asked.append((mode, count))
 import nitido.lock
 
 nitido.lock.sys = SimpleNamespace(platform="win32")
-extras = ("nitido.web", "nitido.mcp_server")
+extras = ("nitido.generation", "nitido.mcp_server", "nitido.separation", "nitido.web")
 for module in pkgutil.walk_packages(nitido.__path__, "nitido."):
     if not module.name.startswith(extras):
         import_module(module.name)

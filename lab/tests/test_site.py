@@ -35,6 +35,14 @@ def test_every_stage_and_every_finding_has_a_page_in_the_menu(folder: Path) -> N
     assert all(f"](stages/{name}.md)" in overview for name in STAGES)
 
 
+def test_nothing_is_told_of_a_stage_or_a_fault_that_is_not_there() -> None:
+    told = site.sections((ROOT / "docs" / "stages.md").read_text("utf-8"))
+    assert set(told) | set(site.SHOWN_WITH) | set(site.NOT_SHOWN) <= set(STAGES)
+    assert set(site.SHOWN_WITH.values()) <= {one.fault for one in site.clips()}
+    kinds = {finding.kind for finding in site.clips()[0].diagnosis.findings}
+    assert set(site.sections((ROOT / "docs" / "findings.md").read_text("utf-8"))) <= kinds
+
+
 def test_a_page_names_every_setting_that_can_be_set(folder: Path) -> None:
     for name, stage in STAGES.items():
         page = (folder / "docs" / "docs" / "stages" / f"{name}.md").read_text("utf-8")

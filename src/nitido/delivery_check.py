@@ -15,15 +15,15 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from nitido.audio import MAX_SECONDS, FileSource, SanitizedBlocks, Source, open_source
+from nitido.audio import MAX_SECONDS, FileSource, Source, open_source
 from nitido.audio.encode import CODECS, encoded
 from nitido.audio.limits import check_max_seconds
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding, Severity
+from nitido.diagnosis.phase import HEARD_DB
 from nitido.dsp.chunks import OnProgress
 from nitido.dsp.loudness import stream_true_peak_dbtp
 from nitido.errors import AudioWriteError, ConfigError, MissingExtraError, shown
-from nitido.metrics.delivery import FoldMeter
 from nitido.report.formatting import channels, quantity
 from nitido.restoration.preset import suggest
 
@@ -42,7 +42,6 @@ LISTS = ("sources", "sample_rates_hz")  # of a target
 EVEN_LU = 0.5  # a difference that nobody hears
 FULL_SCALE_DBTP = 0.0  # what a decoder gives beyond it, players clip
 FOLD_MIND_DB, FOLD_FAIL_DB = -6.0, -12.0  # sides that have nothing in common lose 3 dB
-FOLD_HEARD_DB = -20.0  # a softer band is not missed
 LOSSLESS = (  # how the names of codecs begin, libsndfile's and ffmpeg's; any other is lossy
     *("PCM", "FLOAT", "DOUBLE", "ALAC", "FLAC", "DWVW", "DPCM", "DSD"),
     *("WAVPACK", "TTA", "APE", "WMALOSSLESS", "TRUEHD", "MLP"),
@@ -230,7 +229,7 @@ def _as_it_is(source: Source, diagnosis: Diagnosis, place: Target) -> Iterator[F
         yield _silence(diagnosis)
         yield diagnosis["dc"]
         yield _channels(diagnosis)
-        yield _mono(source)
+        yield _mono(diagnosis)
     if diagnosis["nonfinite"].found:
         yield diagnosis["nonfinite"]
     yield _format(source, place)
@@ -339,18 +338,15 @@ def _channels(diagnosis: Diagnosis) -> Finding:
     return Finding("channels", 0.0, "channels", "ok", said, details=details)
 
 
-def _mono(source: Source) -> Finding:
+def _mono(diagnosis: Diagnosis) -> Finding:
     """Return what each band loses on one loudspeaker; the worst that would be missed is told."""
-    if source.channels == 1:
+    if diagnosis.channels == 1:
         return Finding("mono", 0.0, "dB", "ok", "Mono already: nothing is lost.")
-    if source.channels > 2:
-        said = f"Not measured: {channels(source.channels)} have no one fold to mono."
+    if diagnosis.channels > 2:
+        said = f"Not measured: {channels(diagnosis.channels)} have no one fold to mono."
         return Finding("mono", None, "dB", "ok", said)
-    meter = FoldMeter(source.sample_rate)
-    for block in SanitizedBlocks(source.blocks()):
-        meter.update(block)
-    bands = meter.finish()
-    heard = [row for row in bands if row["level_db"] >= FOLD_HEARD_DB]
+    bands = diagnosis["phase"].details["bands"]
+    heard = [row for row in bands if row["level_db"] >= HEARD_DB]
     if not heard:
         return Finding("mono", None, "dB", "ok", "Too little sound for mono to take any away.")
     worst = min(heard, key=lambda row: row["fold_db"])

@@ -243,7 +243,8 @@ def test_no_written_peak_exceeds_the_ceiling(tmp_path: Path, kind: str, preset: 
 def test_a_limiter_over_its_budget_is_left_idle_and_the_ceiling_still_holds() -> None:
     wav = noise(seconds=1, rms=0.02)
     wav[:, ::9_000] = 0.9  # would have to be limited to reach −14 LUFS
-    plan = nitido.plan(nitido.diagnose(wav, sample_rate=48_000))
+    # The preset song would take them for clicks.
+    plan = nitido.plan(nitido.diagnose(wav, sample_rate=48_000), preset="musicgen")
     strict = nitido.Plan(plan.preset, plan.sample_rate, plan.steps, 0.0, {"loudness": 110.0})
     result = nitido.restore(wav, sample_rate=48_000, plan=strict)
     assert result.plan["loudness"].settings["max_limiting_db"] == 0
@@ -274,7 +275,7 @@ from tests.signals import noise, sine
 wav = noise(seconds=4, channels=2) + 10 * noise(seconds=4, seed=1) ** 3
 wav = lower_ceiling(wav, sample_rate=48_000, ceiling_hz=15_000)
 wav += sum(sine(hz, seconds=4, amplitude=0.01) for hz in range(1600, 14_001, 400))
-settings = {"tone.mode": "on", "transients.mode": "on", "dc.high_pass_hz": 20}
+settings = {"match.mode": "on", "transients.mode": "on", "dc.high_pass_hz": 20}
 seconds = float(sys.argv[1])
 result = nitido.restore(wav, sample_rate=48_000, block_seconds=seconds, settings=settings)
 on = [step.stage for step in result.plan.steps if step.on]
@@ -291,7 +292,7 @@ def test_bytes_and_findings_are_the_same_in_any_blocks_and_on_any_number_of_thre
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
         told.add(done.stdout)
     assert len(told) == 1, told
-    assert "dc decomb tone bandwidth transients ending loudness" in told.pop()
+    assert {"dc", "decomb", "bandwidth", "transients", "loudness"} <= {*told.pop().split()}
 
 
 @pytest.mark.parametrize("mask", [0x3F, 0x60F, 0])

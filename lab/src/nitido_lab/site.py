@@ -40,7 +40,14 @@ from nitido_lab.degradation.recipe import PLANTED, plant
 CONFIG = "mkdocs.yml"
 RATE, SECONDS = 48_000, 8.0  # of the clip
 DULL = "12 dB less from 1 to 8 kHz"
-SHOWN_ON = {"tone": DULL}  # stages that no finding switches on
+ASKED = "asked for, although"  # how the reason of a stage begins that would not run by itself
+# Stages that none of these clips brings on, with what they are for.
+SHOWN_WITH = {
+    "deharsh": "harshness",
+    "demud": "mud",
+    "deshimmer": "ripple shimmer",
+    "match": DULL,
+}
 NOT_SHOWN = ("stems",)  # their weights would have to be fetched
 PICTURE_DPI = 70
 PAGES = ("*.md", "docs/**/*.md", "lab/*.md", "integrations/*/*.md", "src/nitido/weights/*.md")
@@ -105,7 +112,6 @@ def _faults(clean: Wav) -> Iterator[tuple[str, Wav]]:
     yield "a rumble at 12 Hz", 0.6 * clean + np.float32(0.3) * np.sin(75.4 * time, dtype=np.float32)
     yield "mono", np.repeat(clean.mean(axis=0, keepdims=True), 2, axis=0)
     yield "an end in mid-note", clean[:, : 5 * RATE]
-    yield "a click at its start", clean + (0.5 * (time < 0.0003)).astype(np.float32)
     yield "20 dB quieter", 0.1 * clean
     yield DULL, lose_level(clean, sample_rate=RATE, level_db=12.0)
     yield "one side upside down", clean * np.array([[1], [-1]], np.float32)
@@ -119,14 +125,21 @@ def _faults(clean: Wav) -> Iterator[tuple[str, Wav]]:
 
 
 def _spoilt_for(stage: type[Remedy]) -> Spoilt:
-    """Return the clip for which a stage comes on by itself, with as little else wrong as can be."""
+    """Return the clip for which a stage comes on, with as little else wrong as can be."""
     clean, *spoilt = clips()
-    needs = [one for one in spoilt if nitido.plan(one.diagnosis)[stage.name].on]
-    if nitido.plan(clean.diagnosis)[stage.name].on:  # for what is asked, not for a fault
+    fault = SHOWN_WITH.get(stage.name)
+    needs = [one for one in spoilt if _comes_on(stage, one)]
+    if fault is not None:
+        needs = [one for one in spoilt if one.fault == fault]
+    elif _comes_on(stage, clean):  # for what is asked, not for a fault
         needs = [one for one in needs if stage.name in one.wrong]
-    if not needs:  # one that is off by itself
-        return next((one for one in spoilt if SHOWN_ON.get(stage.name) == one.fault), clean)
-    return min(needs, key=lambda one: len(one.wrong))
+    return min(needs, key=lambda one: len(one.wrong), default=clean)
+
+
+def _comes_on(stage: type[Remedy], one: Spoilt) -> bool:
+    """Return whether a stage finds something to do, and would not run only as it was asked to."""
+    step = nitido.plan(one.diagnosis, stages=[stage.name])[stage.name]
+    return step.on and not step.reason.startswith(ASKED)
 
 
 def _spoilt_of(kind: str) -> Spoilt | None:
@@ -209,8 +222,8 @@ def finding_page(kind: str, *, words: str, changes: str, clip: str = "") -> str:
 def sections(text: str) -> dict[str, str]:
     r"""Return what stands under each heading of the second level.
 
-    >>> sections("# Stages\n\n## dc\n\nA.\n\n## tone\n\nB.\n")
-    {'dc': 'A.', 'tone': 'B.'}
+    >>> sections("# Stages\n\n## dc\n\nA.\n\n## match\n\nB.\n")
+    {'dc': 'A.', 'match': 'B.'}
     """
     _, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
     return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
@@ -219,9 +232,9 @@ def sections(text: str) -> dict[str, str]:
 def since(name: str, changes: str) -> str:
     r"""Return the first version whose changes name a stage or a finding.
 
-    >>> since("dc", "## [Unreleased]\n`tone`\n## [0.2.0] - 2027\n`dc`\n## [0.1.0]\n`decomb`")
+    >>> since("dc", "## [Unreleased]\n`match`\n## [0.2.0] - 2027\n`dc`\n## [0.1.0]\n`decomb`")
     '0.2.0'
-    >>> since("tone", "## [Unreleased]\n- `tone`"), since("new", "")
+    >>> since("match", "## [Unreleased]\n- `match`"), since("new", "")
     ('the next version', 'the next version')
     """
     versions = [

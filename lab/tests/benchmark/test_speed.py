@@ -32,3 +32,5 @@ def test_the_figures_are_of_this_run() -> None:
     assert np.isclose(said["ratio"], said["restore_seconds"] / said["floor_seconds"])
     assert said["memory_mib"] > 50
     assert "bandwidth" in said["stages"]
+    assert 0 < said["processes"]["import"] < said["processes"]["restore"]
+    assert 0 < said["processes"]["diagnose"] < said["processes"]["restore"]

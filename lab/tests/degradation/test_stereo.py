@@ -2,16 +2,17 @@ import numpy as np
 import pytest
 from tests.signals import noise, sine
 
-from nitido.metrics.delivery import FoldMeter
+from nitido.diagnosis.phase import PhaseAnalyser
 from nitido_lab.degradation import stereo
 
 RATE = 48_000
 
 
 def fold_db(wav: np.ndarray, hz: float) -> float:
-    meter = FoldMeter(RATE)
+    meter = PhaseAnalyser(sample_rate=RATE, channels=2)
     meter.update(wav)
-    return next(row["fold_db"] for row in meter.finish() if row["low_hz"] <= hz < row["high_hz"])
+    bands = meter.finish().details["bands"]
+    return next(row["fold_db"] for row in bands if row["low_hz"] <= hz < row["high_hz"])
 
 
 def test_wide_lows_keep_the_middle_and_everything_above() -> None:

@@ -20,6 +20,7 @@ from nitido.diagnosis.harshness import HarshnessAnalyser
 from nitido.diagnosis.level import LoudnessAnalyser
 from nitido.diagnosis.mud import MudAnalyser
 from nitido.diagnosis.nonfinite import nonfinite_finding
+from nitido.diagnosis.phase import PhaseAnalyser, one_name
 from nitido.diagnosis.rumble import RumbleAnalyser
 from nitido.diagnosis.shimmer import ShimmerAnalyser
 from nitido.diagnosis.sibilance import SibilanceAnalyser
@@ -86,6 +87,7 @@ class Analysis:
             SibilanceAnalyser(**piece),
             ToneAnalyser(**piece),
             BandwidthAnalyser(**piece),
+            PhaseAnalyser(**piece),
             WidthAnalyser(**piece, mask=mask),
             StartAnalyser(**piece),
             EndAnalyser(**piece),
@@ -109,7 +111,7 @@ class Analysis:
                 replace(finding, severity="ok", summary="Silence is not judged.", where=())
                 for finding in findings
             ]
-        found = (*extra, *map(self._in_loop, findings), loudness)
+        found = (*extra, *one_name(map(self._in_loop, findings)), loudness)
         return Diagnosis(
             self.sample_rate,
             self.channels,

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import scipy.linalg
-import scipy.ndimage
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
@@ -158,13 +156,12 @@ def _predictor(lags: NDArray[np.floating]) -> Array:
 
 def _beside(peaks: Floats, reach: int) -> Floats:
     """Return the highest of the cells up to `reach` away on either side, but for the nearest."""
-    width = reach - CLEAR_CELLS + 1
-    padded = np.pad(peaks, reach)
-    highest = scipy.ndimage.maximum_filter1d(padded, width, origin=-(width // 2))  # from here on
-    count = len(peaks)
-    before = highest[:count]
-    after = highest[reach + CLEAR_CELLS : reach + CLEAR_CELLS + count]
-    return np.maximum(before, after)
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(peaks, reach), reach - CLEAR_CELLS + 1
+    )
+    highest: Floats = windows.max(axis=1)
+    later = reach + CLEAR_CELLS
+    return np.maximum(highest[: len(peaks)], highest[later : later + len(peaks)])
 
 
 def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
@@ -184,7 +181,7 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
     windows = np.lib.stride_tricks.sliding_window_view(
         error[first : half + 2 * longest + FINE_ORDER], longest + FINE_ORDER
     )
-    basis, _ = np.linalg.qr(scipy.linalg.convolution_matrix(taps, longest))
+    basis, _ = np.linalg.qr(_effect(taps, longest))
     gone = np.linalg.norm(windows @ basis, axis=1)
     best = int(gone.argmax())
     explained = float(gone[best]) / usual
@@ -220,10 +217,18 @@ def _fitted(part: Array) -> Array:
     return taps
 
 
+def _effect(taps: Array, count: int) -> Array:
+    """Return what each of `count` samples adds to the error from the first on, `[n, count]`."""
+    effect = np.zeros((len(taps) + count - 1, count))
+    for sample in range(count):
+        effect[sample : sample + len(taps), sample] = taps
+    return effect
+
+
 def _bridged(part: Array, taps: Array, start: int, end: int) -> Array:
     """Return a stretch with the samples from `start` to `end` such that they are best predicted."""
     error = np.convolve(part[start - len(taps) + 1 : end + len(taps) - 1], taps, "valid")
-    effect = scipy.linalg.convolution_matrix(taps, end - start)  # of each sample on the error
+    effect = _effect(taps, end - start)
     out = part.copy()
     out[start:end] -= np.linalg.lstsq(effect, error, rcond=None)[0]
     return out

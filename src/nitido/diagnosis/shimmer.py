@@ -7,15 +7,12 @@ coder keeps one bin and drops the next they are 1 to 3 %.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.spectral import Frames, band
+from nitido.dsp.fourier import fast_size
+from nitido.dsp.spectral import Frames, FrameStream, band, running_mean
 from nitido.dsp.wav import Wav
 
 BAND_HZ = (5_000.0, 14_000.0)
@@ -32,7 +29,7 @@ TREBLE_MIN_DB = -45.0  # re all of the piece: nobody hears less flicker
 SECONDS_MIN = 1.0
 CLEAR_PERCENT, SEVERE_PERCENT = 0.8, 2.0
 
-Levels = NDArray[np.floating[Any]]
+Levels = NDArray[np.float32]
 
 _CLASS_DB, _CLASSES = 2.0, 80  # frames are kept apart by their level, 0 to −160 dB
 _PARTS = 128  # of the piece, of which it is known how each flickers
@@ -44,7 +41,7 @@ class ShimmerAnalyser:
     def __init__(self, *, sample_rate: int, channels: int) -> None:
         """Prepare for a piece; its channels are looked at together."""
         del channels
-        n_fft = 2 * int(scipy.fft.next_fast_len(round(FRAME_SECONDS / 2 * sample_rate), real=True))
+        n_fft = 2 * fast_size(round(FRAME_SECONDS / 2 * sample_rate))
         self._frames = Frames(n_fft, n_fft // 2)
         self._rate = sample_rate
         high_hz = min(BAND_HZ[1], 0.46 * sample_rate)
@@ -55,35 +52,32 @@ class ShimmerAnalyser:
         self._frames_per_part = 16
         self._levels = np.zeros(_CLASSES, int)
         self._power, self._count = 0.0, 0
-        self._held: Wav = np.zeros((1, n_fft // 2), np.float32)
-        self._first = -n_fft // 2
+        self._stream = FrameStream(self._frames, channels=1)
+        self._held = np.zeros((0, max(0, self._band.stop - self._band.start)), np.float32)
+        self._index = 1  # of the first frame that is held
 
     def update(self, block: Wav) -> None:
         """Take the next samples `[C, n]`, any n."""
         if not block.shape[1] or self._band.stop - self._band.start < AROUND_BINS:
             return
         mix = block.mean(axis=0, keepdims=True) if len(block) > 1 else block
-        self._held = np.concatenate([self._held, mix], axis=1)
-        indices = self._frames.indices(self._first, self._held.shape[1])
-        if len(indices) > 2 * APART:
-            self._add(self._frames.analyse(self._held, first=self._first)[0], indices.start + APART)
-            # The last frames are looked at again, with those that follow.
-            following = (indices.stop - 2 * APART) * self._frames.hop_length
-            following -= self._frames.n_fft // 2
-            self._held = self._held[:, following - self._first :].copy()
-            self._first = following
-
-    def _add(self, spec: NDArray[np.complex64], index: int) -> None:
-        """Take frames `[N, F]`, of which those at the ends are only looked at from beside."""
+        spec = self._stream.update(mix)[0]
         power = spec.real**2 + spec.imag**2
-        inside = slice(APART, len(power) - APART)
-        self._power += float(power[inside].sum(dtype=np.float64)) / power.shape[1]
-        self._count += len(power) - 2 * APART
-        treble = power[:, self._band]
+        self._power += float(power.sum(dtype=np.float64)) / power.shape[1]
+        self._count += len(power)
+        self._held = np.concatenate([self._held, power[:, self._band]])
+        if len(self._held) > 2 * APART:
+            self._add(self._held, self._index + APART)
+            self._index += len(self._held) - 2 * APART
+            self._held = self._held[-2 * APART :].copy()
+
+    def _add(self, treble: Levels, index: int) -> None:
+        """Take the power of frames `[N, K]`; those at the ends are only looked at from beside."""
+        inside = slice(APART, len(treble) - APART)
         level = 10 * np.log10(treble[inside].mean(axis=1) / self._frames.n_fft + 1e-16)
-        log = 10 * np.log10(treble + 1e-20)
+        log = 10 * np.log10(treble + np.float32(1e-20))
         own = log[inside]
-        around = uniform_filter1d(own, AROUND_BINS, axis=1, mode="nearest") + MEAN_LOG_DB
+        around = running_mean(own, AROUND_BINS, axis=1) + MEAN_LOG_DB
         before, after = _both_sides(log, BESIDE_BINS)
         peaks = own > np.maximum(np.maximum(before, after), around) + PEAK_DB
         before, after = _both_sides(log, GLIDE_BINS)
@@ -150,7 +144,8 @@ class ShimmerAnalyser:
 
 def _both_sides(log: Levels, bins: int) -> tuple[Levels, Levels]:
     """Return the loudest of some bins in the frames before and after each, `[N − 4, K]`."""
-    near = maximum_filter1d(log, bins, axis=1)
+    padded = np.pad(log, ((0, 0), (bins // 2, bins // 2)), mode="edge")
+    near = np.maximum.reduce([padded[:, k : k + log.shape[1]] for k in range(bins)])
     return near[: -2 * APART], near[2 * APART :]
 
 

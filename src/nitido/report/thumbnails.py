@@ -304,6 +304,7 @@ _DRAWN: dict[str, Callable[[Finding, Passages], _Thumbnail]] = {
     "loudness": _loudness,
     "mud": _bands,
     "nonfinite": _place,
+    "phase": _width,
     "rumble": _rumble,
     "shimmer": _shimmer,
     "sibilance": _place,

@@ -16,7 +16,7 @@ from nitido.restoration.resources import Resources
 from nitido.restoration.stage import Remedy
 from nitido.restoration.verify import Change, ChangeMeter
 
-BLOCK_SECONDS = 6.0  # of the signal at work in one stage; bounds the memory, not the result
+BLOCK_SECONDS = 4.0  # of the signal at work in one stage; bounds the memory, not the result
 RESAMPLER_SECONDS = 0.1  # of sound on either side that a sample may depend on
 
 

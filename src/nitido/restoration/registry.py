@@ -18,6 +18,7 @@ from nitido.restoration.stages.loudness import Loudness
 from nitido.restoration.stages.match import Match
 from nitido.restoration.stages.peak import Peak
 from nitido.restoration.stages.stems import Stems
+from nitido.restoration.stages.stereo import Stereo
 from nitido.restoration.stages.transients import Transients
 from nitido.restoration.stages.width import Width
 
@@ -37,6 +38,7 @@ STAGES: dict[str, type[Remedy]] = {
         Bandwidth,
         Stems,
         Transients,
+        Stereo,  # of what is stereo already: the side that `Width` makes is sound by itself
         Width,
         Ending,
         Loudness,

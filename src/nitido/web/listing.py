@@ -227,6 +227,7 @@ def _short(finding: Finding) -> str:
         "loudness": "too quiet" if "quiet" in finding.summary else "peaks over full scale",
         "mud": "muddy",
         "nonfinite": "broken samples",
+        "phase": "sides against each other",
         "rumble": "rumble below hearing",
         "shimmer": "treble flickers",
         "sibilance": "a sharp s",

@@ -1,10 +1,14 @@
 """Match: towards a range or a reference, gently, nowhere else, and nothing moves."""
 
+import json
+
 import numpy as np
 import pytest
+import soundfile
 from tests.signals import click, noise, pink_noise, silence, sine
 
 import nitido
+from nitido.cli import main
 from nitido.diagnosis.finding import Diagnosis, Finding
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
@@ -140,3 +144,15 @@ def test_no_gain_changes_nothing_and_silence_stays_silent():
 def test_numbers_that_fit_no_bands_are_refused(settings):
     with pytest.raises(ConfigError, match=r"match\."):
         Match.check({**Match.defaults, **settings})
+
+
+def test_a_reference_on_the_command_line_travels_in_the_plan_as_numbers(tmp_path, capsys):
+    for name, wav in (("piece", pink_noise(seconds=2)), ("reference", noise(seconds=2))):
+        soundfile.write(tmp_path / f"{name}.wav", wav.T, RATE)
+    piece, reference = (str(tmp_path / f"{name}.wav") for name in ("piece", "reference"))
+    main(["restore", piece, "--reference", reference, "--dry-run", "--json"], standalone_mode=False)
+    steps = json.loads(capsys.readouterr().out)["plan"]["steps"]
+    (step,) = (step for step in steps if step["stage"] == "match")
+    assert step["on"]
+    assert step["settings"]["target_db"][20] > step["settings"]["target_db"][5]
+    assert reference not in json.dumps(steps)

@@ -7,7 +7,10 @@ ratio holds on a busy machine as well.
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,12 +27,26 @@ from nitido.cores import usable_cores
 from nitido.dsp.spectral import Frames
 from nitido.dsp.wav import Wav
 from nitido_lab.benchmark.clips import Case
-from nitido_lab.benchmark.faulty import SAMPLE_RATE, faulty_piece
+from nitido_lab.benchmark.faulty import SAMPLE_RATE, faulty_piece, write_piece
 from nitido_lab.benchmark.memory import peak_mib
 from nitido_lab.benchmark.systems import System
 
 FLOOR_FROM_HZ = 32_000  # the usual way of a MusicGen clip: 32 to 48 kHz
 FRAMES = Frames(2048, 512)
+CLIP_SECONDS = 5.0  # of which most of the time goes by before anything is heard
+# A process that does to a clip what cannot be left out: read, resample, transform, write.
+BARE = """\
+import sys
+import numpy as np, scipy.fft, soundfile, soxr
+source, target = sys.argv[1:]
+wav, rate = soundfile.read(source, dtype="float32", always_2d=True)
+soxr.resample(wav, rate, 32_000, quality="HQ")
+cut = np.lib.stride_tricks.sliding_window_view(wav.T, 2048, axis=1)[:, ::512]
+spec = scipy.fft.rfft(cut * np.hanning(2048).astype(np.float32), axis=2)
+scipy.fft.irfft(spec, 2048, axis=2)
+soundfile.write(target, wav, rate, subtype="PCM_24")
+"""
+COMMAND = "import sys; from nitido.cli import main; main(sys.argv[1:])"
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,9 @@ class Speed:
         memory_mib: peak resident memory of a process that restores the piece from a file.
         stages: that ran.
         runs: how often each was timed.
+        processes: processor time of whole processes, as a multiple of that of a bare one, by what
+            they do: ``restore`` and ``diagnose`` a clip of `CLIP_SECONDS`, ``import`` nitido. Last
+            ``bare``, s.
         others: time of each system on the same piece, by name, s.
         left_out: systems that could not run, with the reason.
     """
@@ -57,6 +77,7 @@ class Speed:
     memory_mib: float
     stages: tuple[str, ...]
     runs: int
+    processes: Mapping[str, float] = field(default_factory=dict)
     others: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
 
@@ -85,6 +106,11 @@ class Speed:
             ("cores busy, of those there are", f"{self.cores_busy:.1f} of {self.cores}"),
             ("stages that ran", ", ".join(self.stages)),
             ("runs of each", str(self.runs)),
+            *(
+                (f"whole process, {name}: in bare ones, {CLIP_SECONDS:g} s", f"{ratio:.2f}×")
+                for name, ratio in self.processes.items()
+                if name != "bare"
+            ),
             *(
                 (f"system: {name}", f"{took:.2f} s, {times(self.seconds / took)}")
                 for name, took in self.others.items()
@@ -151,6 +177,7 @@ def measure(*, seconds: float = 60.0, runs: int = 5, systems: Sequence[System] =
         peak_memory_mib(piece),
         stages,
         runs,
+        process_ratios(runs=runs),
         {name: statistics.median(found[1:]) for name, found in times.items()},
         {name: reason for name, reason in reasons.items() if reason},
     )
@@ -162,6 +189,43 @@ def floor(piece: Wav) -> Wav:
     spec = FRAMES.analyse(piece, first=0)
     FRAMES.synthesise(spec, first=0, length=piece.shape[1])
     return np.asarray(resampled.T, np.float32)
+
+
+def process_ratios(*, runs: int) -> dict[str, float]:
+    """Return the processor time of whole processes on a short clip, in that of a bare one.
+
+    The median of ratios within a round: what else the computer does slows all of a round.
+    """
+    with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
+        source, target = str(Path(folder, "clip.wav")), str(Path(folder, "result.wav"))
+        write_piece(Path(source), CLIP_SECONDS / 60)
+        programs = {
+            "bare": [BARE, source, target],
+            "restore": [COMMAND, "restore", source, "-o", target, "--overwrite"],
+            "diagnose": [COMMAND, "diagnose", source],
+            "import": ["import nitido"],
+        }
+        rounds = [
+            {name: _processor_seconds(program) for name, program in programs.items()}
+            for _ in range(runs + 1)
+        ][1:]
+    bare = statistics.median(one["bare"] for one in rounds)
+    ratios = {
+        name: statistics.median(one[name] / one["bare"] for one in rounds)
+        for name in programs
+        if name != "bare"
+    }
+    return {**ratios, "bare": bare}
+
+
+def _processor_seconds(program: Sequence[str]) -> float:
+    command = [sys.executable, "-c", *program]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return used.ru_utime + used.ru_stime
 
 
 def peak_memory_mib(piece: Wav) -> float:

@@ -14,6 +14,7 @@ import click
 from nitido.cli.options import as_json, verbose
 from nitido.cli.output import console, print_json, table
 from nitido.errors import ConfigError
+from nitido_lab.cli.scale import scale
 from nitido_lab.cli.throughput import throughput
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ def everything(as_json: bool, docs: str | None, **options: Any) -> None:
     finish([chapter for chapter, _ in done], content, options["out"], docs, as_json=as_json)
 
 
+benchmark.add_command(scale)
 benchmark.add_command(throughput)
 
 

@@ -86,8 +86,8 @@ PLANTED: Final[Mapping[str, Mapping[str, Recipe]]] = {
         "severe": [{"kind": "clicks", "over_db": 27.0}],
     },
     "wide lows": {
-        "slight": [{"kind": "wide_lows", "side_db": -3.0, "below_hz": [120.0, 200.0]}],
-        "moderate": [{"kind": "wide_lows", "side_db": 0.0, "below_hz": [120.0, 200.0]}],
+        "slight": [{"kind": "wide_lows", "side_db": 6.0, "below_hz": [120.0, 200.0]}],
+        "moderate": [{"kind": "wide_lows", "side_db": 9.0, "below_hz": [120.0, 200.0]}],
         "severe": [{"kind": "wide_lows", "side_db": 12.0, "below_hz": [120.0, 200.0]}],
     },
     "turned band": {

@@ -3,8 +3,8 @@
 What a bin was before a coder made it jump is not known; how loud the band was is, and how far the
 bins of noise spread around that. So the level over 23 ms and 17 bins stays, to the attack; tones
 that last stay; and the rest is drawn together by the share of its spread that noise has not. Where
-nothing flickers, nothing changes. Its own noise, laid in at the right level, was tried first, and
-is further from the original than what it replaces (docs/deshimmer.md).
+nothing flickers, little changes. New noise at the right level was tried first: it is farther from
+the original than what it replaces. Nor does this bring it much nearer: docs/deshimmer.md.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from nitido.diagnosis.finding import Diagnosis
-from nitido.dsp.spectral import Frames, band, fft_size
+from nitido.dsp.spectral import Frames, band, fft_size, running_mean
 from nitido.dsp.wav import Wav
 from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
@@ -94,16 +93,14 @@ class Deshimmer(Stage):
         if not len(power):
             return power
         log = 10 * np.log10(power + np.float32(1e-14))
-        fine = log - _over_bins(log, LEVEL_BINS)
+        fine = log - running_mean(log, LEVEL_BINS, axis=1)
         jump = np.clip(fine - median_of_7(fine, TONE_STEP, axis=0), -SPREAD_MAX_DB, SPREAD_MAX_DB)
-        spread = uniform_filter1d(_over_bins(jump**2, SPREAD_BINS), self._spread, axis=0)
+        spread = running_mean(running_mean(jump**2, SPREAD_BINS, axis=1), self._spread, axis=0)
         usual = self.settings["spread_db"] ** 2
         excess = np.clip(PULL * (1 - usual / np.maximum(spread, usual)), 0, 1)
         gain = 10 ** (-excess * self._share * jump / 20)
         # The level is that of the power, not of its log.
-        level = _over_bins(power, LEVEL_BINS) / (_over_bins(power * gain**2, LEVEL_BINS) + 1e-16)
+        level = running_mean(power, LEVEL_BINS, axis=1) / (
+            running_mean(power * gain**2, LEVEL_BINS, axis=1) + 1e-16
+        )
         return np.asarray(1 + (gain * np.sqrt(level) - 1) * (excess * self._share > 0), np.float32)
-
-
-def _over_bins(values: Array, bins: int) -> Array:
-    return np.asarray(uniform_filter1d(values, bins, axis=1, mode="nearest"), np.float32)

@@ -1,0 +1,32 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nitido_lab.benchmark.scale import Run, Scale
+from nitido_lab.cli.app import main
+
+
+def test_the_line_through_the_runs_tells_the_start_and_the_cost_of_a_piece() -> None:
+    runs = [Run(pieces, 2, 1.5 + 0.25 * pieces, 0.0, 120.0) for pieces in (10, 100, 1000)]
+    measured = Scale(10.0, tuple(runs))
+    assert measured.line(2) == pytest.approx((1.5, 0.25))
+    shares = [measured.start_share(run) for run in runs]
+    assert shares == pytest.approx([0.375, 0.0566, 0.006], rel=0.01)
+
+
+def test_every_size_is_run_with_every_number_of_workers(tmp_path: Path) -> None:
+    picture = tmp_path / "scale.png"
+    asked = ["--sizes", "1,2", "--workers", "1", "--seconds", "1", "--plot", str(picture), "--json"]
+    done = CliRunner().invoke(main, ["benchmark", "scale", *asked])
+    told = json.loads(done.stdout)
+    assert [(run["pieces"], run["workers"]) for run in told["runs"]] == [(1, 1), (2, 1)]
+    assert all(run["memory_mib"] > 20 for run in told["runs"])
+    assert picture.stat().st_size
+
+
+@pytest.mark.parametrize("sizes", ["0", "ten", "10;20"])
+def test_sizes_are_whole_numbers_with_commas(sizes: str) -> None:
+    done = CliRunner().invoke(main, ["benchmark", "scale", "--sizes", sizes])
+    assert done.exit_code == 2
