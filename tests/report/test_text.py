@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import soundfile as sf
 from click.testing import CliRunner
+from tests.signals import pink_noise
 
 import nitido
 from nitido.cli import main
@@ -76,6 +77,13 @@ def test_a_restoration_tells_what_is_better_what_stayed_and_how_loud_it_is(
     assert "left and right together are still the mono piece" in said
     assert re.search(r"No band from 60 Hz to 8 kHz changed its level by more than 0\.\d dB", said)
     assert "It plays at −14.0 LUFS" in said
+
+
+def test_no_level_is_told_of_bands_in_which_there_was_nothing() -> None:
+    piece = pink_noise(seconds=3, sample_rate=8_000)
+    said = " ".join(nitido.restore(piece, sample_rate=8_000).sentences())
+    assert "it ended at 4.0 kHz" in said
+    assert "No band from 60 Hz to 4 kHz changed its level;" in said
 
 
 def test_the_comb_is_read_on_the_same_lines_before_and_after(

@@ -137,7 +137,8 @@ def describe_restoration(restoration: RestoredSound) -> list[str]:
     if ran:
         for change in restoration.changes:
             if change.stage == "whole":
-                told += _kept(_most_level_change_db(change), change.si_sdr_db, up_to="8 kHz")
+                most_db, up_to_hz = _most_level_change(change, restoration.diagnosis)
+                told += _kept(most_db, change.si_sdr_db, up_to=f"{up_to_hz / 1000:g} kHz")
         old, new = (d["loudness"] for d in (restoration.diagnosis, restoration.after))
         told += _loudness(old.value, new.value, new.details.get("true_peak_dbtp"))
         told += _headroom(restoration)
@@ -246,13 +247,17 @@ def mended(old: Finding, new: Finding) -> Iterator[str]:
         yield GONE[old.kind]
 
 
-def _most_level_change_db(change: Change) -> float:
-    body = [
-        abs(row["level_db"])
-        for row in change.bands
-        if row["low_hz"] >= BASS_HZ and row["high_hz"] <= BODY_HZ
-    ]
-    return max(body, default=0.0)
+def _most_level_change(change: Change, before: Diagnosis) -> tuple[float, float]:
+    """Return the most by which a band changed its level, dB, and up to where, Hz.
+
+    Bands in which the music had ended are left out: what is new there has no level to keep.
+    """
+    ceiling = before["bandwidth"]
+    ends_hz = ceiling.value if ceiling.found and ceiling.value is not None else BODY_HZ
+    body = [row for row in change.bands if BASS_HZ <= row["low_hz"] < row["high_hz"] <= BODY_HZ]
+    kept = [row for row in body if row["high_hz"] <= ends_hz] or body[:1]
+    most_db = max((abs(row["level_db"]) for row in kept), default=0.0)
+    return most_db, max((row["high_hz"] for row in kept), default=BODY_HZ)
 
 
 # ── A comparison ─────────────────────────────────────────────────────────────────────────────────
