@@ -99,6 +99,16 @@ def test_a_side_that_is_upside_down_as_a_whole_has_one_name() -> None:
     assert (found["width"].found, found["phase"].found) == (False, True)
 
 
+def test_lows_that_outweigh_all_else_on_the_side_turn_no_side_upside_down() -> None:
+    spectrum = np.fft.rfft(pink_noise(seconds=6.0, seed=2))
+    spectrum[:, 6 * 120 :] = 0
+    side = 9 * np.fft.irfft(spectrum, 6 * RATE).astype(np.float32)
+    found = diagnosis(narrow() + np.concatenate([side, -side]))
+    assert found["width"].details["polarity_inverted"]
+    assert found["phase"].found
+    assert "upside down" not in found["width"].summary
+
+
 def test_the_fold_is_told_per_band_and_does_not_depend_on_the_blocks() -> None:
     low = sine(60, seconds=3.0, amplitude=0.1)
     wav = noise(seconds=3.0, channels=2, rms=0.03) + np.concatenate([low, -low])

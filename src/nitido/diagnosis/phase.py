@@ -223,7 +223,8 @@ def one_name(findings: Iterable[Finding]) -> list[Finding]:
     if phase.found and width.details["polarity_inverted"]:
         inverted = [row["fold_db"] < UPRIGHT_DB for row in phase.details["bands"]]
         quiet = "phase" if 2 * sum(inverted) > len(inverted) else "width"
-        other = "width" if quiet == "phase" else "phase"
-        said = f"One side is upside down, see {other}."
+        said = "One side is upside down, see width."
+        if quiet == "width":
+            said = "Stereo; where left and right work against each other, see phase."
         told[at[quiet]] = replace(told[at[quiet]], severity="ok", summary=said)
     return told
