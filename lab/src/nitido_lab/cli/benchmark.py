@@ -74,6 +74,12 @@ def clipped(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Files that another system made of the same clips; repeatable.",
         ),
         click.option(
+            "--only",
+            multiple=True,
+            metavar="NAME",
+            help="Beside nitido and resample, of our systems only this one; repeatable.",
+        ),
+        click.option(
             "--audio",
             envvar="NITIDO_AUDIO",
             metavar="FOLDER",
@@ -226,16 +232,22 @@ benchmark.add_command(throughput)
 
 
 def run_clips(
-    name: str, folder: str | None, *, audio: str | None, systems: tuple[str, ...], **options: Any
+    name: str,
+    folder: str | None,
+    *,
+    audio: str | None,
+    systems: tuple[str, ...],
+    only: tuple[str, ...] = (),
+    **options: Any,
 ) -> tuple[Chapter, dict[str, Any]]:
     """Run a task that goes through clips; return its chapter and its figures."""
     from nitido_lab.benchmark.document import save_chapter
     from nitido_lab.benchmark.findings import roc
     from nitido_lab.benchmark.runner import run_task
-    from nitido_lab.benchmark.systems import default_systems, read_system
+    from nitido_lab.benchmark.systems import chosen_systems, read_system
     from nitido_lab.benchmark.tables import Summary
 
-    tried = [*default_systems(), *map(read_system, systems)]
+    tried = [*chosen_systems(only), *map(read_system, systems)]
     out = Path(options.pop("out"))
     place = _clips(name, folder, audio)
     with bar(name) as tick:
