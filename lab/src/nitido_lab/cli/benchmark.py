@@ -62,6 +62,13 @@ def clipped(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--keep", is_flag=True, help="Keep the clips and what each system made of them."
         ),
+        click.option(
+            "--no-visqol",
+            "visqol",
+            flag_value=False,
+            default=True,
+            help="Leave ViSQOL out: faster.",
+        ),
         click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]"),
         click.option(
             "--limit", type=click.IntRange(1), help="At most so many files, spread over the folder."
