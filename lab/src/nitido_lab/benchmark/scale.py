@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from nitido.errors import NitidoError, one_line
 from nitido_lab.benchmark.faulty import write_piece
 from nitido_lab.benchmark.tables import Table
 
@@ -154,11 +155,17 @@ def _run(pieces: Path, size: int, workers: int) -> Run:
         command = [sys.executable, "-c", PROGRAM, "restore", str(pieces), "-o", out]
         command += ["--workers", str(workers), "--format", "flac", "--json"]
         began = perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _, status, used = os.wait4(process.pid, 0)
-        took = perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+            _, status, used = os.wait4(process.pid, 0)
+            took = perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+            errors.seek(0)
+            said = errors.read().decode("utf-8", "replace").strip()
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
+        raise NitidoError(
+            f"nitido restore of {size} pieces with {workers} workers ended with "
+            f"{process.returncode}, so nothing is measured; it said: {one_line(said)}"
+        )
     memory = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     return Run(size, workers, took, used.ru_utime + used.ru_stime, memory)
