@@ -24,6 +24,7 @@ PAGES = [
         "docs/report.md",
         "docs/many-files.md",
         "docs/generate.md",
+        "docs/scale.md",
     ),
     *("CONTRIBUTING.md", "lab/README.md"),
 ]

@@ -48,6 +48,17 @@ def test_the_figures_come_as_json_and_are_not_measured_twice(audio: Path) -> Non
     assert figures["mastering-eq"]["si_sdr_db"] < 30.0
 
 
+def test_visqol_is_left_out_on_request_and_measured_when_wanted_again(audio: Path) -> None:
+    without, asked = (
+        json.loads(run("clean", "--audio", "audio", "--workers", "1", "--json", *more).stdout)
+        for more in (["--only", "resample", "--no-visqol"], ["--only", "resample"])
+    )
+    assert {row["system"] for row in without["figures"]} == {"nitido", "resample"}
+    assert {row["visqol_mos"] for row in without["figures"]} == {None}
+    assert "Left out: ViSQOL (--no-visqol)." in without["sentences"]
+    assert min(row["visqol_mos"] for row in asked["figures"]) > 4.0
+
+
 def test_another_system_stands_in_the_same_table(audio: Path) -> None:
     system = ["--system", f"copy={audio / 'musicgen'}"]
     result = run("comb", "--audio", "audio", "--workers", "1", "--json", *system)

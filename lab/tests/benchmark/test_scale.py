@@ -1,9 +1,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from nitido.errors import NitidoError
+from nitido_lab.benchmark import scale
 from nitido_lab.benchmark.scale import Run, Scale
 from nitido_lab.cli.app import main
 
@@ -24,6 +27,18 @@ def test_every_size_is_run_with_every_number_of_workers(tmp_path: Path) -> None:
     assert [(run["pieces"], run["workers"]) for run in told["runs"]] == [(1, 1), (2, 1)]
     assert all(run["memory_mib"] > 20 for run in told["runs"])
     assert picture.stat().st_size
+
+
+def test_a_run_that_failed_is_no_figure_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale, "PROGRAM", "import sys; sys.exit('The disk is full.')")
+    with pytest.raises(NitidoError, match=r"1 pieces with 2 workers ended with 1.+disk is full"):
+        scale.measure(sizes=[1], workers=[2], piece_seconds=1.0)
+
+
+def test_the_memory_is_that_of_the_run_not_of_who_measures_it() -> None:
+    held = np.ones(400 * 2**18, np.float32)  # 400 MiB
+    (run,) = scale.measure(sizes=[1], workers=[1], piece_seconds=1.0).runs
+    assert 20 < run.memory_mib < held.nbytes / 2**20
 
 
 @pytest.mark.parametrize("sizes", ["0", "ten", "10;20"])

@@ -21,6 +21,7 @@ from nitido_lab.benchmark.systems import (
     NoiseReduce,
     RandomDemucs,
     Resample,
+    chosen_systems,
     default_systems,
     fingerprint,
     read_system,
@@ -164,3 +165,11 @@ def test_with_random_weights_the_founding_pipeline_is_marked_so(
     system = RandomDemucs()
     assert "random weights" in system.name
     assert system.restore(piece(render(seconds=1.0))).wav.shape == (2, SAMPLE_RATE)
+
+
+def test_of_our_systems_only_some_can_be_asked_beside_nitido_and_doing_nothing() -> None:
+    names = [system.name for system in chosen_systems(["treble-cut", "nitido"])]
+    assert names == ["nitido", "resample", "treble-cut"]
+    assert chosen_systems() == default_systems()
+    with pytest.raises(ConfigError, match="no system 'trebel'"):
+        chosen_systems(["trebel"])

@@ -56,6 +56,7 @@ class Case:
         sample_rate: of `wav`, Hz.
         reference: mono at 48 kHz, `[1, U]`.
         about: further numbers that the judging needs.
+        visqol: False where ViSQOL is left out, which takes longer than all else together.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Case:
     sample_rate: int
     reference: Wav
     about: dict[str, Any] = field(default_factory=dict)
+    visqol: bool = True
 
 
 def audio_below(folder: Path) -> list[Path]:

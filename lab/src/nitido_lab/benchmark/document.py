@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,7 +27,8 @@ Written by `nitido-lab benchmark` from what was measured; do not edit it. Same c
 measures for every system. Each cell: the mean over the clips, its 95 % bootstrap interval, the
 worst clip. ↑ more is better, ↓ less is. Everything is judged on the mean of the channels at 48 kHz,
 level matched between 60 Hz and 7 kHz. "Loses" is said where the 95 % interval of the difference,
-clip by clip, leaves out 0.
+clip by clip, leaves out 0. Each chapter ends with the commit it was measured on; the oldest ones,
+from before that was noted, with their date.
 """
 
 
@@ -102,6 +104,8 @@ def load_chapters(out: Path) -> list[Chapter]:
 def write_page(path: Path, out: Path) -> Path:
     """Write the page from all tasks that were measured into a folder, and return its path.
 
+    What the page already says of other tasks stays as it is, with what they were measured with.
+
     Raises:
         AudioWriteError: it cannot be written, or is there already and no such page.
         ConfigError: nothing was measured yet.
@@ -109,9 +113,14 @@ def write_page(path: Path, out: Path) -> Path:
     chapters = load_chapters(out)
     if not chapters:
         raise ConfigError(f"Nothing was measured into {out} yet; run a task first.")
-    if path.is_file() and not read_text(path).startswith(HEAD.partition("\n")[0]):
+    before = read_text(path) if path.is_file() else HEAD
+    if not before.startswith(HEAD.partition("\n")[0]):
         raise AudioWriteError(f"{path} is no benchmark page, so it is not replaced.")
-    return write_text(path, "\n".join([HEAD, *map(_chapter, chapters)]), overwrite=True)
+    texts = {text.split(None, 2)[1]: text for text in re.split(r"^(?=## )", before, flags=re.M)[1:]}
+    texts = {task: text.rstrip() + "\n" for task, text in texts.items()}
+    texts |= {chapter.task: _chapter(chapter) for chapter in chapters}
+    tasks = sorted(texts, key=(*ORDER, *texts).index)
+    return write_text(path, "\n".join([HEAD, *(texts[task] for task in tasks)]), overwrite=True)
 
 
 def _chapter(chapter: Chapter) -> str:

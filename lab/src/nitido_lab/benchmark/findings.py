@@ -102,7 +102,8 @@ class Roc:
             areas = [f"{area(_values(clean), _values(g)):.2f}" for g in groups]
             shares = [f"{_share(scores):.0f}" for scores in (*groups, clean)]
             rows.append((fault, kind, *areas, *shares))
-        return Table("found, planted against clean", heads, tuple(rows))
+        count = len(self.scores.get("", ()))
+        return Table(f"found, planted against clean, {count} pieces", heads, tuple(rows))
 
     def sentences(self) -> list[str]:
         """Return which planted faults nothing looks for."""

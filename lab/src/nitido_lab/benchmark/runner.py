@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -82,6 +82,7 @@ class _Measurement:
     keys: tuple[str, ...]
     out: Path
     keep: bool
+    visqol: bool = True
 
 
 def run_task(
@@ -93,6 +94,7 @@ def run_task(
     limit: int | None = None,
     workers: int | None = None,
     keep: bool = False,
+    visqol: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> TaskResults:
     """Return what every system did to every clip of a task.
@@ -104,6 +106,7 @@ def run_task(
         out: folder of the results; made if it is not there.
         limit: at most so many files, spread over the folder.
         workers: processes at work; as many as there are cores if None.
+        visqol: False leaves ViSQOL out, which takes longer than all else together.
         keep: also keep each clip as it went in, and what each system made of it.
         on_progress: called with `(done, total)` clips.
 
@@ -118,7 +121,8 @@ def run_task(
     reasons = {system.name: system.missing() for system in systems}
     usable = [system for system in systems if reasons[system.name] is None]
     left_out = {n: reason for n, reason in reasons.items() if reason} | dict(task.left_out())
-    jobs = list(_jobs(name, clips, usable, out, keep))
+    left_out |= {} if visqol else {"ViSQOL": "--no-visqol"}
+    jobs = list(_jobs(name, clips, usable, out, keep, visqol))
     try:
         out.mkdir(parents=True, exist_ok=True)
         for system in usable:
@@ -133,19 +137,24 @@ def run_task(
 
 
 def _jobs(
-    task: str, clips: Sequence[Clip], systems: Sequence[System], out: Path, keep: bool
+    task: str,
+    clips: Sequence[Clip],
+    systems: Sequence[System],
+    out: Path,
+    keep: bool,
+    visqol: bool,
 ) -> Iterator[_Measurement]:
     for clip in clips:
         due = []
         for system in systems:
-            key = _key(clip, system)
+            key = _key(clip, system) + ("" if visqol else ", no ViSQOL")
             stored = _stored(_place(out, task, system, clip))
             kept = not keep or _audio(out, task, clip, system.name).exists()
             if stored.get("key") != key or stored.get("error") or not kept:
                 due.append((system, key))
         if due:
             yield _Measurement(
-                task, clip, tuple(r for r, _ in due), tuple(k for _, k in due), out, keep
+                task, clip, tuple(r for r, _ in due), tuple(k for _, k in due), out, keep, visqol
             )
 
 
@@ -172,7 +181,7 @@ def _work(job: _Measurement) -> None:
     """Let the systems hear one clip, and write down what came of it."""
     task = TASKS[job.task]
     try:
-        piece = task.prepare(job.clip)
+        piece = replace(task.prepare(job.clip), visqol=job.visqol)
     except (NitidoError, OSError) as error:
         for system, key in zip(job.systems, job.keys, strict=True):
             _store(job, system, key, Result(*_of(job, system), {}, {}, 0.0, str(error)))

@@ -14,16 +14,26 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from nitido.errors import NitidoError, one_line
 from nitido_lab.benchmark.faulty import write_piece
 from nitido_lab.benchmark.tables import Table
 
 SIZES = (10, 100)
 PROGRAM = "import sys; from nitido.cli import main; main(sys.argv[1:])"
+# A small process in between: on Linux the peak memory of a process starts at that of its parent.
+LAUNCHER = """\
+import os, subprocess, sys
+from time import perf_counter
+began = perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(process.pid, 0)
+print(perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss)
+sys.exit(abs(os.waitstatus_to_exitcode(status)))
+"""
 
 
 @dataclass(frozen=True)
@@ -153,12 +163,13 @@ def _run(pieces: Path, size: int, workers: int) -> Run:
     with tempfile.TemporaryDirectory(prefix="nitido-") as out:
         command = [sys.executable, "-c", PROGRAM, "restore", str(pieces), "-o", out]
         command += ["--workers", str(workers), "--format", "flac", "--json"]
-        began = perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _, status, used = os.wait4(process.pid, 0)
-        took = perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    memory = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return Run(size, workers, took, used.ru_utime + used.ru_stime, memory)
+        launched = [sys.executable, "-c", LAUNCHER, *command]
+        done = subprocess.run(launched, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        raise NitidoError(
+            f"nitido restore of {size} pieces with {workers} workers ended with "
+            f"{done.returncode}, so nothing is measured; it said: {one_line(done.stderr.strip())}"
+        )
+    took, work, peak = map(float, done.stdout.split())
+    memory = peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return Run(size, workers, took, work, memory)

@@ -34,6 +34,7 @@ from nitido_lab.benchmark.systems import System
 FLOOR_FROM_HZ = 32_000  # the usual way of a MusicGen clip: 32 to 48 kHz
 FRAMES = Frames(2048, 512)
 CLIP_SECONDS = 5.0  # of which most of the time goes by before anything is heard
+BUSY = 0.5  # processes at work beside us, from which on it is said
 # A process that does to a clip what cannot be left out: read, resample, transform, write.
 BARE = """\
 import sys
@@ -67,6 +68,7 @@ class Speed:
             ``bare``, s.
         others: time of each system on the same piece, by name, s.
         left_out: systems that could not run, with the reason.
+        load: processes at work on this computer when it began, mean of a minute; 0 if not known.
     """
 
     seconds: float
@@ -80,6 +82,7 @@ class Speed:
     processes: Mapping[str, float] = field(default_factory=dict)
     others: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    load: float = 0.0
 
     @property
     def real_time_factor(self) -> float:
@@ -124,7 +127,13 @@ class Speed:
             for name, took in self.others.items()
             if took < self.restore_seconds
         ]
-        return faster + [f"Left out: {name} ({why})." for name, why in self.left_out.items()]
+        said = faster + [f"Left out: {name} ({why})." for name, why in self.left_out.items()]
+        if self.load >= BUSY:
+            said.append(
+                f"The computer was busy: {self.load:.1f} processes at work on {self.cores} cores "
+                "when it began. Times are too long; ratios hold better."
+            )
+        return said
 
 
 def times(factor: float) -> str:
@@ -144,6 +153,7 @@ def measure(*, seconds: float = 60.0, runs: int = 5, systems: Sequence[System] =
         runs: timed runs of each.
         systems: to be timed on the same piece.
     """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     piece = faulty_piece(seconds)
     reasons = {system.name: system.missing() for system in systems}
     given = Case("speed", piece, SAMPLE_RATE, piece[:1])
@@ -180,6 +190,7 @@ def measure(*, seconds: float = 60.0, runs: int = 5, systems: Sequence[System] =
         process_ratios(runs=runs),
         {name: statistics.median(found[1:]) for name, found in times.items()},
         {name: reason for name, reason in reasons.items() if reason},
+        load,
     )
 
 

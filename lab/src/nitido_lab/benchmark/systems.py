@@ -9,7 +9,7 @@ import atexit
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module, util
@@ -353,6 +353,20 @@ def default_systems() -> list[System]:
         TrebleCut(),
         MovingMedian(),
     ]
+
+
+def chosen_systems(names: Sequence[str] = ()) -> list[System]:
+    """Return nitido, doing nothing, and the systems of these names; all, without names.
+
+    Raises:
+        ConfigError: no system has that name.
+    """
+    known = {system.name: system for system in default_systems()}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"There is no system {name!r}; there are {', '.join(known)}.")
+    wanted = {Nitido.name, Resample.name, *names} if names else set(known)
+    return [system for system in known.values() if system.name in wanted]
 
 
 def read_system(text: str) -> Folder:

@@ -151,7 +151,9 @@ class Summary:
 
     def tables(self) -> list[Table]:
         """Return the table of all measures, then the first measure by group if there are some."""
-        found = [Table(f"{self.task.name}, {len(self.clips)} clips", *self._main())]
+        clips, pieces = len(self.clips), len(set(self.pieces.values()))
+        counts = f"{clips} clips" + (f" of {pieces} pieces" if pieces < clips else "")
+        found = [Table(f"{self.task.name}, {counts}", *self._main())]
         groups = list(dict.fromkeys(result.group for result in self.results if result.group))
         if len(groups) > 1:
             for measure in self.task.measures[: self.task.by_group]:

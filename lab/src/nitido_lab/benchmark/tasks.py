@@ -123,6 +123,10 @@ UNCHANGED = Column(
 )
 
 
+def _visqol(piece: Case) -> bool:
+    return piece.visqol and available("visqol")
+
+
 def _near(piece: Case, estimate: Wav) -> Figures:
     """Return how near the estimate is to the reference, by model and by spectrum."""
     from nitido.metrics import audibility, fidelity, perceptual
@@ -133,7 +137,7 @@ def _near(piece: Case, estimate: Wav) -> Figures:
         "sample_rate": SAMPLE_RATE,
     }
     return {
-        "visqol_mos": perceptual.visqol(**both) if available("visqol") else None,
+        "visqol_mos": perceptual.visqol(**both) if _visqol(piece) else None,
         **fidelity.log_spectral_distances_db(**both),
         "si_sdr_db": fidelity.protected_si_sdr_db(**both),
         "music_taken_sone": audibility.music_taken_sone(**both),
@@ -443,7 +447,7 @@ def _judge_planted(piece: Case, estimate: Wav) -> Figures:
     )
     was, *others = excitations
     before, after = (hears.difference(one, was) for one in others)
-    shimmers = "shimmer" in piece.about["fault"] and available("visqol")
+    shimmers = "shimmer" in piece.about["fault"] and _visqol(piece)
     both: dict[str, Any] = {"estimate": mono(estimate), "reference": mono(clean)}
     return {
         "gone_percent": 100 * max(gone, -1.0),

@@ -62,6 +62,13 @@ def clipped(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--keep", is_flag=True, help="Keep the clips and what each system made of them."
         ),
+        click.option(
+            "--no-visqol",
+            "visqol",
+            flag_value=False,
+            default=True,
+            help="Leave ViSQOL out: faster.",
+        ),
         click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]"),
         click.option(
             "--limit", type=click.IntRange(1), help="At most so many files, spread over the folder."
@@ -72,6 +79,12 @@ def clipped(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             metavar="NAME=FOLDER",
             help="Files that another system made of the same clips; repeatable.",
+        ),
+        click.option(
+            "--only",
+            multiple=True,
+            metavar="NAME",
+            help="Beside nitido and resample, of our systems only this one; repeatable.",
         ),
         click.option(
             "--audio",
@@ -226,16 +239,22 @@ benchmark.add_command(throughput)
 
 
 def run_clips(
-    name: str, folder: str | None, *, audio: str | None, systems: tuple[str, ...], **options: Any
+    name: str,
+    folder: str | None,
+    *,
+    audio: str | None,
+    systems: tuple[str, ...],
+    only: tuple[str, ...] = (),
+    **options: Any,
 ) -> tuple[Chapter, dict[str, Any]]:
     """Run a task that goes through clips; return its chapter and its figures."""
     from nitido_lab.benchmark.document import save_chapter
     from nitido_lab.benchmark.findings import roc
     from nitido_lab.benchmark.runner import run_task
-    from nitido_lab.benchmark.systems import default_systems, read_system
+    from nitido_lab.benchmark.systems import chosen_systems, read_system
     from nitido_lab.benchmark.tables import Summary
 
-    tried = [*default_systems(), *map(read_system, systems)]
+    tried = [*chosen_systems(only), *map(read_system, systems)]
     out = Path(options.pop("out"))
     place = _clips(name, folder, audio)
     with bar(name) as tick:
