@@ -48,7 +48,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "decomb" in done.stdout
+    assert "faults repaired" in done.stdout
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {
         "song.wav", "song.png", "song_restored.wav", "song_restored.removed.wav",

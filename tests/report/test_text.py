@@ -11,7 +11,8 @@ import nitido
 from nitido.cli import main
 from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
-from nitido.report.text import describe_comparison
+from nitido.diagnosis.finding import Finding
+from nitido.report.text import describe_comparison, mended
 
 RATE = 48_000
 
@@ -86,6 +87,12 @@ def test_the_comb_is_read_on_the_same_lines_before_and_after(
     # The new treble has no comb: that must not count as if the old one were lower.
     assert read[1] > read[0] - 0.2
     assert restoration.after["comb"].value < restoration.diagnosis["comb"].value - 2
+
+
+def test_treble_that_has_no_ceiling_any_more_is_not_said_to_end_lower() -> None:
+    low = Finding("bandwidth", 14_000, "Hz", "moderate", "A ceiling.")
+    most_of_the_time = Finding("bandwidth", 10_800, "Hz", "ok", "No ceiling.")
+    assert [*mended(low, most_of_the_time)] == ["The treble no longer ends at 14.0 kHz."]
 
 
 def test_of_a_piece_without_a_fault_it_is_said_that_nothing_was_done() -> None:

@@ -228,7 +228,11 @@ def mended(old: Finding, new: Finding) -> Iterator[str]:
         yield from _comb(was, now, spacing_hz=old.details["spacing_hz"])
         yield from _whine(*(f.details.get("by_spacing_db", {}).get("8000") for f in (old, new)))
     elif old.kind == "bandwidth":
-        yield from _treble(old.value, new.value)
+        if old.found and not new.found and (new.value or 0.0) < was:
+            # Without a ceiling the value is how far the sound reaches most of the time.
+            yield f"The treble no longer ends at {quantity(was, 'Hz')}."
+        else:
+            yield from _treble(old.value, new.value)
     elif old.kind == "clipping":
         yield from _clipping(was, now)
     elif old.kind == "end":
