@@ -17,7 +17,7 @@ from nitido.dsp.fourier import (
     rfft,
 )
 from nitido.dsp.loudness import WeightedPower, k_weighting
-from nitido.dsp.spectral import running_mean
+from nitido.dsp.spectral import running_max, running_mean
 
 
 def db(error: np.ndarray, of: np.ndarray) -> float:
@@ -97,3 +97,10 @@ def test_a_running_mean_in_blocks_is_to_the_bit_that_of_the_whole():
     values = noise(seconds=1)[0, :3000].reshape(1000, 3) ** 2
     whole = running_mean(values, 37, axis=0)
     assert np.array_equal(running_mean(values[100:], 37, axis=0)[18:], whole[118:])
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 16, 100])
+def test_a_running_maximum_is_the_highest_of_each_window(size):
+    values = np.random.default_rng(2).normal(size=100).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(values, size)
+    assert np.array_equal(running_max(values, size), windows.max(axis=1))

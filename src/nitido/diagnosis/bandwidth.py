@@ -260,7 +260,7 @@ def _smooth(level: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _line(
-    hz: NDArray[np.float64], level: NDArray[np.float64], trend: NDArray[np.bool_]
+    hz: NDArray[np.float64], level: NDArray[np.float64], trend: NDArray[np.bool_] | slice
 ) -> NDArray[np.float64]:
     """Return the line through the levels in a band, dB at all of `hz`; it never rises."""
     middle_hz, middle = hz[trend].mean(), level[trend].mean()
@@ -274,18 +274,18 @@ def find_ceiling(
 ) -> Ceiling | None:
     """Return the lowest place above which everything lies below the trend of what is under it."""
     level = _smooth(level)
+    highest = np.maximum.accumulate(level[::-1])[::-1]  # from each place on
     for place_hz in hz[hz >= LOWEST_HZ]:
-        low, high = (share * (place_hz - TREND_GAP_HZ) for share in TREND_BELOW)
-        trend, above = (hz >= low) & (hz < high), hz >= place_hz
-        if trend.sum() < 6:
+        low, high = np.searchsorted(hz, np.array(TREND_BELOW) * (place_hz - TREND_GAP_HZ))
+        trend, above = slice(low, high), slice(np.searchsorted(hz, place_hz), None)
+        beyond = np.searchsorted(hz, min(place_hz + CUT_HZ[0], hz[-1]))
+        if high - low < 6 or level[trend].mean() - highest[beyond] < WHOLE_FALL_DB:
             continue
         line = _line(hz, level, trend)  # a steep one would end below what a resampler leaves
         below = np.maximum(line, np.interp(place_hz + TREND_REACH_HZ, hz, line)) - level
-        beyond = hz >= min(place_hz + CUT_HZ[0], hz[-1])
-        near = beyond & (hz <= place_hz + CUT_HZ[1])
+        near = slice(beyond, np.searchsorted(hz, place_hz + CUT_HZ[1], side="right"))
         falls_db = max(fall_db, *(db for below_hz, db in FALLS_LOW_DB if place_hz < below_hz), 0)
-        whole_db = level[trend].mean() - level[beyond].max()
-        if below[above].min() >= falls_db and whole_db >= WHOLE_FALL_DB:
+        if below[above].min() >= falls_db:
             return Ceiling(float(place_hz), float(below[near].min()))
     # A sample rate is a ceiling only where music goes on above it.
     return Ceiling(nyquist_hz, 0.0) if nyquist_hz < FAULT_BELOW_HZ else None

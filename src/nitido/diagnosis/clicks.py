@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.spectral import hann
+from nitido.dsp.fourier import fast_size, irfft, rfft
+from nitido.dsp.spectral import hann, running_max
 from nitido.dsp.wav import Wav
 
 Array: TypeAlias = NDArray[np.float64]
@@ -130,36 +131,37 @@ def _suspects(channel: Floats, first: int, rate: int) -> Iterator[int]:
 
 def _prediction_error(channel: Floats, begin: int, count: int, frame: int) -> Floats:
     """Return the error of predicting `count` frames, each with its own coefficients."""
-    parts = np.lib.stride_tricks.sliding_window_view(channel, 2 * frame)
-    parts = parts[begin - frame // 2 :: frame][:count] * hann(2 * frame)
+    parts = np.lib.stride_tricks.sliding_window_view(channel[begin - frame // 2 :], 2 * frame)
+    parts = parts[::frame][:count] * hann(2 * frame)
     lags = [
         np.einsum("kn,kn->k", parts[:, : 2 * frame - lag], parts[:, lag:])
         for lag in range(ORDER + 1)
     ]
     taps = _predictor(np.stack(lags, axis=1)).astype(np.float32)
-    window = channel[begin - ORDER : begin + count * frame]
-    error = np.empty((count, frame), np.float32)
-    for row, own in enumerate(taps):
-        error[row] = np.convolve(window[row * frame : (row + 1) * frame + ORDER], own, "valid")
-    return error.ravel()
+    size = fast_size(frame + ORDER)  # the first samples are what a circular convolution mixes up
+    parts = np.lib.stride_tricks.sliding_window_view(channel[begin + frame - size :], size)
+    spec = rfft(parts[::frame][:count]) * rfft(taps, size)
+    error: Floats = irfft(spec, size)[:, -frame:].ravel()
+    return error
 
 
 def _predictor(lags: NDArray[np.floating]) -> Array:
     """Return the taps `[K, order + 1]` of the prediction error, of autocorrelations `[K, …]`."""
-    order = lags.shape[1] - 1
-    lags = lags.astype(np.float64)
-    lags[:, 0] = lags[:, 0] * (1 + 1e-7) + 1e-9  # what is silent or band-limited stays solvable
-    toeplitz = lags[:, np.abs(np.arange(order)[:, None] - np.arange(order))]
-    taps = np.linalg.solve(toeplitz, lags[:, 1:, None])[:, :, 0]
-    return np.concatenate([np.ones((len(lags), 1)), -taps], axis=1)
+    known: Array = lags.astype(np.float64)
+    known[:, 0] = known[:, 0] * (1 + 1e-7) + 1e-9  # what is silent or band-limited stays solvable
+    taps = np.linalg.solve(_toeplitz(known[:, :-1]), known[:, 1:, None])[:, :, 0]
+    return np.concatenate([np.ones((len(known), 1)), -taps], axis=1)
+
+
+def _toeplitz(lags: Array) -> Array:
+    """Return the symmetric matrices `[…, n, n]` whose diagonals are `lags` `[…, n]`."""
+    number = np.arange(lags.shape[-1])
+    return lags[..., np.abs(number[:, None] - number)]
 
 
 def _beside(peaks: Floats, reach: int) -> Floats:
     """Return the highest of the cells up to `reach` away on either side, but for the nearest."""
-    windows = np.lib.stride_tricks.sliding_window_view(
-        np.pad(peaks, reach), reach - CLEAR_CELLS + 1
-    )
-    highest: Floats = windows.max(axis=1)
+    highest: Floats = running_max(np.pad(peaks, reach), reach - CLEAR_CELLS + 1)
     later = reach + CLEAR_CELLS
     return np.maximum(highest[: len(peaks)], highest[later : later + len(peaks)])
 
@@ -178,11 +180,10 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
     highest = max(float(np.abs(side).max()) for side in sides) + 1e-9
     # Wherever the longest click may lie: how much of the error goes when it is bridged.
     first = half - 2 * longest
-    windows = np.lib.stride_tricks.sliding_window_view(
-        error[first : half + 2 * longest + FINE_ORDER], longest + FINE_ORDER
-    )
-    basis, _ = np.linalg.qr(_effect(taps, longest))
-    gone = np.linalg.norm(windows @ basis, axis=1)
+    matched = np.correlate(error[first : half + 2 * longest + FINE_ORDER], taps, "valid")
+    windows = np.lib.stride_tricks.sliding_window_view(matched, longest)
+    squares = windows.T * np.linalg.solve(_overlaps(taps, longest), windows.T)
+    gone = np.sqrt(squares.sum(axis=0).clip(0))
     best = int(gone.argmax())
     explained = float(gone[best]) / usual
     if explained < EXPLAINED:
@@ -211,26 +212,25 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
 
 def _fitted(part: Array) -> Array:
     """Return the taps of the prediction error of a stretch `[n]`."""
-    windowed = part * np.hanning(len(part) + 2)[1:-1]
-    spectrum = np.fft.rfft(windowed, 2 * len(part))
-    taps: Array = _predictor(np.fft.irfft(np.abs(spectrum) ** 2)[None, : FINE_ORDER + 1])[0]
+    size = fast_size(2 * len(part))
+    spec = rfft(part * hann(len(part) + 1)[1:], size)
+    taps: Array = _predictor(irfft(spec * spec.conj(), size)[None, : FINE_ORDER + 1])[0]
     return taps
 
 
-def _effect(taps: Array, count: int) -> Array:
-    """Return what each of `count` samples adds to the error from the first on, `[n, count]`."""
-    effect = np.zeros((len(taps) + count - 1, count))
-    for sample in range(count):
-        effect[sample : sample + len(taps), sample] = taps
-    return effect
+def _overlaps(taps: Array, count: int) -> Array:
+    """Return how alike the errors are that `count` neighbouring samples add, `[count, count]`."""
+    lags = np.zeros(max(count, len(taps)))
+    lags[: len(taps)] = np.correlate(taps, taps, "full")[len(taps) - 1 :]
+    return _toeplitz(lags[:count])
 
 
 def _bridged(part: Array, taps: Array, start: int, end: int) -> Array:
     """Return a stretch with the samples from `start` to `end` such that they are best predicted."""
     error = np.convolve(part[start - len(taps) + 1 : end + len(taps) - 1], taps, "valid")
-    effect = _effect(taps, end - start)
     out = part.copy()
-    out[start:end] -= np.linalg.lstsq(effect, error, rcond=None)[0]
+    matched = np.correlate(error, taps, "valid")
+    out[start:end] -= np.linalg.solve(_overlaps(taps, end - start), matched)
     return out
 
 

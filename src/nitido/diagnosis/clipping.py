@@ -188,10 +188,12 @@ class _Crests:
         self._top[channel] = top[-1]
         beside = np.maximum(np.abs(samples[at - 1]), np.abs(samples[at + 1]))
         at = at[(height >= beside) & (height > np.maximum(QUIETEST, CREST_RANGE * top))]
-        around = np.lib.stride_tricks.sliding_window_view(samples, 2 * self._reach + 1)
-        waves = around[at - self._reach] * np.sign(samples[at])[:, None]
+        near = self._reach // 4  # few crests are broader
+        widths = _widths(samples, at, near)
+        broad = np.flatnonzero((widths > near).any(axis=(0, 1)))
+        widths[:, :, broad] = _widths(samples, at[broad], self._reach)
+        feet, shoulders = widths
         height = np.abs(samples[at])
-        feet, shoulders = (_reach(waves, share * height) for share in CREST_SHARES)
         foot, shoulder, flanks = feet.sum(axis=0) - 1, shoulders.sum(axis=0) - 1, feet - shoulders
         level = (-20 * np.log10(height) / LEVEL_DB).astype(int).clip(0, LEVELS - 1)
         side = (samples[at] < 0).astype(int)
@@ -210,15 +212,22 @@ class _Crests:
         return sum(int(own[at : at + ALIKE_LEVELS].sum()) for at, own in found if at is not None)
 
 
-def _reach(waves: Floats, threshold: Floats) -> NDArray[np.intp]:
-    """Return how far waves `[N, 2 R + 1]` stay at a threshold and above, samples, `[2, N]`.
+def _widths(samples: Floats, at: NDArray[np.intp], reach: int) -> NDArray[np.intp]:
+    """Return how far crests stay at each of the `CREST_SHARES` and above, samples, `[2, 2, N]`.
 
-    From the middle to the right and to the left, the middle counted in both.
+    From the middle to the right and to the left, the middle counted in both; `reach + 1` where it
+    is further than looked.
     """
-    middle = waves.shape[1] // 2
-    low = waves < threshold[:, None]
-    sides = (low[:, middle:], low[:, middle::-1])
-    return np.stack([np.where(side.any(axis=1), side.argmax(axis=1), middle + 1) for side in sides])
+    around = np.lib.stride_tricks.sliding_window_view(samples, 2 * reach + 1)
+    waves = around[at - reach] * np.sign(samples[at])[:, None]
+    height = np.abs(samples[at])
+    widths = []
+    for share in CREST_SHARES:
+        low = waves < (share * height)[:, None]
+        sides = (low[:, reach:], low[:, reach::-1])
+        far = [np.where(side.any(axis=1), side.argmax(axis=1), reach + 1) for side in sides]
+        widths.append(np.stack(far))
+    return np.stack(widths)
 
 
 def _clip_level(crests: NDArray[np.int_], flat: NDArray[np.int_]) -> int | None:

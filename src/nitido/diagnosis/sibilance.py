@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.spectral import Frames, FrameStream, band, fft_size, median
+from nitido.dsp.spectral import Frames, FrameStream, band, fft_size, median, running_max
 from nitido.dsp.wav import Wav
 
 S_HZ = (5_000.0, 9_000.0)
@@ -137,12 +137,16 @@ class SibilanceAnalyser:
         above, below = self._held[:, -2], self._held[:, -1]
         power = self._held[:, :-2].sum(axis=1, dtype=np.float64)
         level = 10 * np.log10(power + 1e-12)
-        trend = median(_around(level, self._count(TREND_SECONDS) // 2))
-        peak = level == _around(level, self._count(LASTS_SECONDS[1] / 4)).max(axis=1)
-        for at in start + np.flatnonzero((peak & (level > trend + OUT_DB))[start:end]):
-            low, high = self._core(level, int(at))
+        around, near = self._count(TREND_SECONDS) // 2, self._count(LASTS_SECONDS[1] / 4)
+        highest = running_max(np.pad(level, near, mode="edge"), 2 * near + 1)
+        peaks = start + np.flatnonzero((level == highest)[start:end])
+        padded = np.pad(level, around, mode="edge")
+        trends = median(np.lib.stride_tricks.sliding_window_view(padded, 2 * around + 1)[peaks])
+        out = level[peaks] > trends + OUT_DB
+        for at, trend in zip(peaks[out].tolist(), trends[out].tolist(), strict=True):
+            low, high = self._core(level, at)
             again = self._position + low < self._last
-            if again or not self._lasts(level, trend, int(at), high - low):
+            if again or not self._lasts(level, trend, at, high - low):
                 continue
             inside, before = slice(low, high), slice(max(0, low - 20), max(1, low - 4))
             spectrum = self._held[inside, :-2].mean(axis=0) + 1e-15
@@ -167,12 +171,12 @@ class SibilanceAnalyser:
             high += 1
         return low, high
 
-    def _lasts(self, level: Array, trend: Array, at: int, frames: int) -> bool:
+    def _lasts(self, level: Array, trend: float, at: int, frames: int) -> bool:
         """Return whether a burst lasts as long as an s, and swells in as slowly."""
         near = at
         while near > 0 and level[near] > level[at] - 3:
             near -= 1
-        far, least = near, max(level[at] - 12, trend[at] + 1)
+        far, least = near, max(level[at] - 12, trend + 1)
         while far > max(0, near - self._count(0.2)) and level[far] > least:
             far -= 1
         hop_seconds = self._frames.hop_length / self._sample_rate
@@ -188,12 +192,6 @@ class SibilanceAnalyser:
         self._s_energy += float(power.sum())
         burst = _Burst(float(power.mean()), start, self._last)
         (heappush if len(self._loudest) < KEPT else heappushpop)(self._loudest, burst)
-
-
-def _around(level: Array, reach: int) -> Array:
-    """Return each frame with those up to `reach` away on either side, `[N, 2 · reach + 1]`."""
-    padded = np.pad(level, reach, mode="edge")
-    return np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
 
 
 def _in_rhythm(starts_seconds: Iterable[float]) -> bool:

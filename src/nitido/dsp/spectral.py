@@ -167,6 +167,20 @@ def running_mean(values: NDArray[np.float32], size: int, *, axis: int) -> NDArra
         width *= 2
 
 
+def running_max(values: NDArray[Any], size: int) -> NDArray[Any]:
+    """Return the highest of every `size` values `[n]` that follow one another, `[n − size + 1]`.
+
+    >>> running_max(np.array([3, 1, 2, 0, 4]), 3)
+    array([3, 2, 4])
+    """
+    width = 1
+    while 2 * width <= size:
+        values = np.maximum(values[:-width], values[width:])
+        width *= 2
+    last = len(values) - size + width
+    return np.asarray(np.maximum(values[:last], values[size - width :]))
+
+
 def lower_ceiling(wav: Wav, *, sample_rate: int, ceiling_hz: float) -> Wav:
     """Return `wav` `[C, T]` without anything from `ceiling_hz` up.
 
