@@ -126,6 +126,11 @@ def test_named_stages_run_and_others_do_not() -> None:
     assert modes == {"match": "on"}  # off in the preset, but asked for by name
 
 
+def test_a_stage_that_is_left_out_does_not_come_back_through_its_settings() -> None:
+    chosen = adjust(load_preset("song"), without=["match"], settings={"match.mode": "on"})
+    assert chosen.stages["match"].mode == "off"
+
+
 @pytest.mark.parametrize(
     ("choice", "says"),
     [

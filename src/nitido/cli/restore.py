@@ -312,8 +312,10 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     settings = read_settings(options["changed"])
     if options["reference"] is not None:
         from nitido.api import towards
+        from nitido.audio import MAX_SECONDS
 
-        settings = {**towards(options["reference"]), **settings}
+        longest = options["max_seconds"] or MAX_SECONDS
+        settings = {**towards(options["reference"], max_seconds=longest), **settings}
     if options["loudness"] is not None:
         settings |= read_settings([f"loudness.target_lufs={options['loudness']}"])
     if options["demucs_model"] is not None:

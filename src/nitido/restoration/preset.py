@@ -130,7 +130,7 @@ def adjust(
     Args:
         preset: to start from.
         stages: only these may run; one that the preset leaves off is switched on.
-        without: these do not run.
+        without: these do not run, whatever the settings say.
         settings: ``"stage.setting"`` → value, such as ``{"bandwidth.amount": 0.5}``.
 
     Raises:
@@ -155,7 +155,8 @@ def adjust(
         if setting == "mode":
             if value not in get_args(Mode):
                 raise ConfigError(f"{key} is {shown(value)}; it can be auto, on or off.")
-            result[name] = StagePreset(value, result[name].budget_db, result[name].settings)
+            mode = "off" if name in without else value
+            result[name] = StagePreset(mode, result[name].budget_db, result[name].settings)
             continue
         asked.setdefault(name, {})[setting] = value
     for name, own in asked.items():  # together: some settings are points of one curve

@@ -171,6 +171,17 @@ def test_a_reference_on_the_command_line_travels_in_the_plan_as_numbers(tmp_path
     assert reference not in json.dumps(steps)
 
 
+def test_a_reference_is_no_longer_than_pieces_may_be(tmp_path):
+    for name, seconds in (("piece", 1), ("reference", 3)):
+        soundfile.write(tmp_path / f"{name}.wav", noise(seconds=seconds).T, RATE)
+    piece, reference = (str(tmp_path / f"{name}.wav") for name in ("piece", "reference"))
+    with pytest.raises(ClickException, match=r"reference\.wav"):
+        main(
+            ["restore", piece, "--reference", reference, "--max-seconds", "2", "--dry-run"],
+            standalone_mode=False,
+        )
+
+
 @pytest.mark.parametrize("source", ["piece.wav", "-"])
 def test_a_reference_is_never_written_to(tmp_path, monkeypatch, source):
     for name, wav in (("piece", pink_noise(seconds=2)), ("reference", noise(seconds=2))):
