@@ -22,7 +22,7 @@ from nitido.restoration.restored_sound import RestoredSound, dry_blocks, mask_af
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stage import Budget
 from nitido.restoration.stages.loudness import LevelProfile, resolve_together
-from nitido.restoration.verify import Change, ChangeMeter, correct
+from nitido.restoration.verify import Change, ChangeMeter, beside_faults, correct
 
 # Shares of the work, for the progress callback; measured on 60 s of stereo.
 Result = TypeVar("Result", bound=RestoredSound)
@@ -263,8 +263,8 @@ def _loudness_pass(
         pass
     attempt.plan, attempt.scratch = plan, after
     before.close()
-    last = (limited.finish(), whole.finish()) if step.on else (whole.finish(),)
-    attempt.changes = (*attempt.changes, *last)
+    stages = (*attempt.changes, limited.finish()) if step.on else attempt.changes
+    attempt.changes = (*stages, beside_faults(whole.finish(), stages))
 
 
 def _still_separated(plan: Plan) -> Plan:
@@ -278,7 +278,7 @@ def _still_separated(plan: Plan) -> Plan:
 def _over(changes: Iterable[Change]) -> Change | None:
     """Return the change that has to be corrected first, if any.
 
-    When only the whole is over its budget, that is the stage that changed most.
+    When only the whole is over its budget, that is the stage that changed most of the music.
     """
     over = [change for change in changes if not change.within_budget]
     if not over:
@@ -286,7 +286,9 @@ def _over(changes: Iterable[Change]) -> Change | None:
     stages = [
         change
         for change in changes
-        if change.stage != "whole" and change.si_sdr_db < SDR_LIMIT_DB  # not a gain alone
+        if change.stage != "whole"
+        and change.si_sdr_db < SDR_LIMIT_DB  # not a gain alone
+        and not change.unbounded
     ]
     if over[0].stage != "whole":
         return over[0]
