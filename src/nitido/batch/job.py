@@ -41,7 +41,7 @@ BIT_DEPTHS = (16, 24, 32)
 _REPLACE = "`overwrite=True` replaces it"
 _PARTS = {  # of a sidecar
     **dict.fromkeys(("input", "plan", "before", "after", "request", "result"), dict),
-    **dict.fromkeys(("changes", "sentences", "new_faults"), list),
+    **dict.fromkeys(("changes", "sentences", "new_faults", "no_faults"), list),
     "nitido": str,
 }
 

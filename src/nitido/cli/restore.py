@@ -317,7 +317,8 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
         from nitido.audio import MAX_SECONDS
 
         longest = options["max_seconds"] or MAX_SECONDS
-        settings = {**towards(options["reference"], max_seconds=longest), **settings}
+        tone = towards(options["reference"], max_seconds=longest, damaged=options["damaged"])
+        settings = {**tone, **settings}
     if options["loudness"] is not None:
         settings |= read_settings([f"loudness.target_lufs={options['loudness']}"])
     if options["demucs_model"] is not None:

@@ -127,6 +127,7 @@ def describe_restoration(restoration: RestoredSound) -> list[str]:
     for kind, stage in REMEDIES.items():
         if stage in ran and kind in pairs and pairs[kind][0].found:
             told += mended(*pairs[kind])
+    told += _matched(restoration)
     was, now = restoration.diagnosis.sample_rate, restoration.sample_rate
     if was > now:
         told.append(f"It came at {was / 1000:g} kHz and is written at {now / 1000:g} kHz.")
@@ -154,6 +155,16 @@ def describe_restoration(restoration: RestoredSound) -> list[str]:
                 "much of the music."
             )
     return [*told, *restoration.notes()]
+
+
+def _matched(restoration: RestoredSound) -> Iterator[str]:
+    """Yield how far the tone was moved, and towards what."""
+    step = restoration.plan["match"]
+    settings = step.settings
+    most_db = settings["amount"] * max(map(abs, settings["gains_db"]), default=0.0)
+    if step.on and most_db >= LEVEL_DB:
+        target = "the reference" if settings["target_db"] else "other music"
+        yield f"The tone is nearer to that of {target}, by up to {quantity(most_db, 'dB')}."
 
 
 def _headroom(restoration: RestoredSound) -> Iterator[str]:

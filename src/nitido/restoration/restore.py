@@ -58,6 +58,7 @@ class Restoring(Generic[Result]):
     """The passes over a piece: first its chain, then its loudness, each stage held to its budget.
 
     Attributes:
+        diagnosis: of the source.
         plan: to carry out, with what had to be turned down.
         gain_is_shared: whether its gain is that of others, too: then that is not turned down.
     """
@@ -86,7 +87,7 @@ class Restoring(Generic[Result]):
         """
         self._result = result
         self._source = source
-        self._diagnosis = diagnosis
+        self.diagnosis = diagnosis
         self._resources = resources
         self._block_seconds = block_seconds
         self._on_progress = on_progress
@@ -105,7 +106,7 @@ class Restoring(Generic[Result]):
         while self._chained is None:
             attempt = _chain_pass(
                 self._source,
-                self._diagnosis,
+                self.diagnosis,
                 self.plan,
                 self._block_seconds,
                 self._resources,
@@ -126,7 +127,7 @@ class Restoring(Generic[Result]):
         return self._result(
             self._source,
             attempt.scratch,
-            diagnosis=self._diagnosis,
+            diagnosis=self.diagnosis,
             plan=attempt.plan,
             changes=_verdicts(attempt.changes, self._corrected),
             stems=self._resources.stems,
