@@ -71,6 +71,7 @@ class Chain:
         stream: Iterator[Wav] = iter(blocks)
         rate, channels, layout = self.sample_rate, self.channels, self.layout
         resampled = False
+        metered: tuple[int, int] | None = None  # rate and channels of what the last meter heard
         for step in self.plan.steps:
             if step.stage == "loudness" or not step.on:
                 continue
@@ -79,7 +80,17 @@ class Chain:
                 stream, rate, layout = self._resample(stream, channels), *self._output()
                 resampled = True
                 stage = build(step, sample_rate=rate, channels=channels, samples=layout.total)
-            stream = ahead(self._through(stage, stream, layout))
+            meter = ChangeMeter(
+                stage.name,
+                sample_rate=rate,
+                budget=self.plan.stage_budget(stage.name),
+                loudness_lufs=self.loudness_lufs,
+                judged=layout.inside(stage.judged),
+                all_of_it=metered != (rate, channels),
+            )
+            self.meters[stage.name] = meter
+            stream = ahead(self._through(stage, stream, meter))
+            metered = (rate, channels) if stage.channels_out == channels else None
             channels = stage.channels_out
         if not resampled:
             stream, rate, layout = self._resample(stream, channels), *self._output()
@@ -87,7 +98,12 @@ class Chain:
 
     def changes(self) -> tuple[Change, ...]:
         """Return what each stage changed, after `run` is exhausted."""
-        return tuple(meter.finish() for meter in self.meters.values())
+        found: list[Change] = []
+        after = None  # power of what the stage before gave
+        for meter in self.meters.values():
+            found.append(meter.finish(before=after))
+            after = meter.difference.after
+        return tuple(found)
 
     def _output(self) -> tuple[int, Unrolled]:
         rate = self.plan.sample_rate
@@ -102,15 +118,7 @@ class Chain:
             channels=channels,
         )
 
-    def _through(self, stage: Remedy, stream: Iterator[Wav], layout: Unrolled) -> Iterator[Wav]:
-        meter = ChangeMeter(
-            stage.name,
-            sample_rate=stage.sample_rate,
-            budget=self.plan.stage_budget(stage.name),
-            loudness_lufs=self.loudness_lufs,
-            judged=layout.inside(stage.judged),
-        )
-        self.meters[stage.name] = meter
+    def _through(self, stage: Remedy, stream: Iterator[Wav], meter: ChangeMeter) -> Iterator[Wav]:
         size = block_length(
             self.block_seconds, sample_rate=stage.sample_rate, channels=stage.channels
         )
