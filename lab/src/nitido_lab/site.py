@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -37,6 +38,7 @@ from nitido.restoration.stage import Remedy
 from nitido_lab.degradation.add_artifacts import clip, lose_level
 from nitido_lab.degradation.lossy import mp3
 from nitido_lab.degradation.recipe import PLANTED, plant
+from nitido_lab.listening import PAIRS, PASSAGE_SECONDS, write_pairs_test
 
 CONFIG = "mkdocs.yml"
 RATE = 48_000
@@ -59,7 +61,7 @@ PAGES = ("*.md", "docs/**/*.md", "lab/*.md", "integrations/*/*.md", "src/nitido/
 NAV = {  # what is in none of these, and in docs/, comes under Background
     "Start": ["README.md", "docs/install.md", "docs/recipes.md", "docs/report.md", "docs/web.md"],
     "Stages": ["docs/stages.md"],
-    "Findings": ["docs/findings.md"],
+    "Findings": ["docs/findings.md", "docs/generators.md"],
     "More": [
         *("docs/many-files.md", "docs/generate.md", "docs/loops.md", "docs/formats.md"),
         "docs/agents.md",
@@ -404,6 +406,7 @@ def write_pages(root: Path, folder: Path, *, sounds: bool = True) -> list[Path]:
         made.append(write_text(place / f"{kind}.md", text))
     if sounds:
         _add_example(pages / "docs" / "report.md")
+        _add_listening_test(pages / "docs" / "listening.md")
     for group in (stages, findings):
         _link(group, [page.stem for page in made if page.parent == _folder(group)])
     write_text(pages / "site.css", STYLE)
@@ -418,6 +421,23 @@ def _add_example(page: Path) -> None:
     with nitido.restore(spoilt, sample_rate=DECODER_HZ, name="nitido demo") as result:
         result.report(example)
     link = f"## An example\n\n[The report of `nitido demo`]({example.name}), to listen and look."
+    write_text(page, f"{page.read_text('utf-8').rstrip()}\n\n{link}\n", overwrite=True)
+
+
+def _add_listening_test(page: Path) -> None:
+    """Put a test of pieces that are made here beside the page about tests, and a link to it."""
+    with tempfile.TemporaryDirectory() as place:
+        songs = [Path(place) / f"demo {seed + 1}.wav" for seed in range(PAIRS)]
+        for seed, song in enumerate(songs):
+            spoilt = add_artifacts(render(seed, seconds=PASSAGE_SECONDS))
+            shape = {"sample_rate": DECODER_HZ, "channels": 1, "samples": spoilt.shape[1]}
+            write(song, [spoilt], **shape)
+        made = write_pairs_test(page.parent, songs)
+    link = (
+        f"## One that is ready\n\n[{PAIRS} pieces of `nitido demo`]({made.path.name}), spoilt as a "
+        "decoder would and restored. They show what the test is like and whether the repairs are "
+        "heard; of music that somebody generated it says nothing."
+    )
     write_text(page, f"{page.read_text('utf-8').rstrip()}\n\n{link}\n", overwrite=True)
 
 
