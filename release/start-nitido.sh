@@ -8,7 +8,7 @@ fi
 PATH="$PWD:$PATH"
 wheel=$(ls nitido-*.whl)
 echo "Starting nitido. The first time takes some minutes."
-uv tool run --python 3.13 --from "./$wheel[web]" nitido serve --open "$@" && exit
+uv tool run --python 3.13 --from "./${wheel}[web]" nitido serve --open "$@" && exit
 status=$?
 [ "$status" = 130 ] && exit # Ctrl-C
 echo "nitido did not start; what went wrong stands above. Press Enter to close this window."

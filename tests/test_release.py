@@ -1,6 +1,7 @@
 """The start scripts of a release: a double-click, and the page is there."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 import tomllib
@@ -66,6 +67,14 @@ def test_on_windows_the_same_is_started(made: dict[str, Path]) -> None:
     assert script.count("\n") == script.count("\r\n")  # or cmd loses its labels
     assert STARTS.replace(WHEEL, "%WHEEL%") in script.replace('"', "")
     assert 'cd /d "%~dp0"' in script
+    assert "Unpack the whole ZIP first" in script  # Explorer starts it alone from inside a ZIP
+
+
+def test_every_action_is_a_commit_that_names_its_version() -> None:
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8")
+    used = re.findall(r"uses: (.+)", text)
+    assert used
+    assert [one for one in used if not re.fullmatch(r"\S+@[0-9a-f]{40} # v[0-9.]+", one)] == []
 
 
 def test_only_a_tag_that_was_tried_everywhere_is_published_and_no_secret_is_kept() -> None:

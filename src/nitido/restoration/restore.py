@@ -26,7 +26,7 @@ from nitido.restoration.stages.loudness import (
     allowed_limiting_db,
     resolve_together,
 )
-from nitido.restoration.verify import Change, ChangeMeter, correct
+from nitido.restoration.verify import Change, ChangeMeter, beside_faults, correct
 
 # Shares of the work, for the progress callback; measured on 60 s of stereo.
 Result = TypeVar("Result", bound=RestoredSound)
@@ -62,6 +62,7 @@ class Restoring(Generic[Result]):
     """The passes over a piece: first its chain, then its loudness, each stage held to its budget.
 
     Attributes:
+        diagnosis: of the source.
         plan: to carry out, with what had to be turned down.
         gain_is_shared: whether its gain is that of others, too: then that is not turned down.
     """
@@ -90,7 +91,7 @@ class Restoring(Generic[Result]):
         """
         self._result = result
         self._source = source
-        self._diagnosis = diagnosis
+        self.diagnosis = diagnosis
         self._resources = resources
         self._block_seconds = block_seconds
         self._on_progress = on_progress
@@ -109,7 +110,7 @@ class Restoring(Generic[Result]):
         while self._chained is None:
             attempt = _chain_pass(
                 self._source,
-                self._diagnosis,
+                self.diagnosis,
                 self.plan,
                 self._block_seconds,
                 self._resources,
@@ -130,7 +131,7 @@ class Restoring(Generic[Result]):
         return self._result(
             self._source,
             attempt.scratch,
-            diagnosis=self._diagnosis,
+            diagnosis=self.diagnosis,
             plan=attempt.plan,
             changes=_verdicts(attempt.changes, self._corrected),
             stems=self._resources.stems,
@@ -272,7 +273,8 @@ def _loudness_pass(
     before.close()
     changed = whole.finish()
     last = (limited.finish(after=whole.difference.after),) if step.on else ()
-    attempt.changes = (*attempt.changes, *last, changed)
+    stages = (*attempt.changes, *last)
+    attempt.changes = (*stages, beside_faults(changed, stages))
 
 
 def _still_separated(plan: Plan) -> Plan:
@@ -286,7 +288,7 @@ def _still_separated(plan: Plan) -> Plan:
 def _over(changes: Iterable[Change]) -> Change | None:
     """Return the change that has to be corrected first, if any.
 
-    When only the whole is over its budget, that is the stage that changed most.
+    When only the whole is over its budget, that is the stage that changed most of the music.
     """
     over = [change for change in changes if not change.within_budget]
     if not over:
@@ -294,7 +296,9 @@ def _over(changes: Iterable[Change]) -> Change | None:
     stages = [
         change
         for change in changes
-        if change.stage != "whole" and change.si_sdr_db < SDR_LIMIT_DB  # not a gain alone
+        if change.stage != "whole"
+        and change.si_sdr_db < SDR_LIMIT_DB  # not a gain alone
+        and not change.unbounded
     ]
     if over[0].stage != "whole":
         return over[0]

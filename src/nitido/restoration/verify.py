@@ -7,7 +7,7 @@ Where the budget of a stage asks for it, the music that it took is measured as t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from math import inf
@@ -18,7 +18,7 @@ import numpy as np
 from nitido.dsp.spectral import PROTECTED_HZ
 from nitido.dsp.wav import Wav
 from nitido.metrics.audibility import MusicTakenMeter
-from nitido.metrics.fidelity import DifferenceMeter
+from nitido.metrics.fidelity import SDR_LIMIT_DB, DifferenceMeter
 from nitido.notebook import ShownInNotebook
 from nitido.restoration.plan import Plan
 from nitido.restoration.registry import STAGES
@@ -44,6 +44,9 @@ class Change(ShownInNotebook):
         taken_sone: the music that was taken, sones (`nitido.metrics.audibility`), beside the fault
             that was mended; None where the budget of the stage does not ask.
         budget_sone: the most that was allowed.
+        beside_faults_db: of the whole, what is held against `budget_db` where a stage ran that may
+            change everything: the SI-SDR that the other stages make up together, for what that one
+            changed is the fault; else None.
     """
 
     stage: str
@@ -54,11 +57,22 @@ class Change(ShownInNotebook):
     verdict: str = "kept"
     taken_sone: float | None = None
     budget_sone: float | None = None
+    beside_faults_db: float | None = None
 
     @property
     def within_budget(self) -> bool:
         """Whether the stage changed no more than it may."""
-        return self.si_sdr_db >= self.budget_db and not self.takes_too_much
+        return self.music_kept_db >= self.budget_db and not self.takes_too_much
+
+    @property
+    def music_kept_db(self) -> float:
+        """The SI-SDR that is held against the budget, dB."""
+        return self.si_sdr_db if self.beside_faults_db is None else self.beside_faults_db
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether it changed something, and may change anything: what it changes is the fault."""
+        return self.budget_db <= 0 and self.si_sdr_db < SDR_LIMIT_DB
 
     @property
     def takes_too_much(self) -> bool:
@@ -160,6 +174,19 @@ class ChangeMeter:
                 }
             )
         return tuple(rows)
+
+
+def beside_faults(whole: Change, stages: Sequence[Change]) -> Change:
+    """Return the change of the whole, judged without the stages whose change is the fault itself.
+
+    What the others changed adds up as energy. (To take the fault out of the measured whole instead
+    would do the same where it is small; a band in anti-phase is as large as the music.)
+    """
+    if whole.unbounded or not any(change.unbounded for change in stages):
+        return whole
+    errors = [10 ** (-one.si_sdr_db / 10) for one in stages if not one.unbounded]
+    rest_db = -10 * float(np.log10(sum(errors) + 10 ** (-SDR_LIMIT_DB / 10)))
+    return replace(whole, beside_faults_db=round(max(rest_db, whole.si_sdr_db), 2))
 
 
 def correct(plan: Plan, change: Change, *, tries: int) -> Plan:
