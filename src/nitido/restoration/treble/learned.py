@@ -147,12 +147,10 @@ class LearnedTreble:
         if self._fills:
             holes = self._holes(levels, predicted)
             if holes.any():
-                power = self._power(predicted.level, self._inside)
-                inside = (
-                    np.arange(self._inside.start, self._inside.stop) * self._bin_hz
-                ) // ENVELOPE_HZ
-                gate = holes[:, :, inside.astype(int)]
-                added[:, :, self._inside] = hiss[:, :, self._inside] * (np.sqrt(power) * gate)
+                bins = np.arange(self._inside.start, self._inside.stop)
+                gate = holes[:, :, (bins * self._bin_hz // ENVELOPE_HZ).astype(int)]
+                gate *= np.sqrt(self._power(predicted.level, self._inside))
+                added[:, :, self._inside] = hiss[:, :, self._inside] * gate
         wav = self._frames.synthesise(added, first=first, length=window.shape[1])
         return wav * self._ends(first, window.shape[1])
 
