@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from nitido.audio import Source
+from nitido.cores import usable_cores
 from nitido.dsp.chunks import ahead, block_length
 from nitido.dsp.loop import FADE_SECONDS, Loop, Unrolled
 from nitido.dsp.resample import resample, resampled_length
@@ -69,6 +70,7 @@ class Chain:
         """
         self.meters = {}
         stream: Iterator[Wav] = iter(blocks)
+        handed_over = self._hand_overs()
         rate, channels, layout = self.sample_rate, self.channels, self.layout
         resampled = False
         metered: tuple[int, int] | None = None  # rate and channels of what the last meter heard
@@ -89,12 +91,24 @@ class Chain:
                 all_of_it=metered != (rate, channels),
             )
             self.meters[stage.name] = meter
-            stream = ahead(self._through(stage, stream, meter))
+            stream = self._through(stage, stream, meter)
+            if len(self.meters) in handed_over:
+                stream = ahead(stream)
             metered = (rate, channels) if stage.channels_out == channels else None
             channels = stage.channels_out
         if not resampled:
             stream, rate, layout = self._resample(stream, channels), *self._output()
         return layout.piece(stream, sample_rate=rate, before=before)
+
+    def _hand_overs(self) -> set[int]:
+        """Return after how many stages the work goes on in another thread, one for each core.
+
+        More threads than cores wait for each other more than they work. To read counts as a stage,
+        and so does what is done with the result.
+        """
+        stages = sum(step.on and step.stage != "loudness" for step in self.plan.steps)
+        cores = usable_cores()
+        return {(stages + 2) * core // cores - 1 for core in range(1, cores)}
 
     def changes(self) -> tuple[Change, ...]:
         """Return what each stage changed, after `run` is exhausted."""

@@ -262,7 +262,7 @@ def _loudness_pass(
     def compared() -> Iterator[Wav]:
         limiting = reblock(layout.piece(stream(), sample_rate=rate), size)
         results = limiting if step.on else before.blocks(size)
-        for block, untouched in zip(ahead(results), ahead(dry), strict=True):
+        for block, untouched in zip(ahead(results), dry, strict=True):
             whole.update(untouched * gain, block)
             yield block
 
