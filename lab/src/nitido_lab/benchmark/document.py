@@ -18,7 +18,7 @@ from nitido_lab.benchmark.tables import Table
 CHAPTER = "chapter.json"
 ORDER = (
     *("comb", "codec", "pairs", "bandwidth", "clean", "planted", "generators"),
-    *("recoded", "speed", "memory"),
+    *("recoded", "caution", "speed", "memory"),
 )
 HEAD = """\
 # Benchmark
