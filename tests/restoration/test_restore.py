@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.diagnosis.test_phase import narrow, turned
 from tests.signals import noise, silence, sine
 
 import nitido
@@ -154,6 +155,26 @@ def test_a_stage_over_its_budget_is_turned_down_and_the_result_says_so(spoiled: 
         "decomb was left out: more of it would have changed too much of the music."
         in result.sentences()
     )
+
+
+@pytest.mark.parametrize("fault", ["a band in anti-phase", "loud clicks"])
+def test_a_fault_as_large_as_the_music_is_mended_whole_and_the_rest_is_told_apart(
+    fault: str,
+) -> None:
+    wav = narrow()
+    if fault == "loud clicks":
+        wav *= np.float32(0.1)
+        wav[:, 4_800:-4_800:4_000] += np.float32(0.8)
+    else:
+        wav = turned(wav, 300, 4_000, 180)
+    chosen = {"stages": ["declick", "stereo", "match"], "settings": {"match.amount": 0.4}}
+    result = nitido.restore(wav, sample_rate=48_000, preset="song", **chosen)
+    whole = result.changes[-1]
+    assert whole.si_sdr_db < result.plan.budget_db < whole.beside_faults_db
+    assert {change.verdict for change in result.changes} == {"kept"}
+    assert not {"clicks", "phase"} & {one.kind for one in result.after.findings if one.found}
+    assert any("changed beside what was wrong lies" in said for said in result.sentences())
+    assert describe_change(whole).endswith("under the music; 15 dB or more are asked.")
 
 
 def test_a_stage_that_takes_more_music_than_it_may_is_turned_down_in_plan_sidecar_and_words(
