@@ -36,6 +36,25 @@ def test_a_mere_gain_is_no_damage() -> None:
     assert change.gain_db == pytest.approx(-6.02, abs=0.01)
 
 
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_what_a_stage_leaves_alone_counts_as_the_meter_beside_it_heard_it(side: str) -> None:
+    wav = noise(channels=2)
+    after = wav.copy()
+    after[:, 30_000:50_000] *= 0.5
+    alone, beside, whole = (
+        ChangeMeter("match", sample_rate=48_000, budget=Budget(si_sdr_db=20), all_of_it=all_of_it)
+        for all_of_it in (True, True, False)
+    )
+    for meter in (alone, whole):
+        meter.update(wav, after)
+    heard = wav if side == "before" else after
+    beside.update(heard, heard)
+    beside.finish()
+    expected, found = alone.finish(), whole.finish(**{side: beside.difference.after})
+    assert found.si_sdr_db == pytest.approx(expected.si_sdr_db, abs=0.011)
+    assert [row["level_db"] for row in found.bands] == [row["level_db"] for row in expected.bands]
+
+
 @pytest.mark.parametrize("error_db", [-10, -20, -40, -60])
 def test_noise_at_a_known_level_reads_as_that_level(error_db: float) -> None:
     wav, error = noise(seconds=4), noise(seconds=4, seed=1)

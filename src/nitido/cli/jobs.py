@@ -16,15 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nitido.batch.job import (
-    STREAM,
-    Job,
-    Outcome,
-    carry_out,
-    carry_out_album,
-    check_jobs,
-    is_remote,
-)
+from nitido.batch.job import Job, Outcome, carry_out, carry_out_album, check_jobs
+from nitido.batch.names import STREAM, is_remote
 from nitido.cli.each import each, exit_failed, failure
 from nitido.cli.output import as_flags, console, print_json, table
 from nitido.cli.progress import progress, progress_of_many

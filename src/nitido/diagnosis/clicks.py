@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ LONGEST_SECONDS = 0.0003
 CELL_SECONDS = 0.00025
 CELLS_PER_FRAME = 160  # 40 ms, in which the prediction stays the same
 ORDER, FINE_ORDER = 24, 32  # of the prediction: to look for clicks, to judge one
+LAGS_SAMPLES = 2**13  # correlated at once
 # Where to look closer: the error stands out by so much from its highest within 5 ms on either side,
 # and by half as much within 30 ms: one period of the lowest pulse wave, which jumps again.
 NEAR_SECONDS, FAR_SECONDS, CLEAR_CELLS = 0.005, 0.03, 4
@@ -123,7 +124,7 @@ def _suspects(channel: Floats, first: int, rate: int) -> Iterator[int]:
         return
     error = np.abs(_prediction_error(channel, begin, count, frame))
     cells = error.reshape(-1, cell)
-    peaks = cells.max(axis=1)
+    peaks: Floats = running_max(error, cell)[::cell]
     near, far = round(NEAR_SECONDS * rate / cell), round(FAR_SECONDS * rate / cell)
     bound = STANDS_OUT * np.maximum(_beside(peaks, near), _beside(peaks, far) / 2)
     reach = -(-reach_samples(rate) // cell)
@@ -136,17 +137,25 @@ def _suspects(channel: Floats, first: int, rate: int) -> Iterator[int]:
 def _prediction_error(channel: Floats, begin: int, count: int, frame: int) -> Floats:
     """Return the error of predicting `count` frames, each with its own coefficients."""
     parts = np.lib.stride_tricks.sliding_window_view(channel[begin - frame // 2 :], 2 * frame)
-    parts = parts[::frame][:count] * hann(2 * frame)
-    lags = [
-        np.einsum("kn,kn->k", parts[:, : 2 * frame - lag], parts[:, lag:])
-        for lag in range(ORDER + 1)
-    ]
-    taps = _predictor(np.stack(lags, axis=1)).astype(np.float32)
+    padded = np.zeros((count, 2 * frame + ORDER), np.float32)
+    np.multiply(parts[::frame][:count], hann(2 * frame), out=padded[:, : 2 * frame])
+    taps = _predictor(np.stack([_lags(one, ORDER) for one in padded])).astype(np.float32)
     size = fast_size(frame + ORDER)  # the first samples are what a circular convolution mixes up
     parts = np.lib.stride_tricks.sliding_window_view(channel[begin + frame - size :], size)
     spec = rfft(parts[::frame][:count]) * rfft(taps, size)
     error: Floats = irfft(spec, size)[:, -frame:].ravel()
     return error
+
+
+def _lags(padded: NDArray[Any], order: int) -> NDArray[Any]:
+    """Return the autocorrelation `[order + 1]` of samples `[n + order]`, the last of them zero.
+
+    In parts so short that they are summed by one thread, and alike everywhere.
+    """
+    starts = range(0, len(padded) - order, LAGS_SAMPLES)
+    cut = [padded[start : start + LAGS_SAMPLES + order] for start in starts]
+    sums = [np.correlate(part, part[: len(part) - order], "valid") for part in cut]
+    return np.asarray(sum(sums[1:], sums[0]))
 
 
 def _predictor(lags: NDArray[np.floating]) -> Array:
@@ -217,9 +226,8 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
 
 def _fitted(part: Array) -> Array:
     """Return the taps of the prediction error of a stretch `[n]`."""
-    size = fast_size(2 * len(part))
-    spec = rfft(part * hann(len(part) + 1)[1:], size)
-    taps: Array = _predictor(irfft(spec * spec.conj(), size)[None, : FINE_ORDER + 1])[0]
+    windowed = part * hann(len(part) + 1)[1:]
+    taps: Array = _predictor(_lags(np.pad(windowed, (0, FINE_ORDER)), FINE_ORDER)[None])[0]
     return taps
 
 

@@ -21,7 +21,11 @@ from nitido.restoration.resources import Resources
 from nitido.restoration.restored_sound import RestoredSound, dry_blocks, mask_after
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stage import Budget
-from nitido.restoration.stages.loudness import LevelProfile, resolve_together
+from nitido.restoration.stages.loudness import (
+    LevelProfile,
+    allowed_limiting_db,
+    resolve_together,
+)
 from nitido.restoration.verify import Change, ChangeMeter, beside_faults, correct
 
 # Shares of the work, for the progress callback; measured on 60 s of stereo.
@@ -177,7 +181,8 @@ def _chain_pass(
     chain = Chain(plan, source.sample_rate, source.channels, layout, block_seconds, resources, lufs)
     scratch = Scratch(channels=chain.channels_out)
     mask = mask_after(source, chain.channels_out)
-    profile = LevelProfile(plan.sample_rate, chain.channels_out, mask)
+    most_db = allowed_limiting_db(plan["loudness"].settings)
+    profile = LevelProfile(plan.sample_rate, chain.channels_out, mask, limiting_max_db=most_db)
     needs_profile = _needs_gain(plan)
     if resources.stems is not None:
         resources.stems.layout = layout.resampled(source.sample_rate, plan.sample_rate)
@@ -244,6 +249,8 @@ def _loudness_pass(
         sample_rate=rate,
         budget=plan.stage_budget("loudness"),
         judged=layout.inside((0, layout.total)),
+        # Most of it is not limited, and then is what `whole` hears, unless that is a downmix.
+        all_of_it=source.channels != channels,
     )
 
     def stream() -> Iterator[Wav]:
@@ -255,7 +262,7 @@ def _loudness_pass(
     def compared() -> Iterator[Wav]:
         limiting = reblock(layout.piece(stream(), sample_rate=rate), size)
         results = limiting if step.on else before.blocks(size)
-        for block, untouched in zip(ahead(results), ahead(dry), strict=True):
+        for block, untouched in zip(ahead(results), dry, strict=True):
             whole.update(untouched * gain, block)
             yield block
 
@@ -264,8 +271,10 @@ def _loudness_pass(
         pass
     attempt.plan, attempt.scratch = plan, after
     before.close()
-    stages = (*attempt.changes, limited.finish()) if step.on else attempt.changes
-    attempt.changes = (*stages, beside_faults(whole.finish(), stages))
+    changed = whole.finish()
+    last = (limited.finish(after=whole.difference.after),) if step.on else ()
+    stages = (*attempt.changes, *last)
+    attempt.changes = (*stages, beside_faults(changed, stages))
 
 
 def _still_separated(plan: Plan) -> Plan:

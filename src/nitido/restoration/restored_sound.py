@@ -21,7 +21,7 @@ from nitido.audio import (
     write,
 )
 from nitido.audio.marks import resampled
-from nitido.audio.metadata import Edit, Metadata, true_metadata
+from nitido.audio.metadata import SOURCE_TYPE_TAG, Edit, Metadata, true_metadata
 from nitido.audio.tags import CREDENTIALS, Tags
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding
@@ -275,7 +275,14 @@ class RestoredSound:
             ConfigError: see `nitido.restoration.credentials.signer`.
             MissingExtraError: the extra `c2pa` is not installed.
         """
-        self._signed = sign(path, self, find_format(path, format)[0])
+        self._signed = sign(
+            path,
+            find_format(path, format)[0],
+            title=self.name,
+            source=next(iter(self.files), None),
+            kind=next(iter(self.metadata().tags.get(SOURCE_TYPE_TAG, [])), None),
+            edits=[f"{step.stage}: {step.reason}" for step in self.plan.steps if step.on],
+        )
         return self._signed
 
     def notes(self) -> list[str]:

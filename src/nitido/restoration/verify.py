@@ -96,6 +96,11 @@ class ChangeMeter:
 
     Equal channels are compared one by one; where the number differs, the downmixes are. Only the
     samples from `judged[0]` to `judged[1]` count, if given.
+
+    Attributes:
+        stage: its name, or ``"whole"``.
+        budget: of the stage.
+        difference: the powers that were measured.
     """
 
     def __init__(
@@ -106,12 +111,14 @@ class ChangeMeter:
         budget: Budget,
         loudness_lufs: float | None = None,
         judged: tuple[int, int] | None = None,
+        all_of_it: bool = True,
     ) -> None:
+        """Prepare for a stage; `all_of_it` as of `DifferenceMeter`."""
         self.stage = stage
         self.budget = budget
         self._judged = judged
         self._samples = 0
-        self._difference = DifferenceMeter(sample_rate)
+        self.difference = DifferenceMeter(sample_rate, all_of_it=all_of_it)
         self._taken: MusicTakenMeter | None = None
         if budget.taken_sone is not None:
             self._taken = MusicTakenMeter(
@@ -128,14 +135,14 @@ class ChangeMeter:
             before, after = before[:, first:last], after[:, first:last]
         if before.shape[0] != after.shape[0]:
             before, after = (w.mean(axis=0, keepdims=True) for w in (before, after))
-        self._difference.update(before, after)
+        self.difference.update(before, after)
         if self._taken is not None:
             self._taken.update(before, after)
 
-    def finish(self) -> Change:
-        """Return the change, after the last block."""
-        self._difference.finish()
-        si_sdr_db, gain_db = self._difference.si_sdr_db(*PROTECTED_HZ)
+    def finish(self, **known: Any) -> Change:
+        """Return the change, after the last block; `known` as of `DifferenceMeter.finish`."""
+        self.difference.finish(**known)
+        si_sdr_db, gain_db = self.difference.si_sdr_db(*PROTECTED_HZ)
         return Change(
             self.stage,
             round(si_sdr_db, 2),
@@ -147,7 +154,7 @@ class ChangeMeter:
         )
 
     def _bands(self) -> tuple[Mapping[str, float], ...]:
-        power = self._difference
+        power = self.difference
         whole = float(power.before.sum()) + 1e-30
         rows = []
         for low, high in BANDS_HZ:

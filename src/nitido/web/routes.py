@@ -18,7 +18,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Str
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
-from nitido.batch.inputs import AUDIO_SUFFIXES
+from nitido.batch.names import AUDIO_SUFFIXES
 from nitido.errors import ConfigError, NitidoError
 from nitido.restoration.restore_options import RestoreOptions
 from nitido.web import work

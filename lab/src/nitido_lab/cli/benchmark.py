@@ -401,8 +401,10 @@ def finish(
 
 
 def call() -> str:
-    """Return the command as it was given."""
-    return shlex.join(["nitido-lab", *sys.argv[1:]])
+    """Return the command as it was given, but for the folders and files of whoever measured."""
+    kept = iter(sys.argv[1:])
+    words = [word for word in kept if word not in ("--docs", "--out") or not next(kept, "")]
+    return shlex.join(["nitido-lab", *words])
 
 
 @contextmanager
