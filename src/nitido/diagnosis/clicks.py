@@ -41,10 +41,8 @@ STANDS_OUT = 1.6
 # What makes it a click. Set on clean/train, drum kits, and clicks of 6 to 30 dB in both.
 SIDE_SECONDS = (0.001, 0.005)  # from it: the error that it is held against
 EXPLAINED = 15.0  # what the repair takes of it, re the RMS of that error, at least …
-# … and re its highest, times the height re the RMS around, over what the repair leaves, which is
-# no better than LITTLE: what is so sure need not be so loud.
-SURE, LITTLE = 42.0, 0.3
-HIGH = 3.0  # error re the highest of that
+SURE = 140.0  # … and times the height re the RMS around: what is so sure need not be so loud
+HIGH = 3.5  # error re the highest of that
 LEFT = 1.3  # what the repair may leave of it, re the highest; or a fiftieth
 LEAST_OVER = 0.7  # its height re the RMS around: less is not heard, and a hi-hat may be like it
 AROUND_SECONDS = (0.02, 0.01, 0.015)  # on either side: to predict, for its level, for the next
@@ -218,7 +216,7 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
     )
     over = height / level
     good = before >= HIGH * highest and left <= max(LEFT * highest, before / 50)
-    good &= over >= LEAST_OVER and over * float(gone[best]) >= SURE * max(left, LITTLE * highest)
+    good &= over >= LEAST_OVER and over * explained >= SURE
     good &= abs(swells_db) <= SWELL_DB or over * explained >= BEYOND_DOUBT
     good &= height >= LEAST
     return Click(low + start, fixed[start:end].astype(np.float32)) if good else explained >= ALIKE
