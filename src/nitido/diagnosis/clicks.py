@@ -224,8 +224,9 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
 
 def _fitted(part: Array) -> Array:
     """Return the taps of the prediction error of a stretch `[n]`."""
-    windowed = part * hann(len(part) + 1)[1:]
-    taps: Array = _predictor(_lags(np.pad(windowed, (0, FINE_ORDER)), FINE_ORDER)[None])[0]
+    padded = np.zeros(len(part) + FINE_ORDER)
+    padded[: len(part)] = part * hann(len(part) + 1)[1:]
+    taps: Array = _predictor(_lags(padded, FINE_ORDER)[None])[0]
     return taps
 
 
