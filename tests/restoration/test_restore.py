@@ -197,6 +197,7 @@ def test_an_end_that_was_cut_is_faded_however_loud_it_is(preset: str) -> None:
     assert result.diagnosis["end"].found
     assert not result.after["end"].found
     assert result.plan["ending"].on
+    assert any("beside the ends is untouched" in said for said in result.sentences())
 
 
 def test_gentle_changes_less_than_musicgen(spoiled: Wav) -> None:
@@ -290,9 +291,12 @@ def test_progress_runs_forward_to_the_end(spoiled: Wav) -> None:
 CUTS = """
 import hashlib, json, sys
 import nitido
+from nitido.dsp import chunks
 from nitido.dsp.spectral import lower_ceiling
+from nitido.restoration import chain
 from tests.signals import noise, sine
 
+chunks.usable_cores = chain.usable_cores = lambda: int(sys.argv[2])
 wav = noise(seconds=4, channels=2) + 10 * noise(seconds=4, seed=1) ** 3
 wav = lower_ceiling(wav, sample_rate=48_000, ceiling_hz=15_000)
 wav += sum(sine(hz, seconds=4, amplitude=0.01) for hz in range(1600, 14_001, 400))
@@ -309,7 +313,7 @@ def test_bytes_and_findings_are_the_same_in_any_blocks_and_on_any_number_of_thre
     told = set()
     for seconds, threads in (("6", "1"), ("0.1", "2"), ("1.3", "4")):
         env = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)}
-        command = [sys.executable, "-c", CUTS, seconds]
+        command = [sys.executable, "-c", CUTS, seconds, threads]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
         told.add(done.stdout)
     assert len(told) == 1, told

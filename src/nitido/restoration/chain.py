@@ -18,6 +18,7 @@ from nitido.restoration.stage import Remedy
 from nitido.restoration.verify import Change, ChangeMeter
 
 BLOCK_SECONDS = 4.0  # of the signal at work in one stage; bounds the memory, not the result
+WHOLE_BLOCKS = 6  # stages that work on blocks of that length; of more each has a shorter one
 RESAMPLER_SECONDS = 0.1  # of sound on either side that a sample may depend on
 
 
@@ -106,9 +107,13 @@ class Chain:
         More threads than cores wait for each other more than they work. To read counts as a stage,
         and so does what is done with the result.
         """
-        stages = sum(step.on and step.stage != "loudness" for step in self.plan.steps)
         cores = usable_cores()
-        return {(stages + 2) * core // cores - 1 for core in range(1, cores)}
+        return {(self._stages + 2) * core // cores - 1 for core in range(1, cores)}
+
+    @property
+    def _stages(self) -> int:
+        """How many stages are on."""
+        return sum(step.on and step.stage != "loudness" for step in self.plan.steps)
 
     def changes(self) -> tuple[Change, ...]:
         """Return what each stage changed, after `run` is exhausted."""
@@ -133,9 +138,8 @@ class Chain:
         )
 
     def _through(self, stage: Remedy, stream: Iterator[Wav], meter: ChangeMeter) -> Iterator[Wav]:
-        size = block_length(
-            self.block_seconds, sample_rate=stage.sample_rate, channels=stage.channels
-        )
+        seconds = self.block_seconds * min(1.0, WHOLE_BLOCKS / self._stages)
+        size = block_length(seconds, sample_rate=stage.sample_rate, channels=stage.channels)
         for before, after in stage.stream(stream, block_samples=size, resources=self.resources):
             meter.update(before, after)
             yield after
