@@ -10,7 +10,7 @@ if not exist uv.exe (
   exit /b 1
 )
 for %%F in (nitido-*.whl) do set "WHEEL=%%F"
-echo Starting nitido. The first time takes some minutes.
+echo Starting nitido; closing this window ends it. The first time takes some minutes.
 uv tool run --python 3.13 --from "./%WHEEL%[web]" nitido serve --open %*
 if errorlevel 1 (
   echo nitido did not start; what went wrong stands above.

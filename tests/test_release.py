@@ -61,6 +61,20 @@ def test_a_double_click_starts_the_page_from_wherever_it_was_unpacked(
     assert (folder / "uv-LICENSE-MIT").is_file()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts for a shell")
+def test_a_start_script_that_is_alone_says_to_unpack_the_zip(
+    made: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = unpack(made["linux"], tmp_path)
+    (folder / "uv").unlink()
+    done = subprocess.run(
+        [folder / "start-nitido.sh"], input="\n", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith("Unpack the whole ZIP first")
+    assert done.stderr == ""
+
+
 def test_on_windows_the_same_is_started(made: dict[str, Path]) -> None:
     with zipfile.ZipFile(made["windows"]) as bundle:
         script = bundle.read("nitido/start-nitido.bat").decode("ascii")

@@ -70,6 +70,16 @@ def test_a_page_names_every_setting_that_can_be_set(folder: Path) -> None:
         assert shown == {key for key, one in stage.schema.items() if not one.measured}
 
 
+def test_a_budget_is_told_where_it_bounds_anything() -> None:
+    pages = {
+        name: site.stage_page(STAGES[name], words="", changes="")
+        for name in ("decomb", "deess", "stereo")
+    }
+    assert "At least 27 dB between what it changes" in pages["decomb"]
+    assert "; at most 0.1 sone of music taken." in pages["deess"]
+    assert "## Budget" not in pages["stereo"]
+
+
 def test_a_stage_of_which_nothing_is_written_yet_is_told_by_its_source() -> None:
     class Denoise(Dc):
         """New."""

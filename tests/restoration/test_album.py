@@ -158,10 +158,11 @@ def test_the_command_writes_an_album_at_one_gain_with_its_sidecars(
         assert nitido.Plan.from_dict(told["plan"]) == piece.plan
 
 
-def test_a_dry_run_of_an_album_says_that_its_edges_are_left_alone(folder: Path) -> None:
-    del folder
-    status, said = run("1.wav", "2.wav", "--album", "--dry-run", "--json")
+def test_a_dry_run_of_an_album_has_its_one_preset_and_leaves_its_edges_alone(folder: Path) -> None:
+    sf.write(folder / "1.wav", pink_noise(seconds=2.0, sample_rate=32_000).T, 32_000)
+    status, said = run("1.wav", "2.wav", "3.wav", "--album", "--dry-run", "--json")
     assert status == 0
+    assert {piece["plan"]["preset"] for piece in json.loads(said)} == {"song"}
     for piece in json.loads(said):
         steps = {step["stage"]: step for step in piece["plan"]["steps"]}
         assert not steps["ending"]["on"]

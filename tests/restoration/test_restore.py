@@ -197,6 +197,7 @@ def test_an_end_that_was_cut_is_faded_however_loud_it_is(preset: str) -> None:
     assert result.diagnosis["end"].found
     assert not result.after["end"].found
     assert result.plan["ending"].on
+    assert any("beside the ends is untouched" in said for said in result.sentences())
 
 
 def test_gentle_changes_less_than_musicgen(spoiled: Wav) -> None:

@@ -34,7 +34,7 @@ from nitido.report.figures import comparison_figure
 from nitido.report.formatting import amount, setting
 from nitido.report.tracks import Track
 from nitido.restoration.registry import STAGES
-from nitido.restoration.stage import Remedy
+from nitido.restoration.stage import Budget, Remedy
 from nitido_lab.degradation.add_artifacts import clip, lose_level
 from nitido_lab.degradation.lossy import mp3
 from nitido_lab.degradation.recipe import PLANTED, plant
@@ -72,7 +72,8 @@ NAV = {  # what is in none of these, and in docs/, comes under Background
 }
 STYLE = """\
 .md-grid { max-width: 76rem; }
-.sounds { display: flex; flex-wrap: wrap; column-gap: 2rem; }
+.sounds { display: flex; flex-wrap: wrap; column-gap: 1.5rem; }
+.sounds audio { width: 13.5rem; }
 .md-typeset td code { white-space: nowrap; }
 """
 THEME = {
@@ -218,11 +219,7 @@ def stage_page(stage: type[Remedy], *, words: str, changes: str, clip: str = "")
         *(["\n".join(settings)] if rows else ["None."]),
         f"`nitido restore song.wav --set {stage.name}.SETTING=VALUE` changes one, `--without "
         f"{stage.name}` leaves the stage out, `--stages {stage.name}` runs it alone.",
-        *(
-            [f"## Budget\n\nAt least {stage.budget.si_sdr_db:g} dB between what it changes and the "
-             "music from 60 Hz to 7 kHz; over that it is turned down, then left out."]
-            if np.isfinite(stage.budget.si_sdr_db) else []
-        ),
+        _budget(stage.budget),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -285,6 +282,21 @@ def since(name: str, changes: str) -> str:
     ]
     oldest = versions[-1] if versions else "Unreleased"
     return "the next version" if oldest == "Unreleased" else oldest
+
+
+def _budget(budget: Budget) -> str:
+    bounds = []
+    if 0 < budget.si_sdr_db < np.inf:
+        bounds.append(
+            f"at least {budget.si_sdr_db:g} dB between what it changes and the music from 60 Hz to "
+            "7 kHz"
+        )
+    if budget.taken_sone:
+        bounds.append(f"at most {budget.taken_sone:g} sone of music taken")
+    if not bounds:
+        return ""
+    told = "; ".join(bounds)
+    return f"## Budget\n\nA{told[1:]}. Over that it is turned down, then left out."
 
 
 def _default(value: Any) -> str:

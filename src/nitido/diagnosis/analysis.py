@@ -85,7 +85,7 @@ class Analysis:
         piece = {"sample_rate": sample_rate, "channels": channels}
         self._analysers: tuple[Analyser, ...] = (
             GapsAnalyser(**piece),
-            ClicksAnalyser(**piece),
+            ClicksAnalyser(**piece, loop=loop),
             DcAnalyser(**piece),
             RumbleAnalyser(**piece),
             ClippingAnalyser(**piece),

@@ -143,7 +143,7 @@ def describe_restoration(restoration: RestoredSound) -> list[str]:
                     most_db,
                     change.music_kept_db,
                     up_to=f"{up_to_hz / 1000:g} kHz",
-                    beside=_beside(change),
+                    beside=_beside(change, ends="ending" in ran),
                 )
         old, new = (d["loudness"] for d in (restoration.diagnosis, restoration.after))
         told += _loudness(old.value, new.value, new.details.get("true_peak_dbtp"))
@@ -460,9 +460,11 @@ def _kept(
         yield said
 
 
-def _beside(change: Change) -> str:
+def _beside(change: Change, *, ends: bool = False) -> str:
     """Return what is left out of how much of the music a change kept."""
-    return "" if change.beside_faults_db is None else " beside what was wrong"
+    left_out = ["what was wrong"] if change.beside_faults_db is not None else []
+    left_out += ["the ends"] if ends else []
+    return f" beside {' and '.join(left_out)}" if left_out else ""
 
 
 def _music_kept(si_sdr_db: float, beside: str = "") -> str:

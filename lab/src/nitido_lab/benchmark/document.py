@@ -21,7 +21,7 @@ from nitido_lab.benchmark.tables import Table
 CHAPTER = "chapter.json"
 ORDER = (
     *("comb", "codec", "pairs", "bandwidth", "clean", "planted", "generators"),
-    *("recoded", "speed", "memory"),
+    *("recoded", "caution", "speed", "memory"),
 )
 OWN_PAGE = {"generators": "Which generator has which faults"}
 HEAD = """\
