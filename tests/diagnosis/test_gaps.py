@@ -109,6 +109,17 @@ def test_a_fast_gate_has_no_dropouts_after_a_coder_either(kind):
     assert analyse(coded((wav * (step < 1_300)).astype(np.float32), kind)).value == 0
 
 
+@pytest.mark.parametrize("milliseconds", [8, 15])
+def test_short_sounds_in_quick_succession_have_no_dropouts(milliseconds):
+    wav, rng = np.zeros((1, 48_000 * 8), np.float32), np.random.default_rng(0)
+    for begin in np.cumsum(rng.uniform(0.3, 0.6, 16)):
+        for start in 48 * np.cumsum(rng.uniform(24, 60, 3)) + 48_000 * begin:
+            burst = music(milliseconds / 1000)
+            part = wav[:, round(start) :][:, : burst.shape[1]]
+            part += burst[:, : part.shape[1]]
+    assert analyse(wav).value == 0
+
+
 def test_a_gap_in_one_channel_counts_once_and_in_both_too():
     wav = music(channels=2)
     wav[1, 60000:61000] = 0

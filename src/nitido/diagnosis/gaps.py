@@ -48,6 +48,7 @@ FALL_DB, NEAR_DB = 24.0, 9.0  # at least so far, from at most so far below the l
 DEPTH_DB = 38.0  # of half of the gap below the quieter side
 FILLED_FRAMES = (6, 80)  # a longer one may be a rest
 LOUDER_DB, QUIETER_DB = 5.0, 10.0  # at most, the music afterwards; a note is struck louder
+LASTS_FRAMES, LASTS = 40, 0.85  # most of so long, the music on either side; else it is a burst
 SAME_DB = 7.0  # mean distance of the spectra on both sides, over bands
 SPECTRUM_SECONDS, SPECTRUM_BANDS, SPECTRUM_RANGE_DB = 0.021, 24, 60.0
 
@@ -214,6 +215,8 @@ class GapsAnalyser:
                 if rises and after_db >= 20 * np.log10(LOUD):
                     goes_on = -QUIETER_DB <= after_db - before_db <= LOUDER_DB
                     goes_on &= min(before_db, after_db) - inside_db >= DEPTH_DB
+                    goes_on &= _lasts(level[:start][-LASTS_FRAMES:], before_db)
+                    goes_on &= _lasts(level[edge:][:LASTS_FRAMES], after_db)
                     sides = (skipped + start * size, skipped + edge * size)
                     if goes_on and self._alike(channel, *sides):
                         yield first, skipped + end * size + self._position
@@ -251,6 +254,11 @@ def _edges(level: NDArray[np.float64], before: NDArray[np.float64]) -> Iterator[
     fell = np.concatenate([[False], level[:-1] > fallen_from[1:] - FALL_DB])
     for start in np.flatnonzero(fell & np.isfinite(fallen_from)).tolist():
         yield start, float(fallen_from[start])
+
+
+def _lasts(level: NDArray[np.float64], beside_db: float) -> bool:
+    """Return whether there is music as long as it takes, given the levels of frames, dB."""
+    return bool(np.sum(level > beside_db - FALL_DB) >= LASTS * LASTS_FRAMES)
 
 
 def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
