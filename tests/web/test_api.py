@@ -70,7 +70,7 @@ def test_a_piece_is_sent_examined_restored_and_had_in_any_form(
         assert ann.ask("GET", address)[0] == 200
     wav, rate = sf.read(io.BytesIO(ann.ask("GET", "/api/pieces/1/files/wav")[1]))
     assert len(wav) / rate == pytest.approx(sf.info(clip).duration)
-    sounds = ann.ask("GET", "/api/pieces/1/sets/result")[1]["tracks"]
+    sounds = ann.ask("GET", "/api/pieces/1/sets/result")[1]["parts"][0]["tracks"]
     assert [ann.ask("GET", f"/{track['url']}")[0] for track in sounds] == [200, 200, 200]
     with zipfile.ZipFile(io.BytesIO(ann.ask("GET", "/api/zip?form=flac")[1])) as bundle:
         names = bundle.namelist()
@@ -82,7 +82,7 @@ def test_nothing_of_a_visitor_can_be_had_or_touched_by_another(
 ) -> None:
     app, ann = restored
     bob = Visitor(app)
-    sounds = ann.ask("GET", "/api/pieces/1/sets/result")[1]["tracks"]
+    sounds = ann.ask("GET", "/api/pieces/1/sets/result")[1]["parts"][0]["tracks"]
     for address in (*ADDRESSES, *(f"/{track['url']}" for track in sounds), "/api/zip"):
         assert bob.ask("GET", address)[0] == 404
     assert bob.ask("GET", "/api/pieces") == (200, [])
@@ -253,7 +253,7 @@ def test_a_hundred_requests_leave_memory_and_disk_as_they_were(
         for path in ("/", "/api/state", "/api/pieces", f"/api/pieces/{number}"):
             someone.ask("GET", path)
         someone.ask("POST", "/api/pieces?name=x.wav", content=b"no sound") if number < 3 else None
-    visits = ann.http.app._app.state.site.visits
+    visits = ann.http.app.app.state.site.visits
     assert len(visits._visits) <= 3
     assert not [name for name in files(folder) if name not in ("secret", "about.json")]
 
@@ -267,24 +267,31 @@ def test_what_was_removed_is_gone_though_it_was_at_work(
     assert not [name for name in files(folder) if name.startswith(("source", "result"))]
 
 
-def test_a_result_of_earlier_choices_says_so(restored: tuple[Any, Visitor]) -> None:
+def test_a_result_of_earlier_choices_says_so_until_it_was_made_anew(
+    restored: tuple[Any, Visitor],
+) -> None:
     ann = restored[1]
     settings = {"bandwidth.amount": 0.5}
     _, piece = ann.ask("PUT", "/api/pieces/1/choices", {"settings": settings})
     assert piece["stale"]
-    assert piece["choices"] == {"preset": "auto", "settings": settings}
+    assert piece["choices"]["settings"] == settings
     assert b"You changed something since" in ann.ask("GET", "/?piece=1")[1]
-    ann.wait(1)
-    _, piece = ann.ask("PUT", "/api/pieces/1/choices", {"preset": "auto"})
-    assert not piece["stale"]
-    ann.wait(1)
+    plan = ann.wait(1)["plan"]
+    done = nitido.Plan.from_dict(ann.ask("GET", "/api/pieces/1/files/plan")[1]["plan"])
+    assert done["bandwidth"] == nitido.Plan.from_dict(plan)["bandwidth"]
+    assert done["bandwidth"].settings["amount"] == 0.5
+    for _ in range(3):  # while the one before is still at work
+        ann.ask("PUT", "/api/pieces/1/choices", {"preset": "gentle"})
+        ann.ask("PUT", "/api/pieces/1/choices", {"preset": "auto"})
+    piece = ann.wait(1)
+    assert (piece["stale"], piece["said"]) == (False, "")
 
 
 def test_pieces_and_results_are_there_again_after_a_restart(restored: tuple[Any, Visitor]) -> None:
     from nitido.web.server import make_app
 
     app, ann = restored
-    again = Visitor(make_app(folder=app._app.state.site.visits.folder))
+    again = Visitor(make_app(folder=app.app.state.site.visits.folder))
     again.http.cookies.set("nitido", ann.http.cookies["nitido"])
     piece = again.ask("GET", "/api/pieces/1")[1]
     assert (piece["restored"], piece["stale"]) == (True, False)
@@ -337,7 +344,7 @@ def test_versions_are_compared(ann: Visitor, clip: Path) -> None:
 
 
 def test_a_full_server_says_when_to_come_again(ann: Visitor, bob: Visitor, clip: Path) -> None:
-    ann.http.app._app.state.site.visits._most = 100
+    ann.http.app.app.state.site.visits._most = 100
     answer = ann.http.post("/api/pieces?name=a.wav", content=clip.read_bytes())
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "60"

@@ -9,6 +9,8 @@
 
   let version = -1; // of the server's state, as it is shown
   let shownSet = "";
+  let set = null; // of sounds that can be played now, part by part
+  let part = 0;
   let drawing = Promise.resolve(); // the last refresh
   let next = null; // the one that has not begun
   let dragging = false;
@@ -166,9 +168,9 @@
   // ── Sound ────────────────────────────────────────────────────────────────────────────────────
 
   const NOTES = {
-    preview: (set) => `Preview: the loudest ${Math.round(set.seconds)} seconds, from ${clock(set.offset)}.`,
+    preview: ({ seconds, offset }) => `Preview: the loudest ${Math.round(seconds)} seconds, from ${clock(offset)}.`,
     original: () => (byId("bottom").textContent.trim() ? "As it came; After follows as soon as it is restored." : "As it came."),
-    result: (set) => (set.cut ? "The first five minutes are played here; the files have all of it." : ""),
+    result: () => "",
   };
   const clock = (at) => `${Math.floor(at / 60)}:${String(Math.floor(at % 60)).padStart(2, "0")}`;
 
@@ -180,30 +182,65 @@
       if (!wanted && !shownSet.startsWith("local")) byId("player").hidden = true;
       return;
     }
+    const longer = shownSet && wanted.replace(/\d+$/, "") === shownSet.replace(/\d+$/, ""); // more parts of it
     shownSet = wanted;
-    const name = place.dataset.sets.split("/")[0];
     try {
-      const set = await ask("GET", `api/pieces/${own()}/sets/${name}`);
-      await Promise.all(set.tracks.map(async (track) => (track.content = await (await fetch(track.url)).arrayBuffer())));
-      if (shownSet !== wanted) return;
-      await window.nitido.load({ ...set, opens: "after", loops: name === "preview" ? true : undefined });
-      byId("player").hidden = false;
-      all("[data-track]").forEach((button, i) => {
-        const track = set.tracks[i];
-        if (kind === "compare") {
-          button.hidden = !track;
-          if (track) button.className = `track ${track.tint}`;
-        }
-        if (track) button.querySelector("span").textContent = track.name;
-      });
-      byId("status").textContent = NOTES[name](set);
-      const boost = set.tracks.find((track) => track.boostDb);
-      byId("raise").hidden = !boost;
-      if (boost) byId("raise").querySelector("span").textContent = `${boost.name} is raised by ${boost.boostDb.toFixed(1)} dB to be heard`;
+      await open(place.dataset.sets.split("/")[0], longer);
     } catch (error) {
       shownSet = "";
       if (error.name === "EncodingError") byId("status").textContent = "This browser cannot play it; the files can be downloaded.";
     }
+  }
+
+  // Play sounds of that name from where the ones before were in the piece, or from `start`.
+  async function open(name, longer = false, start = null) {
+    const [wanted, before] = [shownSet, set];
+    const fresh = await ask("GET", `api/pieces/${own()}/sets/${name}`);
+    if (shownSet !== wanted) return;
+    set = { ...fresh, name, piece: own() };
+    const at = start ?? (before?.piece === own() ? before.parts[part].offset : 0);
+    if (!longer) await listenTo(partAt(at));
+    parts();
+  }
+
+  const partAt = (at) => Math.max(0, set.parts.findLastIndex(({ offset }) => offset <= at));
+
+  // Load a part of the sounds that can be played now.
+  async function listenTo(number) {
+    const { sampleRate, coding, name } = set;
+    const { offset, seconds, tracks } = set.parts[(part = number)];
+    const wanted = `${shownSet}#${part}`;
+    const loaded = await Promise.all(tracks.map(async (track) => ({ ...track, content: await (await fetch(track.url)).arrayBuffer() })));
+    if (wanted !== `${shownSet}#${part}`) return;
+    await window.nitido.load({ sampleRate, coding, offset, seconds, tracks: loaded, opens: "after", loops: name === "preview" || undefined });
+    byId("player").hidden = false;
+    all("[data-track]").forEach((button, i) => {
+      const track = tracks[i];
+      if (kind === "compare") {
+        button.hidden = !track;
+        if (track) button.className = `track ${track.tint}`;
+      }
+      if (track) button.querySelector("span").textContent = track.name;
+    });
+    byId("status").textContent = NOTES[name](set.parts[part]);
+    const boost = tracks.find((track) => track.boostDb);
+    byId("raise").hidden = !boost;
+    if (boost) byId("raise").querySelector("span").textContent = `${boost.name} is raised by ${boost.boostDb.toFixed(1)} dB to be heard`;
+  }
+
+  // A long piece is played in parts.
+  function parts() {
+    const choice = byId("part");
+    choice.parentElement.hidden = set.parts.length < 2;
+    choice.replaceChildren(...set.parts.map(({ offset, seconds }, i) => new Option(`${clock(offset)} to ${clock(offset + seconds)}`, i, false, i === part)));
+  }
+
+  async function hear(start, end) {
+    const there = set && start < set.parts.at(-1).offset + set.parts.at(-1).seconds && end > set.parts[0].offset;
+    if (set && !there) await open("original", false, start); // a preview is elsewhere
+    else if (set && partAt(start) !== part) await listenTo(partAt(start));
+    if (set) parts();
+    window.nitido.hear(start, end);
   }
 
   // A file that was just dropped plays at once, before it has been sent.
@@ -344,7 +381,8 @@
 
   function change({ target }) {
     const next = kind === "restore" && byId("list").dataset.choices ? choices() : null;
-    if (target.type === "file") {
+    if (target.id === "part") listenTo(Number(target.value)).catch((error) => notice(error.message));
+    else if (target.type === "file") {
       take(target.files, target.dataset.kind);
       target.value = "";
     } else if (!next) return;
@@ -397,7 +435,7 @@
   async function press(event) {
     const button = event.target.closest("[data-do], [data-choose], [data-remove], [data-hear], [data-take], [data-prompt]");
     if (!button) return;
-    const { do: what, choose: piece, remove, hear, take: clip, prompt } = button.dataset;
+    const { do: what, choose: piece, remove, hear: place, take: clip, prompt } = button.dataset;
     if (button.tagName === "A" && (event.ctrlKey || event.metaKey || event.shiftKey)) return;
     event.preventDefault();
     if (what && what !== "folder") clearNotices();
@@ -407,7 +445,7 @@
         await show(piece);
         byId("name")?.focus({ preventScroll: true });
       }
-      if (hear) window.nitido.hear(...hear.split(" ").map(Number));
+      if (place) await hear(...place.split(" ").map(Number));
       if (prompt !== undefined) byId("prompt").value = button.textContent;
       if (clip) {
         await ask("POST", `api/pieces/${clip}/take`);
