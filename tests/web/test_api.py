@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile as sf
 from tests.web.conftest import ROOT, Visitor
@@ -357,3 +358,63 @@ def test_the_api_is_described_without_asking_another_host(ann: Visitor) -> None:
     assert "//" not in page.replace("://www.w3.org", "")
     schema = ann.ask("GET", "/openapi.json")[1]
     assert "Choices" in schema["components"]["schemas"]
+
+
+def test_an_album_is_restored_at_one_gain_with_its_edges_untouched(
+    ann: Visitor, clip: Path, tmp_path: Path
+) -> None:
+    wav, rate = sf.read(clip)
+    soft = tmp_path / "soft.wav"
+    sf.write(soft, 0.25 * wav, rate, subtype="FLOAT")
+    numbers = [ann.drop(path, restore=False)["id"] for path in (clip, soft)]
+    for number in numbers:
+        ann.wait(number)
+    ann.ask("POST", "/api/restore", params={"album": True})
+    pieces = [ann.wait(number) for number in numbers]
+    assert [(one["restored"], one["stale"], one["said"]) for one in pieces] == [
+        (True, False, ""),
+        (True, False, ""),
+    ]
+    plans = [ann.ask("GET", f"/api/pieces/{number}/files/plan")[1] for number in numbers]
+    loudness, other = (nitido.Plan.from_dict(told["plan"])["loudness"] for told in plans)
+    assert loudness.settings["gain_db"] == other.settings["gain_db"]
+    assert "album of 2" in loudness.reason
+    assert not pieces[0]["plan"]["steps"][-2]["on"]
+    assert b"its edges are left alone" in ann.ask("GET", f"/?piece={numbers[0]}")[1]
+    _, told = ann.ask("POST", "/api/restore", params={"album": False})
+    assert len([task for task in told["tasks"] if task["state"] in ("waiting", "working")]) == 2
+    assert not ann.wait(numbers[1])["choices"]["album"]
+
+
+def test_the_tone_of_a_reference_is_what_a_piece_comes_nearer_to(
+    ann: Visitor, bob: Visitor, clip: Path, tmp_path: Path
+) -> None:
+    wav, rate = sf.read(clip)
+    dark = tmp_path / "dark.wav"
+    sf.write(dark, np.convolve(wav, np.full(8, 1 / 8), "same"), rate, subtype="FLOAT")
+    number = ann.drop(clip, restore=False)["id"]
+    reference = ann.drop(dark, kind="reference")["id"]
+    ann.wait(number)
+    assert ann.wait(reference)["sentence"]
+    asked = f"/api/pieces/{number}/choices"
+    assert ann.ask("PUT", asked, {"reference": 99})[0] == 400
+    _, piece = ann.ask("PUT", asked, {"settings": {"width.amount": 0.5}, "reference": reference})
+    plan = nitido.Plan.from_dict(piece["plan"])
+    assert plan["match"].on
+    assert "the reference" in plan["match"].reason
+    assert plan["width"].settings["amount"] == 0.5
+    _, piece = ann.ask("PUT", asked, {**piece["choices"], "reference": None})
+    assert piece["choices"]["settings"] == {"width.amount": 0.5}
+    other = bob.drop(clip, restore=False)["id"]
+    bob.wait(other)
+    theirs = {"reference": reference}
+    assert bob.ask("PUT", f"/api/pieces/{other}/choices", theirs)[0] == 400
+
+
+def test_no_path_of_the_server_is_told(ann: Visitor, clip: Path) -> None:
+    number = ann.drop(clip, restore=False)["id"]
+    ann.wait(number)
+    (visit,) = ann.http.app.app.state.site.visits._visits.values()
+    piece = visit.pieces[number]
+    for path in (piece.source, piece.folder / "0123" / "result.wav", piece.folder):
+        assert piece.named(f"{path} was moved.") == "my song.wav was moved."

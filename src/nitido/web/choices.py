@@ -22,10 +22,16 @@ AMOUNT = {"setting": "amount", "label": "How much", "step": 0.05, "unit": "%"}
 
 
 class Choices(BaseModel):
-    """What is to be done: a preset, and single settings as `nitido restore --set` takes them."""
+    """What is to be done: a preset, and single settings as `nitido restore --set` takes them.
+
+    A reference is the number of a piece whose tone it shall come nearer to. The pieces of an album
+    are restored together, at one gain, and their edges are left alone.
+    """
 
     preset: str = RestoreOptions.preset
     settings: dict[str, Any] = {}
+    reference: int | None = None
+    album: bool = False
 
     @cached_property
     def options(self) -> RestoreOptions:
@@ -46,7 +52,11 @@ class Choices(BaseModel):
                 raise ConfigError(f"There is no setting {name!r} here; the stages are {had}.")
         if settings.get("ending.mode") == "on":
             settings.setdefault("ending.loop", False)
-        return RestoreOptions(self.preset, settings=settings)
+        return RestoreOptions(self.preset, settings=settings, album=self.album)
+
+    def but(self, **others: Any) -> Choices:
+        """Return the same choices, but for some."""
+        return Choices(**{**self.model_dump(), **others})
 
 
 def slider(step: Step) -> dict[str, Any] | None:

@@ -69,6 +69,9 @@ def restore(request: Request, site: SiteOf, visit: Found, piece: int = 0) -> HTM
         rows=listing.rows(chosen) if chosen else [],
         listing=listing,
         presets=[(name, title, describe_preset(name)) for name, title in WORDS["presets"].items()],
+        references=[one for one in visit.of_kind("reference", "piece") if one is not chosen]
+        if visit
+        else [],
         sets=_sets(chosen),
         downloads=work.offered(chosen) if chosen else {},
         targets=targets().values(),

@@ -34,7 +34,7 @@ class Task:
         kind: such as ``"restore"``; what is cancelled together.
         words: what is being done, for the visitor.
         work: does it; gets a function that takes the share done, and raises when it is cancelled.
-        piece: id of the piece that it is about; 0 if there is none.
+        pieces: ids of the pieces that it is about.
         quick: whether it takes seconds; it then waits for no task that takes longer.
         state: how far it is.
         share: that is done, 0 to 1.
@@ -46,7 +46,7 @@ class Task:
     kind: str
     words: str
     work: Callable[[Tell], Any]
-    piece: int = 0
+    pieces: tuple[int, ...] = ()
     quick: bool = False
     id: int = field(default_factory=lambda: next(_ids))
     state: State = "waiting"
@@ -125,7 +125,7 @@ class Queue:
                 task
                 for task in (*self._working, *self._waiting)
                 if task.visit is visit
-                and (piece is None or task.piece == piece)
+                and (piece is None or piece in task.pieces)
                 and (not kind or task.kind == kind)
             ]
             never = [task for task in found if task in self._waiting]

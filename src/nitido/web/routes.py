@@ -130,7 +130,7 @@ async def upload(
     request: Request,
     site: SiteOf,
     name: str = "piece",
-    kind: Literal["piece", "melody", "version"] = "piece",
+    kind: Literal["piece", "melody", "version", "reference"] = "piece",
     restore: bool = True,
     preset: str = RestoreOptions.preset,
 ) -> PieceState:
@@ -168,6 +168,9 @@ async def upload(
     piece.choices = choices
     if kind == "piece":
         site.begin(visit, piece, restoring=restore)
+    elif kind == "reference":
+        words = f"Listening to {piece.name}"
+        site.add(visit, piece, "examine", words, partial(work.examine, piece))
     visit.changed()
     return site.told(visit, piece)
 
@@ -213,13 +216,16 @@ def restore(site: SiteOf, own: Own) -> PieceState:
 
 
 @api.post("/restore")
-def restore_all(site: SiteOf, visit: Begun, choices: Choices | None = None) -> VisitState:
-    """Restore all pieces; with choices, all by the same."""
+def restore_all(
+    site: SiteOf, visit: Begun, choices: Choices | None = None, album: bool | None = None
+) -> VisitState:
+    """Restore all pieces; with choices, all by the same; as an album, or not as one any more."""
     _ = choices and choices.options
-    for piece in visit.of_kind("piece"):
-        piece.choices = choices or piece.choices
-        if not piece.result or piece.stale:
-            site.restore(visit, piece)
+    pieces = visit.of_kind("piece")
+    for piece in pieces:
+        chosen = choices or piece.choices
+        piece.choices = chosen if album is None else chosen.but(album=album)
+    site.restore(visit, *(piece for piece in pieces if not piece.result or piece.stale))
     visit.changed()
     return site.state(visit)
 

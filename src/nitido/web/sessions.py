@@ -53,7 +53,8 @@ class SessionPiece:
         name: as the visitor calls it; shown, never used as a path.
         folder: of its files.
         kind: ``"piece"`` to restore, ``"making"`` and then ``"clip"`` that was generated,
-            ``"melody"`` to generate from, ``"version"`` to compare, ``"comparison"`` of pieces.
+            ``"melody"`` to generate from, ``"version"`` to compare, ``"comparison"`` of pieces,
+            ``"reference"`` of how others should sound.
         suffix: of the file that was uploaded.
         diagnosis: of the file; None until it was examined.
         pictures: of the findings, HTML by kind.
@@ -62,7 +63,7 @@ class SessionPiece:
             ``"original"`` and ``"preview"``, and the last ``"result"`` with its sounds.
         verdict: whether it is fit for where it goes; empty if that was not asked.
         said: why the last work on it failed; empty if it did not.
-        encoding: held while its result is written in another form.
+        reading: held while files of its result are read, and while another takes its place.
     """
 
     id: int
@@ -76,7 +77,7 @@ class SessionPiece:
     made: dict[str, Told] = field(default_factory=dict)
     verdict: Told = field(default_factory=dict)
     said: str = ""
-    encoding: threading.Lock = field(default_factory=threading.Lock)
+    reading: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def source(self) -> Path:
@@ -114,7 +115,8 @@ class SessionPiece:
 
     def named(self, text: str) -> str:
         """Return what is said about the file by the name that its visitor knows."""
-        return text.replace(str(self.source), self.name).replace(self.source.name, self.name)
+        within = rf"{re.escape(str(self.folder))}(?:[/\\][\w.]+)*"
+        return re.sub(within, lambda _: self.name, text).replace(self.source.name, self.name)
 
     @contextmanager
     def making(self, name: str) -> Iterator[tuple[Path, Told]]:
@@ -131,7 +133,7 @@ class SessionPiece:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        with self.encoding:  # of what was made before
+        with self.reading:
             old, self.made = self.made.get(name), {**self.made, name: told}
             if old:
                 shutil.rmtree(self.folder / old["folder"], ignore_errors=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from nitido.errors import NitidoError
+from nitido import api
+from nitido.errors import ConfigError, NitidoError
 from nitido.web import listing, work
 from nitido.web.choices import WORDS, Choices
 from nitido.web.limits import Limits
@@ -43,7 +44,7 @@ class TaskState(BaseModel):
 
     id: int
     kind: str
-    piece: int
+    pieces: tuple[int, ...]
     words: str
     state: State
     share: float
@@ -79,7 +80,8 @@ class Site:
 
     def is_busy(self, visit: Visit, piece: int) -> bool:
         """Return whether something waits or works for a piece."""
-        return any(one.piece == piece and not one.ended.is_set() for one in self.queue.of(visit))
+        tasks = self.queue.of(visit)
+        return any(piece in task.pieces and not task.ended.is_set() for task in tasks)
 
     def add(
         self,
@@ -88,10 +90,12 @@ class Site:
         kind: str,
         words: str,
         function: Callable[[Tell], Any],
-        *,
+        *others: SessionPiece,
         quick: bool = True,
     ) -> None:
         """Let something be done with a piece; why it failed is said with it from then on.
+
+        Others may be a part of it.
 
         Raises:
             FullError: too much is waiting.
@@ -108,7 +112,7 @@ class Site:
                     raise type(error)(piece.said) from error
                 raise
 
-        task = Task(visit, kind, words, do, piece.id, quick)
+        task = Task(visit, kind, words, do, tuple(one.id for one in (piece, *others)), quick)
         self.queue.add(task)
 
     def begin(self, visit: Visit, piece: SessionPiece, *, restoring: bool = True) -> None:
@@ -125,12 +129,24 @@ class Site:
 
         self.add(visit, piece, "examine", f"Listening to {piece.name}", examine)
 
-    def restore(self, visit: Visit, piece: SessionPiece) -> None:
-        """Restore a piece as its visitor chose; what was to be done of it before is not."""
-        self.queue.cancel(visit, piece=piece.id, kind="restore")
-        piece.said = ""
-        do = partial(work.restore, piece, ready=visit.changed)
-        self.add(visit, piece, "restore", f"Restoring {piece.name}", do, quick=False)
+    def restore(self, visit: Visit, *pieces: SessionPiece) -> None:
+        """Restore pieces as their visitor chose; what was to be done of them before is not.
+
+        With a piece of an album all of that is restored, as its gain is that of all.
+        """
+        albums = [one for one in visit.of_kind("piece") if one.choices.album]
+        together = albums if any(piece.choices.album for piece in pieces) else []
+        for piece in {one.id: one for one in (*together, *pieces)}.values():
+            self.queue.cancel(visit, piece=piece.id, kind="restore")
+            piece.said = ""
+        for piece in pieces:
+            if piece not in together:
+                do = partial(work.restore, piece, ready=visit.changed)
+                self.add(visit, piece, "restore", f"Restoring {piece.name}", do, quick=False)
+        if together:
+            words = f"Restoring the album of {len(together)}"
+            do = partial(work.restore_album, together, ready=visit.changed)
+            self.add(visit, together[0], "restore", words, do, *together[1:], quick=False)
 
     def change(self, visit: Visit, piece: SessionPiece, choices: Choices) -> None:
         """Take over what a visitor wants: the preview is made anew at once, then the whole.
@@ -138,6 +154,14 @@ class Site:
         Raises:
             ConfigError: it is not to be had.
         """
+        if choices.reference != piece.choices.reference:
+            own = {k: v for k, v in choices.settings.items() if not k.startswith("match.")}
+            other = visit.pieces.get(choices.reference or 0)
+            if other is not None and other.diagnosis is not None:
+                own |= api.towards(other.diagnosis)
+            elif choices.reference is not None:
+                raise ConfigError("There is no such reference of yours; send it again.")
+            choices = choices.but(settings=own)
         _ = choices.options
         piece.choices = choices
         self.queue.cancel(visit, piece=piece.id, kind="preview")

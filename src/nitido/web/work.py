@@ -30,7 +30,8 @@ from nitido.report.tracks import LOSSLESS, PAGE_RATE_HZ, Track, make_excerpts
 from nitido.restoration.headroom import write_under_ceiling
 from nitido.restoration.plan import Plan
 from nitido.restoration.restore import DIAGNOSED
-from nitido.web.choices import WORDS
+from nitido.restored import Restoration
+from nitido.web.choices import WORDS, Choices
 from nitido.web.queue import Tell
 from nitido.web.sessions import SessionPiece, Told
 
@@ -132,13 +133,45 @@ def restore(piece: SessionPiece, tell: Tell, ready: Callable[[], None] = lambda:
     """
     examine(piece, lambda share: tell(share * DIAGNOSED))
     choices = piece.choices
-    with api.restore_with(
+    restoration = api.restore_with(
         choices.options,
         piece.source,
         name=piece.name,
         diagnosis=piece.diagnosis,
         on_progress=lambda done, total: tell(0.8 * done / total),
-    ) as restoration:
+    )
+    _keep(piece, choices, restoration, tell, ready)
+
+
+def restore_album(
+    pieces: Sequence[SessionPiece], tell: Tell, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Restore the pieces of an album, all at one gain, as `restore` does; silent ones are not."""
+    for piece in pieces:
+        examine(piece, lambda _: tell(0.0))
+    sounding = [piece for piece in pieces if piece.is_sound()]
+    choices, sources = [piece.choices for piece in sounding], []
+    for piece in sounding:
+        sources.append(open_source(piece.source))
+        sources[-1].name = piece.name
+    restorations = api.restore_album_with(
+        [one.options for one in choices],
+        sources,
+        on_progress=lambda done, total: tell(0.8 * done / total),
+    )
+    for piece, chosen, restoration in zip(sounding, choices, restorations, strict=True):
+        _keep(piece, chosen, restoration, lambda _: tell(0.0), ready)
+
+
+def _keep(
+    piece: SessionPiece,
+    choices: Choices,
+    restoration: Restoration,
+    tell: Tell,
+    ready: Callable[[], None],
+) -> None:
+    """Make a restoration the result of a piece."""
+    with restoration:
         with piece.making("result") as (folder, told):
             restoration.write(folder / SOUND, bit_depth=32)
             (folder / f"{SOUND}.nitido.json").rename(folder / PLAN)
@@ -188,7 +221,7 @@ def download(piece: SessionPiece, name: str) -> Path:
     Raises:
         ConfigError: it cannot be had in that form.
     """
-    with piece.encoding:
+    with piece.reading:
         if name not in offered(piece):
             raise ConfigError(f"{piece.name} cannot be had as {name}.")
         one, folder = DOWNLOADS[name], piece.result_folder
@@ -234,18 +267,20 @@ def zip_results(pieces: Sequence[SessionPiece], file: IO[bytes] | Path, form: st
                 stem, number = f"{piece.stem} ({number})", number + 1
             taken.add(stem.lower())
             safe = NOT_IN_NAMES.sub("_", stem).lstrip(".") or "piece"
-            had = offered(piece)
-            for name in dict.fromkeys([form if form in had else "wav32", *ZIPPED]):
-                if name in had:
-                    bundle.write(download(piece, name), f"{safe}_restored{had[name].suffix}")
+            with piece.reading:
+                had = offered(piece)
+                for name in dict.fromkeys([form if form in had else "wav32", *ZIPPED]):
+                    if name in had:
+                        bundle.write(download(piece, name), f"{safe}_restored{had[name].suffix}")
 
 
 def judge(piece: SessionPiece, target: str, tell: Tell) -> None:
     """Say whether a piece, or its result if there is one, is fit for where it goes."""
-    source = open_source(piece.result_folder / SOUND if piece.result else piece.source)
-    source.name = piece.name
-    verdict = check(source, target=target, on_progress=lambda done, total: tell(done / total))
-    piece.verdict = {**verdict.to_dict(), "of": piece.result.get("folder", "")}
+    with piece.reading:
+        source = open_source(piece.result_folder / SOUND if piece.result else piece.source)
+        source.name = piece.name
+        verdict = check(source, target=target, on_progress=lambda done, total: tell(done / total))
+        piece.verdict = {**verdict.to_dict(), "of": piece.result.get("folder", "")}
 
 
 def compare_pieces(

@@ -74,10 +74,10 @@
     }
     const open = list.filter((task) => ["waiting", "working"].includes(task.state) && task.kind !== "original");
     for (const cell of all("[data-task]")) {
-      const task = open.find((one) => one.piece === Number(cell.dataset.task));
+      const task = open.find((one) => one.pieces.includes(Number(cell.dataset.task)));
       if (task) cell.textContent = words(task);
     }
-    const mine = open.filter((task) => kind !== "restore" || task.piece === own());
+    const mine = open.filter((task) => kind !== "restore" || task.pieces.includes(own()));
     const task = mine.find((one) => one.state === "working") ?? mine[0] ?? open.find((one) => one.state === "working") ?? open[0];
     const [doing, share, cancel] = [byId("doing"), byId("share"), byId("cancel")];
     if (!doing) return;
@@ -148,7 +148,7 @@
       if (!old || dragging || (raw.get(old) ?? old.outerHTML) === drawn) continue;
       const focus = old.contains(document.activeElement) ? document.activeElement.id : "";
       const open = all("details[open]", old).map((one) => one.id);
-      const values = new Map(all("select", old).map((one) => [one.id, one.value]));
+      const values = new Map(all("select:not(#like)", old).map((one) => [one.id, one.value]));
       const made = document.importNode(panel, true);
       raw.set(made, drawn);
       for (const one of all("details", made)) if (open.includes(one.id)) one.open = true;
@@ -299,7 +299,11 @@
         } catch {
           said = { detail: request.responseText };
         }
-        request.status === 201 ? resolve(said) : reject(new Error(reason(said, request.status)));
+        if (request.status === 201) return resolve(said);
+        const [why, seconds] = [reason(said, request.status), Number(request.getResponseHeader("retry-after"))];
+        if (request.status !== 503 || !seconds) return reject(new Error(why));
+        line.textContent = `${file.name}${count}: ${why} It is sent again by itself.`; // there was no room
+        setTimeout(() => send(file, what, line, count).then(resolve, reject), 1000 * seconds);
       };
       request.onerror = () => reject(new Error(`${file.name} could not be sent: the connection broke off, or it is too large.`));
       request.send(file);
@@ -308,6 +312,7 @@
 
   function arrived(piece, what, count) {
     say(`${piece.name} has arrived.`);
+    if (what === "reference") return ask("GET", `api/pieces/${piece.id}?wait=60`).then(({ said }) => (said ? notice(said) : choose({ ...choices(), reference: piece.id })));
     if (kind !== "restore" || what !== "piece") return refresh();
     const first = !own();
     if (first || count === 1) return show(piece.id, first);
@@ -386,7 +391,9 @@
       take(target.files, target.dataset.kind);
       target.value = "";
     } else if (!next) return;
-    else if (target.name === "preset") choose({ preset: target.value, settings: {} });
+    else if (target.name === "preset") choose({ ...next, preset: target.value, settings: {}, reference: null });
+    else if (target.id === "like") choose({ ...next, reference: Number(target.value) || null });
+    else if (target.id === "album") ask("POST", `api/restore?album=${target.checked}`).catch((error) => notice(error.message));
     else if (target.dataset.stage) {
       next.settings[`${target.dataset.stage}.mode`] = target.checked ? "on" : "off";
       if (target.dataset.stage === "ending") delete next.settings["ending.loop"];
@@ -418,7 +425,7 @@
     check: () => ask("POST", `api/pieces/${own()}/check?target=${byId("target").value}`),
     all: () => ask("POST", "api/restore"),
     same: () => ask("POST", "api/restore", choices()),
-    reset: () => choose({ preset: choices().preset, settings: {} }),
+    reset: () => choose({ ...choices(), settings: {}, reference: null }),
     compare: async () => {
       const chosen = all("[data-version]").filter((select) => select.value);
       const of = (role) => chosen.filter((one) => one.value === role).map((one) => {
