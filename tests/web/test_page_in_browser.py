@@ -143,9 +143,12 @@ def test_a_slider_is_heard_in_a_preview_and_then_in_the_whole_piece(
     page.wait_for_selector("#downloads h2:not(:has(small))")
     assert page.evaluate("document.activeElement.id") == "bandwidth-amount"
     page.locator("#decomb-on").uncheck()
-    page.wait_for_selector("[data-row=decomb].off", state="attached")
-    page.click("#more summary")
+    page.wait_for_selector("#more [data-row=decomb].off")  # unfolded, as the focus goes with it
+    assert page.evaluate("document.activeElement.id") == "decomb-on"
     assert "you switched it off" in page.inner_text("[data-row=decomb]")
+    page.click("#reset")
+    page.wait_for_selector("[data-row=decomb]:not(.off)")
+    assert page.evaluate("document.activeElement.id") == "repairs"
     page.check("#preset-gentle")
     page.wait_for_selector("#list:not(:has(.own))")
     page.wait_for_selector("[data-row=width].left")
@@ -186,6 +189,45 @@ def nitido_names(path: Path) -> list[str]:
 
     with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as bundle:
         return bundle.namelist()
+
+
+def test_a_long_piece_is_heard_part_by_part_and_a_place_is_found_in_its_part(
+    browser: Any, clip: Path, long_clip: Path
+) -> None:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        server = Server(Path(folder), "parts")
+        someone = Musician(browser, server.url)
+        page = someone.page
+        cut = Path(folder) / "cut.wav"
+        wav, rate = sf.read(long_clip)
+        sf.write(cut, wav[: int(9.9 * rate)], rate)
+        someone.drop(cut)
+        someone.restored()
+        page.wait_for_selector("#part option:nth-child(3)", state="attached")
+        assert page.locator("#part option").all_inner_texts()[0] == "0:00 to 0:04"
+        page.click("[data-row=ending] [data-hear]")
+        someone.until(lambda: someone.state["offset"] == 8)
+        assert page.input_value("#part") == "2"
+        page.select_option("#part", "1")
+        someone.until(lambda: someone.state["offset"] == 4)
+        assert page.inner_text("#time").endswith("/ 0:08.0")
+        assert someone.broken == []
+        someone.context.close()
+        server.stop()
+
+
+def test_a_full_server_keeps_the_file_that_was_dropped_and_says_so(
+    browser: Any, clip: Path
+) -> None:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        server = Server(Path(folder), "full")
+        someone = Musician(browser, server.url)
+        someone.drop(clip)
+        someone.page.wait_for_selector("#sending:has-text('The server is full')")
+        assert "sent again by itself" in someone.page.inner_text("#sending")
+        assert someone.page.is_visible("#player")  # it can be heard as it came
+        someone.context.close()
+        server.stop()
 
 
 def test_reloading_another_tab_and_going_back_lose_nothing(musician: Musician, clip: Path) -> None:

@@ -175,6 +175,22 @@ def test_a_result_can_be_heard_before_its_report_is_written(piece: SessionPiece)
     assert "report" in offered(piece)
 
 
+def test_a_long_piece_is_played_in_parts_and_nothing_of_it_is_left_out(
+    piece: SessionPiece, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nitido.web.work.PART_SECONDS", 1.25)
+    had: list[int] = []
+    restore(piece, silent, lambda: had.append(len(piece.result["parts"])))
+    parts = piece.result["parts"]
+    assert had == [1, 2, 3]  # the first is heard before the others are there
+    assert [part["offset"] for part in parts] == [0.0, 1.25, 2.5]
+    assert sum(part["seconds"] for part in parts) == pytest.approx(3.0)
+    for number in range(9):
+        part = parts[number // 3]
+        assert sf.info(piece.result_folder / str(number)).duration == pytest.approx(part["seconds"])
+    assert [part["first"] for part in parts] == [0, 3, 6]
+
+
 def test_all_results_go_into_one_file_and_none_hides_another(
     piece: SessionPiece, tmp_path: Path
 ) -> None:

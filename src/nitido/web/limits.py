@@ -7,10 +7,12 @@ from pathlib import Path
 
 from nitido.audio import open_source
 from nitido.errors import ConfigError, NitidoError
+from nitido.formats import READS
 
 NOT_HERE = (  # advice for who runs nitido, not for a visitor
     ', or restore what is there of it with `damaged="take"`',
     "pip install 'nitido[m4a]' brings it, or ",
+    f"; {READS}",
 )
 # What a second of a piece may hold: a small file unpacks to much, and a result lies there whole.
 VALUES_PER_SECOND = 2 * 192_000

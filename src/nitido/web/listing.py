@@ -155,6 +155,8 @@ def _state(
     if verdict == "bypassed":
         return "left", HELD_BACK
     if not step.on:
+        if not faults and reason.startswith("off"):
+            return "none", f"{reason.capitalize()}; its switch tries it."
         return ("left", f"Left: {reason}.") if faults else ("none", f"Not needed: {reason}.")
     if not result:
         return "will", f"Will {repair}: {reason}."

@@ -69,7 +69,8 @@
       if (first) continue;
       if (task.state === "failed") notice(task.said);
       if (task.state === "cancelled" && task.kind !== "preview") say(`${task.words}: cancelled. Nothing was changed.`);
-      if (task.state === "done" && ["restore", "generate", "compare", "check"].includes(task.kind)) say(`${task.words}: done.`);
+      if (task.state === "done" && ["restore", "generate", "compare"].includes(task.kind)) say(`${task.words}: done.`);
+      if (task.state === "done" && task.kind === "check") refresh().then(() => say(document.querySelector("#fit .told")?.textContent.trim() ?? ""));
       if (task.state === "done" && task.kind === "preview") say("The preview is ready.");
     }
     const open = list.filter((task) => ["waiting", "working"].includes(task.state) && task.kind !== "original");
@@ -158,7 +159,11 @@
         if (kept && other) other.replaceWith(kept);
       }
       old.replaceWith(made);
-      if (focus) (byId(focus) ?? made.querySelector("h2[tabindex], a, button") ?? byId("main")).focus({ preventScroll: true });
+      if (!focus) continue;
+      const next = byId(focus) ?? made.querySelector("h2[tabindex], a, button") ?? byId("main");
+      const folded = next.closest("details:not([open])");
+      if (folded && next.tagName !== "SUMMARY") folded.open = true; // what has the focus is to be seen
+      next.focus({ preventScroll: true });
     }
     document.title = fresh.title;
     marks();
@@ -289,6 +294,7 @@
       const request = new XMLHttpRequest();
       request.open("POST", `api/pieces?name=${encodeURIComponent(file.name)}&kind=${what}`);
       request.setRequestHeader("Content-Type", "application/octet-stream");
+      line.className = "";
       request.upload.onprogress = ({ loaded, total }) => {
         line.textContent = `${file.name}${count}: ${Math.round((100 * loaded) / (total || 1))} % sent`;
       };
@@ -302,7 +308,8 @@
         if (request.status === 201) return resolve(said);
         const [why, seconds] = [reason(said, request.status), Number(request.getResponseHeader("retry-after"))];
         if (request.status !== 503 || !seconds) return reject(new Error(why));
-        line.textContent = `${file.name}${count}: ${why} It is sent again by itself.`; // there was no room
+        line.className = "full";
+        say((line.textContent = `${file.name}${count}: ${why} It is sent again by itself, in a minute.`));
         setTimeout(() => send(file, what, line, count).then(resolve, reject), 1000 * seconds);
       };
       request.onerror = () => reject(new Error(`${file.name} could not be sent: the connection broke off, or it is too large.`));
@@ -439,7 +446,10 @@
     generate: () => byId("ask").requestSubmit(),
   };
 
+  const closeOthers = (target) => all(".what[open]").forEach((one) => one.contains(target) || (one.open = false));
+
   async function press(event) {
+    closeOthers(event.target);
     const button = event.target.closest("[data-do], [data-choose], [data-remove], [data-hear], [data-take], [data-prompt]");
     if (!button) return;
     const { do: what, choose: piece, remove, hear: place, take: clip, prompt } = button.dataset;
@@ -505,6 +515,7 @@
   document.addEventListener("click", press);
   document.addEventListener("change", change);
   document.addEventListener("input", slide);
+  document.addEventListener("keydown", ({ key }) => key === "Escape" && closeOthers(null));
   document.addEventListener("pointerdown", ({ target }) => (dragging = target.matches?.("[data-setting]") ?? false));
   for (const type of ["pointerup", "pointercancel"]) {
     addEventListener(type, () => {
