@@ -152,6 +152,17 @@ def test_a_task_that_breaks_because_it_was_cancelled_has_not_failed(visitors: li
     assert (task_.state, task_.said) == ("cancelled", "")
 
 
+def test_what_is_late_lets_everything_else_go_first(visitors: list[Visit]) -> None:
+    queue, go, begun = Queue(at_once=1, waiting=9, each=9), threading.Event(), []
+    queue.add(task(visitors[0], lambda tell: go.wait(5)))
+    late = queue.add(task(visitors[1], lambda tell: begun.append("late"), late=True))
+    last = queue.add(task(visitors[0], lambda tell: begun.append("long")))
+    assert (queue.late, queue.ahead(late), queue.ahead(last)) == (1, 1, 0)
+    go.set()
+    assert late.ended.wait(5)
+    assert begun == ["long", "late"]
+
+
 def test_what_is_quick_waits_for_nothing_that_takes_long(visitors: list[Visit]) -> None:
     queue, go = Queue(at_once=1, waiting=9, each=9), threading.Event()
     long = [queue.add(task(visitors[0], lambda tell: go.wait(5))) for _ in range(2)]

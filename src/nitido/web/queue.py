@@ -36,6 +36,7 @@ class Task:
         work: does it; gets a function that takes the share done, and raises when it is cancelled.
         pieces: ids of the pieces that it is about.
         quick: whether it takes seconds; it then waits for no task that takes longer.
+        late: whether it lets all others go first.
         state: how far it is.
         share: that is done, 0 to 1.
         said: why it failed.
@@ -48,6 +49,7 @@ class Task:
     work: Callable[[Tell], Any]
     pieces: tuple[int, ...] = ()
     quick: bool = False
+    late: bool = False
     id: int = field(default_factory=lambda: next(_ids))
     state: State = "waiting"
     share: float = 0.0
@@ -110,6 +112,12 @@ class Queue:
         with self._lock:
             return [t for t in (*self._ended, *self._working, *self._waiting) if t.visit is visit]
 
+    @property
+    def late(self) -> int:
+        """How many tasks wait that let all others go first."""
+        with self._lock:
+            return sum(task.late for task in self._waiting)
+
     def ahead(self, task: Task) -> int:
         """Return how many tasks begin before a waiting one; 0 for any other."""
         with self._lock:
@@ -144,7 +152,9 @@ class Queue:
         busy = Counter(task.visit.name for task in self._working if task.quick == quick)
         served = dict(self._served)
         while left:
-            chosen = min(left, key=lambda t: (busy[t.visit.name], served.get(t.visit.name, 0.0)))
+            chosen = min(
+                left, key=lambda t: (t.late, busy[t.visit.name], served.get(t.visit.name, 0.0))
+            )
             left.remove(chosen)
             order.append(chosen)
             busy[chosen.visit.name] += 1

@@ -17,6 +17,8 @@ from nitido.web.limits import Limits
 from nitido.web.queue import Queue, State, Task, Tell
 from nitido.web.sessions import SessionPiece, Told, Visit, Visits
 
+REPORTS_MAX = 8  # that wait: until it is written the sound of each is kept in another place
+
 
 class PieceState(BaseModel):
     """A piece, what was found in it, what is to be done, and how it stands."""
@@ -92,10 +94,9 @@ class Site:
         function: Callable[[Tell], Any],
         *others: SessionPiece,
         quick: bool = True,
+        late: bool = False,
     ) -> None:
-        """Let something be done with a piece; why it failed is said with it from then on.
-
-        Others may be a part of it.
+        """Let something be done with a piece, and others; why it failed is said with it.
 
         Raises:
             FullError: too much is waiting.
@@ -112,7 +113,8 @@ class Site:
                     raise type(error)(piece.said) from error
                 raise
 
-        task = Task(visit, kind, words, do, tuple(one.id for one in (piece, *others)), quick)
+        ids = tuple(one.id for one in (piece, *others))
+        task = Task(visit, kind, words, do, ids, quick, late)
         self.queue.add(task)
 
     def begin(self, visit: Visit, piece: SessionPiece, *, restoring: bool = True) -> None:
@@ -137,16 +139,29 @@ class Site:
         albums = [one for one in visit.of_kind("piece") if one.choices.album]
         together = albums if any(piece.choices.album for piece in pieces) else []
         for piece in {one.id: one for one in (*together, *pieces)}.values():
-            self.queue.cancel(visit, piece=piece.id, kind="restore")
+            for kind in ("restore", "report"):
+                self.queue.cancel(visit, piece=piece.id, kind=kind)
             piece.said = ""
+        ready = partial(self._ready, visit)
         for piece in pieces:
             if piece not in together:
-                do = partial(work.restore, piece, ready=visit.changed)
+                do = partial(work.restore, piece, ready=ready)
                 self.add(visit, piece, "restore", f"Restoring {piece.name}", do, quick=False)
         if together:
             words = f"Restoring the album of {len(together)}"
-            do = partial(work.restore_album, together, ready=visit.changed)
+            do = partial(work.restore_album, together, ready=ready)
             self.add(visit, together[0], "restore", words, do, *together[1:], quick=False)
+
+    def _ready(
+        self, visit: Visit, piece: SessionPiece, report: Callable[[Tell], None] | None
+    ) -> None:
+        """Show what there is of a result; its report waits until nobody waits for a result."""
+        visit.changed()
+        if report and self.queue.late < REPORTS_MAX:
+            words = f"Writing the report of {piece.name}"
+            self.add(visit, piece, "report", words, report, quick=False, late=True)
+        elif report:
+            report(lambda _: None)
 
     def change(self, visit: Visit, piece: SessionPiece, choices: Choices) -> None:
         """Take over what a visitor wants: the preview is made anew at once, then the whole.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 import numpy as np
 
@@ -61,6 +61,8 @@ class Download:
     bit_depth: int | None = None
 
 
+Ready: TypeAlias = Callable[[SessionPiece, Callable[[Tell], None] | None], None]
+
 DOWNLOADS = {name: Download(**one) for name, one in WORDS["downloads"].items()}
 SOUND, REPORT, PLAN, CREDENTIALS = (
     "result.wav",
@@ -70,6 +72,12 @@ SOUND, REPORT, PLAN, CREDENTIALS = (
 )
 FILES = {"wav32": SOUND, "report": REPORT, "plan": PLAN, "credentials": CREDENTIALS}  # at once
 ZIPPED = ("report", "plan", "credentials")  # with each result
+
+
+def _at_once(_: SessionPiece, report: Callable[[Tell], None] | None) -> None:
+    """Write the report now."""
+    if report:
+        report(lambda _: None)
 
 
 def examine(piece: SessionPiece, tell: Tell) -> None:
@@ -123,13 +131,14 @@ def preview(piece: SessionPiece, tell: Tell) -> None:
         tell(1.0)
 
 
-def restore(piece: SessionPiece, tell: Tell, ready: Callable[[], None] = lambda: None) -> None:
+def restore(piece: SessionPiece, tell: Tell, ready: Ready = _at_once) -> None:
     """Restore a piece as its visitor chose; its result then lies on the disk, with its report.
 
     Args:
         piece: to restore.
         tell: takes the share done.
-        ready: called when there is more of the result to be heard or had.
+        ready: called when there is more of the result to be heard or had; at last with what writes
+            the report, which may wait.
     """
     examine(piece, lambda share: tell(share * DIAGNOSED))
     choices = piece.choices
@@ -143,9 +152,7 @@ def restore(piece: SessionPiece, tell: Tell, ready: Callable[[], None] = lambda:
     _keep(piece, choices, restoration, tell, ready)
 
 
-def restore_album(
-    pieces: Sequence[SessionPiece], tell: Tell, ready: Callable[[], None] = lambda: None
-) -> None:
+def restore_album(pieces: Sequence[SessionPiece], tell: Tell, ready: Ready = _at_once) -> None:
     """Restore the pieces of an album, all at one gain, as `restore` does; silent ones are not."""
     for piece in pieces:
         examine(piece, lambda _: tell(0.0))
@@ -164,38 +171,39 @@ def restore_album(
 
 
 def _keep(
-    piece: SessionPiece,
-    choices: Choices,
-    restoration: Restoration,
-    tell: Tell,
-    ready: Callable[[], None],
+    piece: SessionPiece, choices: Choices, restoration: Restoration, tell: Tell, ready: Ready
 ) -> None:
     """Make a restoration the result of a piece."""
-    with restoration:
-        with piece.making("result") as (folder, told):
-            restoration.write(folder / SOUND, bit_depth=32)
-            (folder / f"{SOUND}.nitido.json").rename(folder / PLAN)
-            tell(0.85)
-            more = _sounds(folder, told, restoration_tracks(restoration))
-            next(more, None)
-            tell(0.9)  # raises if it was cancelled meanwhile
-            sidecar = restoration.sidecar()
-            told |= {
-                "choices": choices.model_dump(),
-                "peak_dbfs": restoration.peak_dbfs,
-                "channels": restoration.channels,
-                "sentences": sidecar["sentences"],
-                "steps": {step["stage"]: step for step in sidecar["plan"]["steps"]},
-                "verdicts": {change["stage"]: change["verdict"] for change in sidecar["changes"]},
-                "after": {one["kind"]: one for one in sidecar["after"]["findings"]},
-                "new_faults": sidecar["new_faults"],
-            }
-        ready()
-        for _ in more:
-            tell(0.9)
-            ready()
-        tell(0.95)
-        restoration.report(folder / REPORT)
+    with piece.making("result") as (folder, told):
+        restoration.write(folder / SOUND, bit_depth=32)
+        (folder / f"{SOUND}.nitido.json").rename(folder / PLAN)
+        tell(0.85)
+        more = _sounds(folder, told, restoration_tracks(restoration))
+        next(more, None)
+        tell(0.9)  # raises if it was cancelled meanwhile
+        sidecar = restoration.sidecar()
+        told |= {
+            "choices": choices.model_dump(),
+            "peak_dbfs": restoration.peak_dbfs,
+            "channels": restoration.channels,
+            "sentences": sidecar["sentences"],
+            "steps": {step["stage"]: step for step in sidecar["plan"]["steps"]},
+            "verdicts": {change["stage"]: change["verdict"] for change in sidecar["changes"]},
+            "after": {one["kind"]: one for one in sidecar["after"]["findings"]},
+            "new_faults": sidecar["new_faults"],
+        }
+    ready(piece, None)
+    for _ in more:
+        tell(0.9)
+        ready(piece, None)
+    tell(1.0)
+
+    def report(tell: Tell) -> None:
+        with restoration:
+            tell(0.0)
+            restoration.report(folder / REPORT)
+
+    ready(piece, report)
 
 
 def offered(piece: SessionPiece) -> dict[str, Download]:
