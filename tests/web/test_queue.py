@@ -166,7 +166,7 @@ def test_what_is_late_lets_everything_else_go_first(visitors: list[Visit]) -> No
 def test_what_is_quick_waits_for_nothing_that_takes_long(visitors: list[Visit]) -> None:
     queue, go = Queue(at_once=1, waiting=9, each=9), threading.Event()
     long = [queue.add(task(visitors[0], lambda tell: go.wait(5))) for _ in range(2)]
-    assert queue.add(task(visitors[1], quick=True)).ended.wait(5)
+    assert queue.add(task(visitors[1], lane="quick")).ended.wait(5)
     assert [queue.ahead(one) for one in long] == [0, 0]
     assert [one.state for one in long] == ["working", "waiting"]
     go.set()

@@ -9,13 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from nitido.errors import CancelledError, NitidoError
 from nitido.web.limits import FullError
 from nitido.web.sessions import Visit
 
 Tell: TypeAlias = Callable[[float], None]  # takes the share that is done, 0 to 1
+Lane: TypeAlias = Literal["preview", "quick", "long"]
 State: TypeAlias = Literal["waiting", "working", "done", "failed", "cancelled"]
 
 BROKEN = "Something broke; the server's log tells what. Try again."
@@ -35,7 +36,8 @@ class Task:
         words: what is being done, for the visitor.
         work: does it; gets a function that takes the share done, and raises when it is cancelled.
         pieces: ids of the pieces that it is about.
-        quick: whether it takes seconds; it then waits for no task that takes longer.
+        lane: how long it takes: a second or two, some seconds, or longer. It waits for no task of
+            another lane.
         late: whether it lets all others go first.
         state: how far it is.
         share: that is done, 0 to 1.
@@ -48,7 +50,7 @@ class Task:
     words: str
     work: Callable[[Tell], Any]
     pieces: tuple[int, ...] = ()
-    quick: bool = False
+    lane: Lane = "long"
     late: bool = False
     id: int = field(default_factory=lambda: next(_ids))
     state: State = "waiting"
@@ -80,7 +82,7 @@ class Queue:
         """Begin empty.
 
         Args:
-            at_once: tasks that run at the same time, and as many quick ones beside them.
+            at_once: tasks of each lane that run at the same time.
             waiting: tasks that may wait, of all visitors.
             each: of one visitor.
         """
@@ -122,7 +124,7 @@ class Queue:
         """Return how many tasks begin before a waiting one; 0 for any other."""
         with self._lock:
             if self._turns is None:
-                orders = [self._order(quick=quick) for quick in (True, False)]
+                orders = [self._order(lane) for lane in get_args(Lane)]
                 self._turns = {one.id: turn for order in orders for turn, one in enumerate(order)}
             return self._turns.get(task.id, 0)
 
@@ -146,10 +148,10 @@ class Queue:
             visit.changed()
         return found
 
-    def _order(self, *, quick: bool) -> list[Task]:
-        """Return the waiting tasks, quick ones or not, in the order in which they will begin."""
-        left, order = [task for task in self._waiting if task.quick == quick], list[Task]()
-        busy = Counter(task.visit.name for task in self._working if task.quick == quick)
+    def _order(self, lane: Lane) -> list[Task]:
+        """Return the waiting tasks of a lane in the order in which they will begin."""
+        left, order = [task for task in self._waiting if task.lane == lane], list[Task]()
+        busy = Counter(task.visit.name for task in self._working if task.lane == lane)
         served = dict(self._served)
         while left:
             chosen = min(
@@ -164,9 +166,9 @@ class Queue:
     def _start(self) -> None:
         """Begin what there is a place for."""
         self._turns = None
-        for quick in (True, False):
-            free = self._at_once - sum(task.quick == quick for task in self._working)
-            for task in self._order(quick=quick)[: max(free, 0)]:
+        for lane in get_args(Lane):
+            free = self._at_once - sum(task.lane == lane for task in self._working)
+            for task in self._order(lane)[: max(free, 0)]:
                 self._waiting.remove(task)
                 self._working.append(task)
                 known = {t.visit.name for t in (*self._waiting, *self._working)}

@@ -296,7 +296,7 @@ def compare(site: SiteOf, visit: Begun, asked: Comparing) -> dict[str, int]:
     title = " and ".join(name for name, _ in files)
     piece = visit.add(title, kind="comparison", limits=site.limits)
     do = partial(work.compare_pieces, piece, files, reference)
-    site.add(visit, piece, "compare", f"Comparing {title}", do, quick=False)
+    site.add(visit, piece, "compare", f"Comparing {title}", do, lane="long")
     return {"id": piece.id}
 
 

@@ -14,7 +14,7 @@ from nitido.errors import ConfigError, NitidoError
 from nitido.web import listing, work
 from nitido.web.choices import WORDS, Choices
 from nitido.web.limits import Limits
-from nitido.web.queue import Queue, State, Task, Tell
+from nitido.web.queue import Lane, Queue, State, Task, Tell
 from nitido.web.sessions import SessionPiece, Told, Visit, Visits
 
 REPORTS_MAX = 8  # that wait: until it is written the sound of each is kept in another place
@@ -93,7 +93,7 @@ class Site:
         words: str,
         function: Callable[[Tell], Any],
         *others: SessionPiece,
-        quick: bool = True,
+        lane: Lane = "quick",
         late: bool = False,
     ) -> None:
         """Let something be done with a piece, and others; why it failed is said with it.
@@ -114,22 +114,25 @@ class Site:
                 raise
 
         ids = tuple(one.id for one in (piece, *others))
-        task = Task(visit, kind, words, do, ids, quick, late)
+        task = Task(visit, kind, words, do, ids, lane, late)
         self.queue.add(task)
 
     def begin(self, visit: Visit, piece: SessionPiece, *, restoring: bool = True) -> None:
         """Let the loudest ten seconds of a new piece be heard; examine, then restore it."""
 
+        def preview(tell: Tell) -> None:
+            work.preview(piece, tell)
+            self.add(visit, piece, "examine", f"Listening to {piece.name}", examine)
+
         def examine(tell: Tell) -> None:
-            work.preview(piece, lambda share: tell(0.3 * share))
-            visit.changed()
-            work.examine(piece, lambda share: tell(0.3 + 0.7 * share))
+            work.examine(piece, tell)
             do = partial(work.play_original, piece)
             self.add(visit, piece, "original", "Making it ready to play", do)
             if restoring and piece.is_sound():
                 self.restore(visit, piece)
 
-        self.add(visit, piece, "examine", f"Listening to {piece.name}", examine)
+        words = f"Preview of {piece.name}"
+        self.add(visit, piece, "examine", words, preview, lane="preview")
 
     def restore(self, visit: Visit, *pieces: SessionPiece) -> None:
         """Restore pieces as their visitor chose; what was to be done of them before is not.
@@ -146,11 +149,11 @@ class Site:
         for piece in pieces:
             if piece not in together:
                 do = partial(work.restore, piece, ready=ready)
-                self.add(visit, piece, "restore", f"Restoring {piece.name}", do, quick=False)
+                self.add(visit, piece, "restore", f"Restoring {piece.name}", do, lane="long")
         if together:
             words = f"Restoring the album of {len(together)}"
             do = partial(work.restore_album, together, ready=ready)
-            self.add(visit, together[0], "restore", words, do, *together[1:], quick=False)
+            self.add(visit, together[0], "restore", words, do, *together[1:], lane="long")
 
     def _ready(
         self, visit: Visit, piece: SessionPiece, report: Callable[[Tell], None] | None
@@ -159,7 +162,7 @@ class Site:
         visit.changed()
         if report and self.queue.late < REPORTS_MAX:
             words = f"Writing the report of {piece.name}"
-            self.add(visit, piece, "report", words, report, quick=False, late=True)
+            self.add(visit, piece, "report", words, report, lane="long", late=True)
         elif report:
             report(lambda _: None)
 
@@ -184,7 +187,7 @@ class Site:
         visit.changed()
         if piece.is_sound():
             do = partial(work.preview, piece)
-            self.add(visit, piece, "preview", f"Preview of {piece.name}", do)
+            self.add(visit, piece, "preview", f"Preview of {piece.name}", do, lane="preview")
             if again and (piece.stale or not piece.result):
                 self.restore(visit, piece)
 
