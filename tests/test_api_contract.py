@@ -98,6 +98,7 @@ def test_the_plan_replays_to_the_same_samples(clip: np.ndarray, result: nitido.R
 def test_the_sidecar_is_json_and_says_what_was_done(result: nitido.Restoration) -> None:
     sidecar = json.loads(json.dumps(result.sidecar(), allow_nan=False))
     told = {"nitido", "input", "plan", "changes", "before", "after", "sentences", "new_faults"}
+    told |= {"no_faults"}
     assert set(sidecar) == told
     assert {change["stage"] for change in sidecar["changes"]} >= {"decomb", "bandwidth", "whole"}
     assert nitido.Plan.from_json(json.dumps(sidecar)) == result.plan

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import click
@@ -55,26 +56,15 @@ def modules() -> dict[str, ast.Module]:
 MODULES = modules()
 
 
-def imported(tree: ast.AST, *, only_when_loaded: bool = False) -> set[str]:
-    """The modules of nitido that a module imports; or only those as it is loaded, types aside."""
+def imported(tree: ast.AST) -> set[str]:
+    """The modules of nitido that a module imports: as it is loaded, later, or for types alone."""
     names: set[str] = set()
-    todo = list(ast.iter_child_nodes(tree))
-    while todo:
-        node = todo.pop()
-        if (
-            only_when_loaded
-            and isinstance(node, ast.If)
-            and "TYPE_CHECKING" in ast.unparse(node.test)
-        ):
-            continue
-        if only_when_loaded and isinstance(node, ast.FunctionDef | ast.Lambda):
-            continue
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             deeper = {f"{node.module}.{alias.name}" for alias in node.names}
             names |= (deeper & set(MODULES)) or {node.module}
-        todo += ast.iter_child_nodes(node)
     return {name for name in names if name in MODULES and name != "nitido"}
 
 
@@ -108,10 +98,10 @@ def test_nothing_in_nitido_needs_the_lab() -> None:
 
 
 def test_no_imports_go_round_in_circles() -> None:
-    graph = {name: imported(tree, only_when_loaded=True) for name, tree in MODULES.items()}
-    while free := {name for name, others in graph.items() if not others}:
-        graph = {name: others - free for name, others in graph.items() if name not in free}
-    assert graph == {}
+    try:
+        TopologicalSorter({name: imported(tree) for name, tree in MODULES.items()}).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
 
 
 def test_all_lists_are_sorted() -> None:

@@ -329,6 +329,7 @@ def test_the_input_is_never_the_output(link: str | None, song: Path, clip: bytes
         (["restore", "-", "song.wav", "-o", "out/"], "single stream"),
         (["restroe"], "Did you mean"),
         (["stages", "bandwith"], "did you mean 'bandwidth'"),
+        (["presets", "loud"], "argument (loud). See "),
     ],
 )
 def test_wrong_usage_is_one_helpful_line_and_status_2(arguments: list[str], says: str) -> None:
@@ -337,6 +338,11 @@ def test_wrong_usage_is_one_helpful_line_and_status_2(arguments: list[str], says
     assert one_line(result).startswith("Error: ")
     assert says in one_line(result)
     assert files() == {"song.wav"}
+
+
+def test_what_each_command_is_for_is_told_whole_in_the_list_of_them() -> None:
+    result = run("--help")
+    assert "..." not in result.stdout.partition("Commands:")[2].partition("Examples:")[0]
 
 
 @pytest.mark.parametrize(
@@ -417,9 +423,11 @@ def test_a_real_control_c_stops_the_program_cleanly() -> None:
     program = "import sys; from nitido.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", program, "restore", "long.wav"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(1.2)
+    while files() == {"song.wav", "long.wav"}:  # until it has begun a result
+        assert process.poll() is None
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate()
     assert process.returncode == 130
     assert len(said.splitlines()) == 1
     assert files() == {"song.wav", "long.wav"}

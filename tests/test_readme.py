@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 import soundfile as sf
+from click.testing import CliRunner
 
 from nitido.cli import main
 from nitido.demo import DECODER_HZ, add_artifacts
@@ -64,6 +65,19 @@ def test_the_commands_of_the_pages_exist(line: str) -> None:
     if isinstance(command, click.Group):
         command, arguments = command.commands[arguments[0]], arguments[1:]
     command.make_context(name, arguments)
+
+
+def test_loops_restored_by_the_recipe_for_a_game_are_fit_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loops").mkdir()
+    sf.write("loops/march.wav", add_artifacts(render(seconds=5.0))[0], DECODER_HZ)
+    lines = blocks("docs/recipes.md", "sh")[0].splitlines()
+    assert [line.split()[1] for line in lines] == ["restore", "check"]
+    for line in lines:
+        result = CliRunner().invoke(main, line.split()[1:])
+        assert result.exit_code == 0, result.output
 
 
 def test_ci_runs_the_readme_s_test_command_as_it_stands_there() -> None:

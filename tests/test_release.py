@@ -1,6 +1,7 @@
 """The start scripts of a release: a double-click, and the page is there."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 import tomllib
@@ -60,12 +61,34 @@ def test_a_double_click_starts_the_page_from_wherever_it_was_unpacked(
     assert (folder / "uv-LICENSE-MIT").is_file()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts for a shell")
+def test_a_start_script_that_is_alone_says_to_unpack_the_zip(
+    made: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = unpack(made["linux"], tmp_path)
+    (folder / "uv").unlink()
+    done = subprocess.run(
+        [folder / "start-nitido.sh"], input="\n", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith("Unpack the whole ZIP first")
+    assert done.stderr == ""
+
+
 def test_on_windows_the_same_is_started(made: dict[str, Path]) -> None:
     with zipfile.ZipFile(made["windows"]) as bundle:
         script = bundle.read("nitido/start-nitido.bat").decode("ascii")
     assert script.count("\n") == script.count("\r\n")  # or cmd loses its labels
     assert STARTS.replace(WHEEL, "%WHEEL%") in script.replace('"', "")
     assert 'cd /d "%~dp0"' in script
+    assert "Unpack the whole ZIP first" in script  # Explorer starts it alone from inside a ZIP
+
+
+def test_every_action_is_a_commit_that_names_its_version() -> None:
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8")
+    used = re.findall(r"uses: (.+)", text)
+    assert used
+    assert [one for one in used if not re.fullmatch(r"\S+@[0-9a-f]{40} # v[0-9.]+", one)] == []
 
 
 def test_only_a_tag_that_was_tried_everywhere_is_published_and_no_secret_is_kept() -> None:

@@ -60,7 +60,7 @@ class NitidoRestore:
                 "audio": ("AUDIO",),
                 "preset": ([AUTO, *preset_names()], presets),
                 **sliders,
-                "loudness": (list(LOUDNESS), {"default": LOUDNESS[0], "tooltip": "LUFS."}),
+                "loudness": (list(LOUDNESS), {"default": LOUDNESS[0], "tooltip": "Target, LUFS."}),
                 "loop": (
                     "BOOLEAN",
                     {"default": False, "tooltip": "After the end comes the start."},

@@ -43,11 +43,41 @@ def test_nothing_is_told_of_a_stage_or_a_fault_that_is_not_there() -> None:
     assert set(site.sections((ROOT / "docs" / "findings.md").read_text("utf-8"))) <= kinds
 
 
+def test_every_stage_is_told_with_when_not_to_use_it_and_every_finding_with_what_it_is() -> None:
+    stages = site.sections((ROOT / "docs" / "stages.md").read_text("utf-8"))
+    assert [name for name in STAGES if "**Not for**" not in stages.get(name, "")] == []
+    findings = site.sections((ROOT / "docs" / "findings.md").read_text("utf-8"))
+    assert {finding.kind for finding in site.clips()[0].diagnosis.findings} == set(findings)
+
+
+def test_every_finding_and_every_stage_has_a_clip_that_brings_it_on() -> None:
+    clean, *_ = site.clips()
+    assert [one.kind for one in clean.diagnosis.findings if not site._spoilt_of(one.kind)] == []
+    for name, stage in STAGES.items():
+        shown = site._comes_on(stage, site._spoilt_for(stage))
+        assert shown != (name in site.NOT_SHOWN)
+
+
+def test_of_a_finding_only_the_stages_are_named_that_it_brings_on_by_itself() -> None:
+    page = site.finding_page("mud", words="", changes="")  # the clip's end breaks off, too
+    assert page.endswith("because of that fault: [demud](../stages/demud.md).\n")
+
+
 def test_a_page_names_every_setting_that_can_be_set(folder: Path) -> None:
     for name, stage in STAGES.items():
         page = (folder / "docs" / "docs" / "stages" / f"{name}.md").read_text("utf-8")
         shown = {key for key in stage.schema if f"`{name}.{key}`" in page}
         assert shown == {key for key, one in stage.schema.items() if not one.measured}
+
+
+def test_a_budget_is_told_where_it_bounds_anything() -> None:
+    pages = {
+        name: site.stage_page(STAGES[name], words="", changes="")
+        for name in ("decomb", "deess", "stereo")
+    }
+    assert "At least 27 dB between what it changes" in pages["decomb"]
+    assert "; at most 0.1 sone of music taken." in pages["deess"]
+    assert "## Budget" not in pages["stereo"]
 
 
 def test_a_stage_of_which_nothing_is_written_yet_is_told_by_its_source() -> None:

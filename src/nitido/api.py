@@ -145,8 +145,16 @@ def restore(
         MissingExtraError: the plan needs a library that is not installed.
         WeightsError: the plan needs a network whose weights cannot be had.
     """
+    spared: tuple[Path, ...] = ()
     if reference is not None:
-        settings = {**towards(reference, max_seconds=max_seconds), **(settings or {})}
+        if plan is not None:
+            raise ConfigError(
+                "A plan says everything already: `plan=` and `reference=` exclude each other."
+            )
+        if not isinstance(reference, Diagnosis):
+            reference = _open_reference(reference, max_seconds=max_seconds, damaged=damaged)
+            spared = reference.files
+        settings = {**towards(reference), **(settings or {})}
     options = RestoreOptions(
         preset,
         stages,
@@ -160,7 +168,7 @@ def restore(
         max_seconds=max_seconds,
         damaged=damaged,
     )
-    return restore_with(
+    restoration = restore_with(
         options,
         audio,
         sample_rate=sample_rate,
@@ -169,22 +177,35 @@ def restore(
         block_seconds=block_seconds,
         on_progress=on_progress,
     )
+    restoration.spared = spared
+    return restoration
 
 
-def towards(reference: Any, *, max_seconds: float = MAX_SECONDS) -> dict[str, Any]:
+def towards(
+    reference: Any, *, max_seconds: float = MAX_SECONDS, damaged: Damaged = "refuse"
+) -> dict[str, Any]:
     """Return the settings that bring the tone of any piece nearer to that of `reference`.
 
     Args:
         reference: whatever is a piece of audio, see `diagnose`, or the diagnosis of one.
         max_seconds: a longer file is refused.
+        damaged: ``take`` takes what is there of a file that is cut short or damaged.
 
     Raises:
         AudioReadError: the file cannot be read as audio.
-        ConfigError: it is silent or shorter than a second.
+        ConfigError: it is silent or shorter than a second, or a stream.
     """
     if not isinstance(reference, Diagnosis):
-        reference = diagnose(reference, max_seconds=max_seconds)
+        reference = analyse(_open_reference(reference, max_seconds=max_seconds, damaged=damaged))
     return reference_settings(reference)
+
+
+def _open_reference(reference: Any, **limits: Any) -> Source:
+    if isinstance(reference, str) and reference in ("", "-"):
+        raise ConfigError(
+            f"The reference is {shown(reference)}; give the path of a file with music in it."
+        )
+    return open_source(reference, **limits)
 
 
 def restore_with(
@@ -270,12 +291,18 @@ def restore_album_with(
 
         return told
 
-    yield from carry_out_album(
-        [
-            _begin(own, source, on_progress=tell(n))
-            for n, (own, source) in enumerate(zip(each, sources, strict=True))
-        ]
-    )
+    works = [
+        _begin(own, source, on_progress=tell(n))
+        for n, (own, source) in enumerate(zip(each, sources, strict=True))
+    ]
+    found = [work.diagnosis for work in works]
+    if isinstance(options, RestoreOptions):
+        plans = options.plans_for(found)
+    else:
+        plans = [own.plans_for(found)[n] for n, own in enumerate(options)]
+    for work, plan in zip(works, plans, strict=True):
+        work.plan = plan
+    yield from carry_out_album(works)
 
 
 def _begin(

@@ -247,7 +247,7 @@ def write_result(
     files = output_files(
         str(target), sidecar=sidecar, ingredient=restoration.credentials is not None, **more
     )
-    check_outputs([(restoration.name, files)], inputs=map(str, restoration.files))
+    check_outputs([(restoration.name, files)], inputs=map(str, restoration.forbidden))
     check_writable(files, overwrite=overwrite)
     if not target.parent.is_dir():
         raise AudioWriteError(f"The folder {target.parent} does not exist; make it first.")
@@ -272,6 +272,7 @@ def sidecar_of(restoration: RestoredSound) -> dict[str, Any]:
         "before": restoration.diagnosis.to_dict(),
         "after": restoration.after.to_dict(),
         "new_faults": [finding.kind for finding in restoration.new_faults],
+        "no_faults": sorted(restoration.no_faults),
         "sentences": describe_restoration(restoration),
     }
 

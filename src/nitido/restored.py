@@ -100,7 +100,7 @@ class Restoration(RestoredSound):
 
         figure = restoration_figure(self)
         if path is not None:
-            save(figure, Path(path), overwrite=overwrite, forbidden=self.files)
+            save(figure, Path(path), overwrite=overwrite, forbidden=self.forbidden)
         return figure
 
     def report(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -115,5 +115,5 @@ class Restoration(RestoredSound):
         """
         from nitido.report.page import write_restoration_report
 
-        check_target(Path(path), overwrite=overwrite, forbidden=self.files)
+        check_target(Path(path), overwrite=overwrite, forbidden=self.forbidden)
         return write_restoration_report(path, self, overwrite=overwrite)

@@ -451,6 +451,7 @@ def test_without_ffmpeg_on_the_path_that_of_the_extra_is_used(tmp_path, ffmpeg, 
     exe = f"def get_ffmpeg_exe():\n    return {str(tmp_path / 'ffmpeg')!r}\n"
     (tmp_path / "imageio_ffmpeg.py").write_text(exe)
     assert FileSource(song).samples == 1000
+    del sys.modules["imageio_ffmpeg"]  # or every later test has this one's ffmpeg
 
 
 real_ffmpeg = pytest.mark.skipif(

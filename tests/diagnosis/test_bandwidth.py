@@ -47,6 +47,15 @@ def test_a_piece_that_sets_in_at_once_hides_no_wall(block: int | None) -> None:
     assert finding.details["wall_db"] > 40
 
 
+def test_an_s_over_dark_music_is_no_ceiling_where_its_band_ends() -> None:
+    dark = fading(pink_noise(seconds=8), db_per_khz=8.0)
+    band = lower_ceiling(noise(seconds=8), sample_rate=48_000, ceiling_hz=9_000)
+    band -= lower_ceiling(band, sample_rate=48_000, ceiling_hz=5_000)
+    now_and_then = np.arange(band.shape[1]) % 24_000 < 2_400  # twice a second, for 50 ms
+    assert not analyse(dark).found
+    assert not analyse(dark + 0.3 * band * now_and_then).found
+
+
 def test_a_very_short_sound_has_a_ceiling_too() -> None:
     wav = lower_ceiling(pink_noise(seconds=1), sample_rate=48_000, ceiling_hz=8_000)
     hz = analyse(wav[:, 20_000:24_000]).value

@@ -6,13 +6,16 @@ from nitido.diagnosis.analysis import Analysis
 from nitido.diagnosis.clicks import ClicksAnalyser
 from nitido.diagnosis.edges import StartAnalyser
 from nitido.diagnosis.finding import Finding
+from nitido.dsp.loop import Loop
 from nitido.dsp.wav import Wav
 
 RATE = 48_000
 
 
-def clicks(wav: Wav, *, sample_rate: int = RATE, size: int | None = None) -> Finding:
-    analyser = ClicksAnalyser(sample_rate=sample_rate, channels=wav.shape[0])
+def clicks(
+    wav: Wav, *, sample_rate: int = RATE, size: int | None = None, loop: Loop | None = None
+) -> Finding:
+    analyser = ClicksAnalyser(sample_rate=sample_rate, channels=wav.shape[0], loop=loop)
     for block in cut(wav, size or wav.shape[1] or 1):
         analyser.update(block)
     return analyser.finish()
@@ -83,6 +86,23 @@ def test_the_jumps_of_a_pulse_wave_are_no_clicks(hz: float, duty: float) -> None
     wave = np.where(np.arange(3 * RATE) * hz / RATE % 1 < duty, 0.2, -0.2).astype(np.float32)
     assert clicks(wave[None]).value == 0.0
     assert clicks(wave[None] + 0.1 * music()).value == 0.0
+
+
+def test_a_click_right_where_a_sound_begins_is_one_and_the_beginning_is_none() -> None:
+    wav = music()
+    wav[:, : RATE + 300] *= np.float32(0.1)
+    assert clicks(wav).value == 0.0
+    assert clicks(spiked(wav, 1.0)).value == 1.0
+
+
+@pytest.mark.parametrize("place", [200, 3 * RATE - 200])
+def test_a_click_at_the_seam_of_a_loop_is_one(place: int) -> None:
+    wav = sine(220, seconds=3.0, amplitude=0.1) + 0.05 * np.tile(pink_noise(seconds=1.0), 3)
+    wav[:, place] += np.float32(0.3)
+    assert clicks(wav).value == 0.0
+    found = clicks(wav, loop=Loop(0, 3 * RATE), size=7_001)
+    assert [start for start, _ in found.where] == [place / RATE]
+    assert found == clicks(wav, loop=Loop(0, 3 * RATE))
 
 
 def test_music_that_is_made_of_clicks_and_more_is_left_alone() -> None:

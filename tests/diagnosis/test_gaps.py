@@ -1,8 +1,12 @@
+import io
+
 import numpy as np
 import pytest
 import soundfile
 
 from nitido.diagnosis.gaps import GapsAnalyser
+from nitido.dsp.chunks import join
+from nitido.dsp.resample import resample
 
 
 def analyse(wav, *, sample_rate=48000, cut=10**9):
@@ -42,6 +46,67 @@ def test_a_held_sample_is_a_gap():
     wav = music()
     wav[:, 60000:61000] = wav[:, 59999:60000]
     assert analyse(wav).value == 1
+
+
+def resampled(wav, *, from_hz=48000, to_hz=44100):
+    channels, samples = wav.shape
+    stream = resample([wav], from_hz=from_hz, to_hz=to_hz, samples=samples, channels=channels)
+    return join(stream, channels=channels)
+
+
+def coded(wav, kind, *, sample_rate=48000):
+    file = io.BytesIO()
+    file.name = f"music.{kind}"
+    soundfile.write(file, wav.T, sample_rate, closefd=False)
+    file.seek(0)
+    return soundfile.read(file, dtype="float32", always_2d=True)[0].T
+
+
+DROPOUTS = {10_000: 960, 70_000: 1_200, 110_000: 1_440, 150_000: 2_880}
+
+
+def with_dropouts(wav):
+    wav = wav.copy()
+    for start, samples in DROPOUTS.items():
+        wav[:, start : start + samples] = 0
+    return wav
+
+
+@pytest.mark.parametrize("kind", ["mp3", "ogg"])
+def test_dropouts_are_found_after_a_coder_filled_them(kind):
+    finding = analyse(coded(with_dropouts(music()), kind))
+    lengths = [1000 * (end - start) for start, end in finding.where]
+    assert lengths == pytest.approx([samples / 48 for samples in DROPOUTS.values()], abs=3)
+
+
+@pytest.mark.parametrize("to_hz", [32_000, 44_100, 96_000])
+def test_dropouts_are_found_after_the_file_was_resampled(to_hz):
+    finding = analyse(resampled(with_dropouts(music()), to_hz=to_hz), sample_rate=to_hz)
+    starts = [start for start, _ in finding.where]
+    assert starts == pytest.approx([start / 48_000 for start in DROPOUTS], abs=0.003)
+
+
+def test_a_short_rest_before_a_louder_note_is_not_a_dropout():
+    wav = with_dropouts(music())
+    for start in DROPOUTS:
+        wav[:, start:] *= 2
+    peak = np.abs(wav).max()
+    assert analyse(resampled(wav / peak), sample_rate=44_100).value == 0
+
+
+def test_a_short_rest_before_another_sound_is_not_a_dropout():
+    wav, noise = with_dropouts(music()), np.random.default_rng(1).standard_normal((1, 192_000))
+    wav[:, 90_000:] = np.where(wav[:, 90_000:] == 0, 0, 0.2 * noise[:, 90_000:])
+    wav[:, 88_000:90_000] = 0
+    late = [start for start, _ in analyse(resampled(wav), sample_rate=44_100).where]
+    assert not [start for start in late if abs(start - 88_000 / 48_000) < 0.01]
+
+
+@pytest.mark.parametrize("kind", ["mp3", "ogg"])
+def test_a_fast_gate_has_no_dropouts_after_a_coder_either(kind):
+    wav = music(8)
+    step = np.arange(wav.shape[1]) % round(60 / 140 / 8 * 48_000)  # 32nds at 140 BPM
+    assert analyse(coded((wav * (step < 1_300)).astype(np.float32), kind)).value == 0
 
 
 def test_a_gap_in_one_channel_counts_once_and_in_both_too():
@@ -125,6 +190,10 @@ def test_it_does_not_depend_on_how_the_piece_is_cut(cut):
     wav[0, 100000:119000] = 0
     assert analyse(wav, cut=cut) == analyse(wav)
     assert analyse(wav).value == 5
+    narrow = resampled(wav)
+    whole = analyse(narrow, sample_rate=44_100)
+    assert analyse(narrow, sample_rate=44_100, cut=cut) == whole
+    assert whole.value == 4  # one is too long to tell it from a rest
 
 
 @pytest.mark.parametrize("name", ["castanets", "contrabassoon", "glock", "harpsichord", "strauss"])

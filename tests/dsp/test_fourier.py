@@ -59,6 +59,7 @@ def test_a_filter_gives_what_scipy_gives(samples):
     wanted = scipy.signal.oaconvolve(*exact, mode="valid", axes=1)
     assert convolve(wav, taps).shape == wanted.shape
     assert db(convolve(wav, taps) - wanted, wanted) < -140
+    assert db(convolve(wav, taps, precision=np.float32) - wanted, wanted) < -115
 
 
 def test_a_piece_filtered_in_blocks_is_to_the_bit_the_piece_filtered_whole():
@@ -75,7 +76,7 @@ def test_loudness_is_weighted_as_by_the_recursive_filters_of_the_standard(sample
     wanted = (scipy.signal.sosfilt(k_weighting(sample_rate), wav.astype(float)) ** 2).sum(axis=0)
     meter = WeightedPower(sample_rate, 2)
     found = np.concatenate([meter.update(wav[:, :777]), meter.update(wav[:, 777:])])
-    assert db(found - wanted, wanted) < -130
+    assert db(found - wanted, wanted) < -115
 
 
 def test_a_click_is_heard_through_the_band_pass_of_scipy():

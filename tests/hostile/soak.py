@@ -30,8 +30,8 @@ from tests.signals import pink_noise
 
 import nitido
 from nitido.audio import FileSource
-from nitido.batch.inputs import read_manifest
 from nitido.batch.job import Job
+from nitido.batch.manifest import read_manifest
 from nitido.errors import NitidoError
 from nitido.output import SIDECAR, read_sidecar
 from nitido.restoration.plan import Plan

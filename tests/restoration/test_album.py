@@ -98,6 +98,29 @@ def test_progress_of_an_album_rises_to_its_length(pieces: list[Piece]) -> None:
     assert {round(total, 2) for _, total in told} == {11.3}
 
 
+def test_an_album_has_one_preset_which_most_of_its_pieces_ask_for() -> None:
+    song, like_musicgen = noise(0.05), (pink_noise(seconds=4.0, sample_rate=32_000), 32_000)
+    for pieces, name, count in (
+        ([song, like_musicgen, song], "song", "2 of the 3"),
+        ([like_musicgen, song, like_musicgen], "musicgen", "2 of the 3"),
+        ([like_musicgen, song], "song", "1 of the 2"),
+    ):
+        plans = [piece.plan for piece in nitido.restore_album(pieces)]
+        assert {plan.preset for plan in plans} == {name}
+        assert {plan.preset_reason for plan in plans} == {f"as {count} pieces of the album ask for"}
+    alone = nitido.restore_album([like_musicgen, like_musicgen])
+    assert "32 kHz" in alone[0].plan.preset_reason
+
+
+def test_an_end_that_is_to_stay_is_not_left_to_mend() -> None:
+    wav, _ = noise(0.05)
+    album = nitido.restore_album([(wav, RATE)])[0]
+    kept = nitido.restore(wav, sample_rate=RATE, without=["ending"])
+    for piece in (album, kept):
+        assert piece.diagnosis["end"].found
+        assert not any("left: " in said for said in piece.sentences())
+
+
 def test_options_that_do_not_exist_are_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean 'preset'"):
         nitido.restore_album([noise(0.05)], presett="gentle")
@@ -124,6 +147,8 @@ def test_the_command_writes_an_album_at_one_gain_with_its_sidecars(
     status, said = run("1.wav", "2.wav", "3.wav", "--album", "-o", "out/{stem}.flac")
     assert status == 0, said
     assert "one gain for an album of 3: raised by" in said
+    assert said.count("preset song (nothing in it is MusicGen's).") == 1
+    assert "left to mend" not in said
     album = nitido.restore_album(pieces)
     for name, piece in zip("123", album, strict=True):
         written, _ = sf.read(folder / f"out/{name}.flac", always_2d=True)
@@ -133,10 +158,11 @@ def test_the_command_writes_an_album_at_one_gain_with_its_sidecars(
         assert nitido.Plan.from_dict(told["plan"]) == piece.plan
 
 
-def test_a_dry_run_of_an_album_says_that_its_edges_are_left_alone(folder: Path) -> None:
-    del folder
-    status, said = run("1.wav", "2.wav", "--album", "--dry-run", "--json")
+def test_a_dry_run_of_an_album_has_its_one_preset_and_leaves_its_edges_alone(folder: Path) -> None:
+    sf.write(folder / "1.wav", pink_noise(seconds=2.0, sample_rate=32_000).T, 32_000)
+    status, said = run("1.wav", "2.wav", "3.wav", "--album", "--dry-run", "--json")
     assert status == 0
+    assert {piece["plan"]["preset"] for piece in json.loads(said)} == {"song"}
     for piece in json.loads(said):
         steps = {step["stage"]: step for step in piece["plan"]["steps"]}
         assert not steps["ending"]["on"]

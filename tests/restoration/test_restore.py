@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.diagnosis.test_phase import narrow, turned
 from tests.signals import noise, silence, sine
 
 import nitido
@@ -156,6 +157,26 @@ def test_a_stage_over_its_budget_is_turned_down_and_the_result_says_so(spoiled: 
     )
 
 
+@pytest.mark.parametrize("fault", ["a band in anti-phase", "loud clicks"])
+def test_a_fault_as_large_as_the_music_is_mended_whole_and_the_rest_is_told_apart(
+    fault: str,
+) -> None:
+    wav = narrow()
+    if fault == "loud clicks":
+        wav *= np.float32(0.1)
+        wav[:, 4_800:-4_800:4_000] += np.float32(0.8)
+    else:
+        wav = turned(wav, 300, 4_000, 180)
+    chosen = {"stages": ["declick", "stereo", "match"], "settings": {"match.amount": 0.4}}
+    result = nitido.restore(wav, sample_rate=48_000, preset="song", **chosen)
+    whole = result.changes[-1]
+    assert whole.si_sdr_db < result.plan.budget_db < whole.beside_faults_db
+    assert {change.verdict for change in result.changes} == {"kept"}
+    assert not {"clicks", "phase"} & {one.kind for one in result.after.findings if one.found}
+    assert any("changed beside what was wrong lies" in said for said in result.sentences())
+    assert describe_change(whole).endswith("under the music; 15 dB or more are asked.")
+
+
 def test_a_stage_that_takes_more_music_than_it_may_is_turned_down_in_plan_sidecar_and_words(
     spoiled: Wav, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +197,7 @@ def test_an_end_that_was_cut_is_faded_however_loud_it_is(preset: str) -> None:
     assert result.diagnosis["end"].found
     assert not result.after["end"].found
     assert result.plan["ending"].on
+    assert any("beside the ends is untouched" in said for said in result.sentences())
 
 
 def test_gentle_changes_less_than_musicgen(spoiled: Wav) -> None:
@@ -269,9 +291,12 @@ def test_progress_runs_forward_to_the_end(spoiled: Wav) -> None:
 CUTS = """
 import hashlib, json, sys
 import nitido
+from nitido.dsp import chunks
 from nitido.dsp.spectral import lower_ceiling
+from nitido.restoration import chain
 from tests.signals import noise, sine
 
+chunks.usable_cores = chain.usable_cores = lambda: int(sys.argv[2])
 wav = noise(seconds=4, channels=2) + 10 * noise(seconds=4, seed=1) ** 3
 wav = lower_ceiling(wav, sample_rate=48_000, ceiling_hz=15_000)
 wav += sum(sine(hz, seconds=4, amplitude=0.01) for hz in range(1600, 14_001, 400))
@@ -288,7 +313,7 @@ def test_bytes_and_findings_are_the_same_in_any_blocks_and_on_any_number_of_thre
     told = set()
     for seconds, threads in (("6", "1"), ("0.1", "2"), ("1.3", "4")):
         env = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)}
-        command = [sys.executable, "-c", CUTS, seconds]
+        command = [sys.executable, "-c", CUTS, seconds, threads]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
         told.add(done.stdout)
     assert len(told) == 1, told

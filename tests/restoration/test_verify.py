@@ -11,7 +11,7 @@ from nitido.dsp.spectral import lower_ceiling
 from nitido.dsp.wav import Wav
 from nitido.restoration.plan import Plan
 from nitido.restoration.stage import Budget
-from nitido.restoration.verify import Change, ChangeMeter, correct
+from nitido.restoration.verify import Change, ChangeMeter, beside_faults, correct
 
 
 def compare(before: Wav, after: Wav, block: int = 10_000, **taken: Any) -> Change:
@@ -34,6 +34,25 @@ def test_a_mere_gain_is_no_damage() -> None:
     change = compare(wav, 0.5 * wav)
     assert change.si_sdr_db > 90
     assert change.gain_db == pytest.approx(-6.02, abs=0.01)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_what_a_stage_leaves_alone_counts_as_the_meter_beside_it_heard_it(side: str) -> None:
+    wav = noise(channels=2)
+    after = wav.copy()
+    after[:, 30_000:50_000] *= 0.5
+    alone, beside, whole = (
+        ChangeMeter("match", sample_rate=48_000, budget=Budget(si_sdr_db=20), all_of_it=all_of_it)
+        for all_of_it in (True, True, False)
+    )
+    for meter in (alone, whole):
+        meter.update(wav, after)
+    heard = wav if side == "before" else after
+    beside.update(heard, heard)
+    beside.finish()
+    expected, found = alone.finish(), whole.finish(**{side: beside.difference.after})
+    assert found.si_sdr_db == pytest.approx(expected.si_sdr_db, abs=0.011)
+    assert [row["level_db"] for row in found.bands] == [row["level_db"] for row in expected.bands]
 
 
 @pytest.mark.parametrize("error_db", [-10, -20, -40, -60])
@@ -94,6 +113,23 @@ def test_a_stage_turned_down_for_the_whole_is_told_the_bound_of_the_whole() -> N
     reason = correct(plan, change, tries=0)["stereo"].reason
     assert "all stages together (15.0 dB" in reason
     assert "-10.0 is the least" not in reason
+
+
+def test_the_whole_is_judged_by_the_music_and_not_by_the_fault_that_a_stage_took_out() -> None:
+    music, hum = noise(seconds=4), sine(500, seconds=4)
+    error = noise(seconds=4, seed=1, rms=0.008)
+    mends = replace(compare(music + hum, music), stage="stereo", budget_db=0.0)
+    spoils = compare(music, music + error)
+    whole = replace(compare(music + hum, music + error), stage="whole")
+    assert not whole.within_budget
+    judged = beside_faults(whole, [mends, spoils])
+    assert judged.within_budget
+    assert judged.si_sdr_db == whole.si_sdr_db
+    assert judged.music_kept_db == pytest.approx(22.0, abs=0.3)
+    twice = beside_faults(whole, [mends, spoils, spoils])
+    assert twice.music_kept_db == pytest.approx(19.0, abs=0.3)
+    assert not twice.within_budget
+    assert beside_faults(whole, [spoils]) == whole
 
 
 def test_a_stage_that_takes_music_is_turned_down_though_the_protected_band_is_as_it_was() -> None:

@@ -12,8 +12,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,28 +34,34 @@ from nitido.report.figures import comparison_figure
 from nitido.report.formatting import amount, setting
 from nitido.report.tracks import Track
 from nitido.restoration.registry import STAGES
-from nitido.restoration.stage import Remedy
+from nitido.restoration.stage import Budget, Remedy
 from nitido_lab.degradation.add_artifacts import clip, lose_level
+from nitido_lab.degradation.lossy import mp3
 from nitido_lab.degradation.recipe import PLANTED, plant
+from nitido_lab.listening import PAIRS, PASSAGE_SECONDS, write_pairs_test
 
 CONFIG = "mkdocs.yml"
-RATE, SECONDS = 48_000, 8.0  # of the clip
+RATE = 48_000
+SECONDS, LONG_SECONDS = 8.0, 16.0  # of the clip; of one of which mud and harshness can be told
 DULL = "12 dB less from 1 to 8 kHz"
+MUDDY = "much more from 200 to 500 Hz"
+RINGING = "places from 2 to 5 kHz that ring"
+CODED = "an MP3's 64 kbit/s"
 ASKED = "asked for, although"  # how the reason of a stage begins that would not run by itself
 # Stages that none of these clips brings on, with what they are for.
 SHOWN_WITH = {
-    "deharsh": "harshness",
-    "demud": "mud",
-    "deshimmer": "ripple shimmer",
+    "deharsh": RINGING,
+    "demud": MUDDY,
+    "deshimmer": CODED,
     "match": DULL,
 }
-NOT_SHOWN = ("stems",)  # their weights would have to be fetched
+NOT_SHOWN = {"stems": "No clip: the weights of Demucs would have to be fetched to make one."}
 PICTURE_DPI = 70
 PAGES = ("*.md", "docs/**/*.md", "lab/*.md", "integrations/*/*.md", "src/nitido/weights/*.md")
 NAV = {  # what is in none of these, and in docs/, comes under Background
     "Start": ["README.md", "docs/install.md", "docs/recipes.md", "docs/report.md", "docs/web.md"],
     "Stages": ["docs/stages.md"],
-    "Findings": ["docs/findings.md"],
+    "Findings": ["docs/findings.md", "docs/generators.md"],
     "More": [
         *("docs/many-files.md", "docs/generate.md", "docs/loops.md", "docs/formats.md"),
         "docs/agents.md",
@@ -63,8 +70,15 @@ NAV = {  # what is in none of these, and in docs/, comes under Background
     "Background": ["docs/how-it-works.md", "docs/glossary.md", "docs/metrics.md"],
     "Develop": ["docs/architecture.md", "CONTRIBUTING.md", "lab/README.md", "CHANGELOG.md"],
 }
+STYLE = """\
+.md-grid { max-width: 76rem; }
+.sounds { display: flex; flex-wrap: wrap; column-gap: 1.5rem; }
+.sounds audio { width: 13.5rem; }
+.md-typeset td code { white-space: nowrap; }
+"""
 THEME = {
     "name": "material",
+    "icon": {"logo": "material/waveform"},
     "font": False,  # no other host is asked
     "features": ["navigation.tabs", "navigation.indexes", "content.code.copy"],
     "palette": [
@@ -78,12 +92,20 @@ THEME = {
 
 
 @dataclass(frozen=True)
-class Spoilt:
-    """The clip with a fault."""
+class Clip:
+    """The piece of the demo, spoilt or as it should be.
+
+    Attributes:
+        fault: what was done to it; empty: nothing.
+        wav: `[2, T]`.
+        diagnosis: of it.
+        clean: the same without the fault; None if it is that.
+    """
 
     fault: str
     wav: Wav
     diagnosis: nitido.Diagnosis
+    clean: Clip | None = None
 
     @property
     def wrong(self) -> set[str]:
@@ -92,14 +114,17 @@ class Spoilt:
 
 
 @cache
-def clips() -> tuple[Spoilt, ...]:
+def clips() -> tuple[Clip, ...]:
     """Return the clip as it should be, then with each fault."""
-    wavs = {"nothing": render(seconds=SECONDS)}
-    wavs |= _faults(wavs["nothing"])
-    return tuple(
-        Spoilt(fault, np.nan_to_num(wav), nitido.diagnose(wav, sample_rate=RATE))
-        for fault, wav in wavs.items()
-    )
+    made = []
+    for seconds, faults in ((SECONDS, _faults), (LONG_SECONDS, _faults_of_long)):
+        clean = _clip("", render(seconds=seconds))
+        made += [clean, *(_clip(fault, wav, clean) for fault, wav in faults(clean.wav))]
+    return tuple(made)
+
+
+def _clip(fault: str, wav: Wav, clean: Clip | None = None) -> Clip:
+    return Clip(fault, np.nan_to_num(wav), nitido.diagnose(wav, sample_rate=RATE), clean)
 
 
 def _faults(clean: Wav) -> Iterator[tuple[str, Wav]]:
@@ -113,6 +138,9 @@ def _faults(clean: Wav) -> Iterator[tuple[str, Wav]]:
     yield "mono", np.repeat(clean.mean(axis=0, keepdims=True), 2, axis=0)
     yield "an end in mid-note", clean[:, : 5 * RATE]
     yield "20 dB quieter", 0.1 * clean
+    yield "a start in mid-note", clean[:, round(1.45 * RATE) :]
+    yield "nothing above 1 kHz", lower_ceiling(clean, sample_rate=RATE, ceiling_hz=1000.0)
+    yield CODED, mp3(clean, sample_rate=RATE, kbps=64)
     yield DULL, lose_level(clean, sample_rate=RATE, level_db=12.0)
     yield "one side upside down", clean * np.array([[1], [-1]], np.float32)
     for fault, value in (("dropouts", 0.0), ("samples that are no numbers", np.nan)):
@@ -124,9 +152,16 @@ def _faults(clean: Wav) -> Iterator[tuple[str, Wav]]:
         yield fault, plant(fault, clean, sample_rate=RATE, strength="severe")
 
 
-def _spoilt_for(stage: type[Remedy]) -> Spoilt:
+def _faults_of_long(clean: Wav) -> Iterator[tuple[str, Wav]]:
+    """Yield what is only told of longer pieces."""
+    once = plant("mud", clean, sample_rate=RATE, strength="severe")
+    yield MUDDY, plant("mud", once, sample_rate=RATE, strength="severe")
+    yield RINGING, plant("harshness", clean, sample_rate=RATE, strength="severe")
+
+
+def _spoilt_for(stage: type[Remedy]) -> Clip:
     """Return the clip for which a stage comes on, with as little else wrong as can be."""
-    clean, *spoilt = clips()
+    clean, spoilt = clips()[0], _spoilt()
     fault = SHOWN_WITH.get(stage.name)
     needs = [one for one in spoilt if _comes_on(stage, one)]
     if fault is not None:
@@ -136,16 +171,19 @@ def _spoilt_for(stage: type[Remedy]) -> Spoilt:
     return min(needs, key=lambda one: len(one.wrong), default=clean)
 
 
-def _comes_on(stage: type[Remedy], one: Spoilt) -> bool:
+def _spoilt() -> list[Clip]:
+    return [one for one in clips() if one.clean]
+
+
+def _comes_on(stage: type[Remedy], one: Clip) -> bool:
     """Return whether a stage finds something to do, and would not run only as it was asked to."""
     step = nitido.plan(one.diagnosis, stages=[stage.name])[stage.name]
     return step.on and not step.reason.startswith(ASKED)
 
 
-def _spoilt_of(kind: str) -> Spoilt | None:
+def _spoilt_of(kind: str) -> Clip | None:
     """Return the clip of which a finding says most; None if it says nothing of any."""
-    _, *spoilt = clips()
-    found = [one for one in spoilt if kind in one.wrong]
+    found = [one for one in _spoilt() if kind in one.wrong]
     return max(
         found,
         key=lambda one: (SEVERITIES.index(one.diagnosis[kind].severity), -len(one.wrong)),
@@ -181,25 +219,25 @@ def stage_page(stage: type[Remedy], *, words: str, changes: str, clip: str = "")
         *(["\n".join(settings)] if rows else ["None."]),
         f"`nitido restore song.wav --set {stage.name}.SETTING=VALUE` changes one, `--without "
         f"{stage.name}` leaves the stage out, `--stages {stage.name}` runs it alone.",
-        *(
-            [f"## Budget\n\nAt least {stage.budget.si_sdr_db:g} dB between what it changes and the "
-             "music from 60 Hz to 7 kHz; over that it is turned down, then left out."]
-            if np.isfinite(stage.budget.si_sdr_db) else []
-        ),
+        _budget(stage.budget),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def finding_page(kind: str, *, words: str, changes: str, clip: str = "") -> str:
     """Return the page of a finding; the arguments are those of `stage_page`."""
-    clean = clips()[0].diagnosis[kind]
     spoilt = _spoilt_of(kind)
-    rows = [("the clip as it should be", clean)]
+    clean = (spoilt and spoilt.clean) or clips()[0]
+    rows = [("the clip as it should be", clean.diagnosis[kind])]
     mended: list[str] = []
     if spoilt is not None:
         rows.append((f"with {spoilt.fault}", spoilt.diagnosis[kind]))
-        was_on = {step.stage for step in nitido.plan(clips()[0].diagnosis).steps if step.on}
-        steps = nitido.plan(spoilt.diagnosis).steps
+        alone = tuple(
+            (spoilt if f.kind == kind else clean).diagnosis[f.kind]
+            for f in clean.diagnosis.findings
+        )
+        was_on = {step.stage for step in nitido.plan(clean.diagnosis).steps if step.on}
+        steps = nitido.plan(replace(clean.diagnosis, findings=alone)).steps
         mended = [step.stage for step in steps if step.on and step.stage not in was_on]
     lines = [
         f"| {name} | {amount(one)} | {one.severity} | {one.summary} | {one.compared_with or '–'} |"
@@ -246,6 +284,21 @@ def since(name: str, changes: str) -> str:
     return "the next version" if oldest == "Unreleased" else oldest
 
 
+def _budget(budget: Budget) -> str:
+    bounds = []
+    if 0 < budget.si_sdr_db < np.inf:
+        bounds.append(
+            f"at least {budget.si_sdr_db:g} dB between what it changes and the music from 60 Hz to "
+            "7 kHz"
+        )
+    if budget.taken_sone:
+        bounds.append(f"at most {budget.taken_sone:g} sone of music taken")
+    if not bounds:
+        return ""
+    told = "; ".join(bounds)
+    return f"## Budget\n\nA{told[1:]}. Over that it is turned down, then left out."
+
+
 def _default(value: Any) -> str:
     return "found" if value == [] else setting(value)
 
@@ -253,7 +306,8 @@ def _default(value: Any) -> str:
 def _limits(one: Any) -> str:
     limits = " … ".join(f"{limit:g}" for limit in one.range or ())
     off = " or none" if one.nullable and one.default is not None else ""
-    return (" or ".join(one.choices) or f"{limits} {one.unit}".strip() or "yes or no") + off
+    any_value = "a name" if isinstance(one.default, str) else "yes or no"
+    return (" or ".join(one.choices) or f"{limits} {one.unit}".strip() or any_value) + off
 
 
 # ── Clips ────────────────────────────────────────────────────────────────────────────────────────
@@ -262,7 +316,7 @@ def _limits(one: Any) -> str:
 def _stage_clip(stage: type[Remedy], folder: Path) -> str:
     """Write what a stage does into a folder; return the Markdown that shows it."""
     if stage.name in NOT_SHOWN:
-        return ""
+        return NOT_SHOWN[stage.name]
     spoilt = _spoilt_for(stage)
     with nitido.restore(
         spoilt.wav, sample_rate=RATE, stages=[stage.name], name=f"{stage.name}: {spoilt.fault}"
@@ -271,17 +325,17 @@ def _stage_clip(stage: type[Remedy], folder: Path) -> str:
         picture = result.plot()
         picture.savefig(folder / f"{stage.name}.png", dpi=PICTURE_DPI)
         step = result.plan[stage.name]
-    with_fault = "" if spoilt is clips()[0] else f" with {spoilt.fault}"
-    about = f"The clip of `nitido demo`{with_fault}. {_sentence(step.reason)}"
+    with_fault = f" with {spoilt.fault}" if spoilt.fault else ""
+    about = f"The clip of `nitido demo`{with_fault}; the plan says: {step.reason.rstrip('.')}."
     return _shown(stage.name, about, sounds, folder)
 
 
 def _finding_clip(kind: str, folder: Path) -> str:
     """Write what a finding is about into a folder; return the Markdown that shows it."""
     spoilt = _spoilt_of(kind)
-    if spoilt is None:
+    if spoilt is None or spoilt.clean is None:
         return ""
-    clean = clips()[0].wav
+    clean = spoilt.clean.wav
     tracks = (
         Track("As it should be", clean, RATE, "before"),
         Track(f"With {spoilt.fault}", spoilt.wav, RATE, "after"),
@@ -289,17 +343,13 @@ def _finding_clip(kind: str, folder: Path) -> str:
     picture = comparison_figure(*tracks, sentences=[spoilt.diagnosis[kind].summary])
     picture.savefig(folder / f"{kind}.png", dpi=PICTURE_DPI)
     about = f"The clip of `nitido demo` as it should be, and with {spoilt.fault}."
-    return _shown(kind, about, {"clean": clean, "spoilt": spoilt.wav}, folder)
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+    return _shown(kind, about, {"as it should be": clean, "spoilt": spoilt.wav}, folder)
 
 
 def _shown(name: str, about: str, sounds: Mapping[str, Wav], folder: Path) -> str:
     lines = ["## To hear and see", about, '<div class="sounds" markdown="0">']
     for word, wav in sounds.items():
-        path = folder / f"{name}-{word}.mp3"
+        path = folder / f"{name}-{word.split()[0]}.mp3"
         channels, samples = wav.shape
         peak = max(1.0, float(np.abs(wav).max()) * 1.12)  # an MP3 holds no more than full scale
         shape = {"sample_rate": RATE, "channels": channels, "samples": samples}
@@ -308,7 +358,8 @@ def _shown(name: str, about: str, sounds: Mapping[str, Wav], folder: Path) -> st
             f"<p>{word.capitalize()}<br>"
             f'<audio controls preload="none" src="{path.name}"></audio></p>'
         )
-    lines += ["</div>", f"![Spectrograms, their difference and average spectra]({name}.png)"]
+    picture = f"![Spectrograms, their difference and average spectra]({name}.png)"
+    lines += ["</div>", f"[{picture}]({name}.png)"]
     return "\n\n".join(lines)
 
 
@@ -367,8 +418,10 @@ def write_pages(root: Path, folder: Path, *, sounds: bool = True) -> list[Path]:
         made.append(write_text(place / f"{kind}.md", text))
     if sounds:
         _add_example(pages / "docs" / "report.md")
+        _add_listening_test(pages / "docs" / "listening.md")
     for group in (stages, findings):
         _link(group, [page.stem for page in made if page.parent == _folder(group)])
+    write_text(pages / "site.css", STYLE)
     write_text(folder / CONFIG, json.dumps(_config(pages, made)))  # JSON is YAML
     return made
 
@@ -380,6 +433,23 @@ def _add_example(page: Path) -> None:
     with nitido.restore(spoilt, sample_rate=DECODER_HZ, name="nitido demo") as result:
         result.report(example)
     link = f"## An example\n\n[The report of `nitido demo`]({example.name}), to listen and look."
+    write_text(page, f"{page.read_text('utf-8').rstrip()}\n\n{link}\n", overwrite=True)
+
+
+def _add_listening_test(page: Path) -> None:
+    """Put a test of pieces that are made here beside the page about tests, and a link to it."""
+    with tempfile.TemporaryDirectory() as place:
+        songs = [Path(place) / f"demo {seed + 1}.wav" for seed in range(PAIRS)]
+        for seed, song in enumerate(songs):
+            spoilt = add_artifacts(render(seed, seconds=PASSAGE_SECONDS))
+            shape = {"sample_rate": DECODER_HZ, "channels": 1, "samples": spoilt.shape[1]}
+            write(song, [spoilt], **shape)
+        made = write_pairs_test(page.parent, songs)
+    link = (
+        f"## One that is ready\n\n[{PAIRS} pieces of `nitido demo`]({made.path.name}), spoilt as a "
+        "decoder would and restored. They show what the test is like and whether the repairs are "
+        "heard; of music that somebody generated it says nothing."
+    )
     write_text(page, f"{page.read_text('utf-8').rstrip()}\n\n{link}\n", overwrite=True)
 
 
@@ -433,6 +503,7 @@ def _config(pages: Path, made: list[Path]) -> dict[str, Any]:
         "docs_dir": pages.name,
         "use_directory_urls": False,  # it can be read from a disk, too
         "theme": THEME,
+        "extra_css": ["site.css"],
         "plugins": ["search"],
         "nav": [{title: places} for title, places in nav.items()],
         "markdown_extensions": ["tables", "admonition", "md_in_html", "pymdownx.superfences"],

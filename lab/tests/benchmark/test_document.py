@@ -64,6 +64,17 @@ def test_what_was_not_measured_again_stays_as_it_was_on_the_page(tmp_path: Path)
     )
 
 
+def test_which_generator_has_which_faults_is_a_page_of_its_own(tmp_path: Path) -> None:
+    for task in ("clean", "generators"):
+        measure(tmp_path, task)
+    page = write_page(tmp_path / "benchmark.md", tmp_path).read_text("utf-8")
+    own = (tmp_path / "generators.md").read_text("utf-8")
+    assert own.startswith("# Which generator has which faults\n\nIs it any good?")
+    assert "nitido-lab benchmark generators --limit 2" in own
+    assert page.endswith("## generators\n\n[Which generator has which faults](generators.md).\n")
+    assert page.count("| nitido |") == 1
+
+
 def test_a_figure_names_the_commit_and_whether_the_code_was_changed_since(tmp_path: Path) -> None:
     assert commit(tmp_path) is None
     (tmp_path / "src").mkdir()

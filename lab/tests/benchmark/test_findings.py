@@ -51,4 +51,4 @@ def test_the_table_has_a_row_per_generator_and_says_what_is_left_and_new() -> No
         ("suno", "2", "1 → 0", "2 → 1", "–"),
         ("udio", "1", "–", "–", "0 → 1"),
     )
-    assert found.sentences() == ["3 faults before, 2 after, of which 1 were not there before."]
+    assert found.sentences() == ["3 faults before, 2 after; new among these: 1."]

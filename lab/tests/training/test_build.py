@@ -1,6 +1,7 @@
 """The whole way, and networks that are trained side by side from one start."""
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ torch = pytest.importorskip("torch")
 from nitido.errors import ConfigError, WeightsError  # noqa: E402
 from nitido.lock import held  # noqa: E402
 from nitido.restoration.treble.levels import INPUTS  # noqa: E402
-from nitido_lab.training.build import build, members  # noqa: E402
+from nitido_lab.training.build import build, members, settle_threads  # noqa: E402
 from nitido_lab.training.cache import Entry, build_cache  # noqa: E402
 from nitido_lab.training.config import TrainConfig  # noqa: E402
 from nitido_lab.training.export import export  # noqa: E402
@@ -46,6 +47,18 @@ def test_members_learn_from_other_examples_and_their_mean_is_exported(pair: Trai
     assert built.steps == 24
     assert set(built.figures) >= {"4-khz-unlike", "coded-unlike"}
     assert any("member-1" in line for line in lines)
+
+
+@pytest.mark.parametrize("faster", [1, 2])
+def test_as_many_threads_are_used_as_are_faster(faster: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    slow = 3 - faster
+    try:
+        assert settle_threads(lambda: time.sleep(0.2 * (torch.get_num_threads() == slow))) == faster
+        assert torch.get_num_threads() == faster
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_members_share_the_minutes(pair: TrainConfig) -> None:

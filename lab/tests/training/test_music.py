@@ -17,7 +17,7 @@ from nitido_lab.cli import main
 from nitido_lab.training import music
 from nitido_lab.training.config import TrainConfig, read_config
 from nitido_lab.training.corpus import works
-from nitido_lab.training.music import AR_MAGIC, Fetched, fetch, is_of, read_list
+from nitido_lab.training.music import AR_MAGIC, Fetched, fetch, fetch_all, is_of, read_list
 
 SONG, VOICE, DRUM = b"a song", b"a voice", b"a drum"
 FILES = {"sounds/a song [live].ogg": SONG, "voice.ogg": VOICE}
@@ -153,6 +153,19 @@ def test_the_command_says_what_is_missing_and_goes_on_from_there(
     (tmp_path / "away").rename(package)
     result = CliRunner().invoke(main, [*arguments, "--json"])
     assert json.loads(result.stdout) == {"folder": str(tmp_path / "out"), "files": 3}
+
+
+def test_without_a_network_one_reason_is_given_not_one_for_each_source(
+    listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(music, "LIST", listed)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{Path(_which('git')).parent}")
+    (tmp_path / "apt-get").write_text("#!/bin/sh\necho 'E: no network' >&2; exit 100\n")
+    (tmp_path / "apt-get").chmod(0o755)
+    with pytest.raises(ConfigError, match="3 of 3 files of music are missing") as raised:
+        fetch_all(tmp_path / "out", host=(tmp_path / "nowhere").as_uri())
+    assert str(raised.value).count("failed: ") == 1
+    assert str(raised.value).endswith("(1 more of its sources failed.)")
 
 
 def _which(program: str) -> str:

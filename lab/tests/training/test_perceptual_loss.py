@@ -61,6 +61,13 @@ def test_what_is_too_faint_to_be_heard_does_not_count() -> None:
     assert unlike(silent, np.full((FRAMES, ENVELOPES), -85.0, np.float32)) < 0.01
 
 
+def test_a_loud_bass_hides_no_error_of_the_treble() -> None:
+    quiet, loud = music(), music()
+    loud[:, :10] += 15.0
+    dull = wide(music()) - 20
+    assert unlike(loud, dull) == pytest.approx(unlike(quiet, dull), abs=0.05)
+
+
 def test_bands_lie_where_the_ear_has_them() -> None:
     centres = (filters().argmax(axis=1) + 0.5) * BAND_HZ
     assert np.all(np.diff(centres) >= 0)

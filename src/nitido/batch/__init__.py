@@ -16,7 +16,8 @@ from nitido.restoration.restore_options import RestoreOptions
 
 if TYPE_CHECKING:
     from nitido.batch.cluster import restore_on_ray
-    from nitido.batch.inputs import make_jobs, read_manifest, read_shard, shard
+    from nitido.batch.inputs import make_jobs, read_shard, shard
+    from nitido.batch.manifest import read_manifest
     from nitido.batch.many import Progress, restore_many
 
 __all__ = [
@@ -36,7 +37,7 @@ __all__ = [
 _LAZY = {  # the command line needs no processes and no cluster to say its --help
     "Progress": "nitido.batch.many",
     "make_jobs": "nitido.batch.inputs",
-    "read_manifest": "nitido.batch.inputs",
+    "read_manifest": "nitido.batch.manifest",
     "read_shard": "nitido.batch.inputs",
     "restore_many": "nitido.batch.many",
     "restore_on_ray": "nitido.batch.cluster",

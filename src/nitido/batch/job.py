@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
+from nitido.batch.names import STREAM, SUFFIXES, is_remote
 from nitido.errors import AudioWriteError, ConfigError, explain
-from nitido.formats import FORMATS
 from nitido.output import (
     Reservation,
     check_outputs,
@@ -37,15 +37,11 @@ if TYPE_CHECKING:
 OnProgress = Callable[[float, float], None]
 State = Literal["done", "unchanged", "failed", "busy"]
 WAIT_SECONDS = 0.2  # between two looks at whether another run has finished
-STREAM = "-"  # standard input, or standard output
-SUFFIXES = {name: form.suffixes[0] for name, form in FORMATS.items()}
-SUFFIX_FORMATS = {suffix: name for name, form in FORMATS.items() for suffix in form.suffixes}
-WRITABLE = frozenset(SUFFIX_FORMATS)
 BIT_DEPTHS = (16, 24, 32)
 _REPLACE = "`overwrite=True` replaces it"
 _PARTS = {  # of a sidecar
     **dict.fromkeys(("input", "plan", "before", "after", "request", "result"), dict),
-    **dict.fromkeys(("changes", "sentences", "new_faults"), list),
+    **dict.fromkeys(("changes", "sentences", "new_faults", "no_faults"), list),
     "nitido": str,
 }
 
@@ -259,14 +255,14 @@ def carry_out(
 
 def _carry_out_elsewhere(job: Job, **options: Any) -> Outcome:
     """Fetch the piece, restore it here, send the result."""
-    from nitido.batch.remote import fetch, find_unchanged, send, workshop
+    from nitido.batch.remote import fetch, send, workshop
 
     with workshop() as (fetched, made):
         here = replace(job, name=job.shown)
         if is_remote(job.source):
             here = replace(here, source=str(fetch(job.source, fetched)))
         if is_remote(job.output):
-            content = find_unchanged(job, Path(here.source))
+            content = _unchanged_elsewhere(job, Path(here.source))
             if content is not None:
                 return Outcome(job.source, job.output, "unchanged", content=content)
             here = replace(here, output=str(made / PurePosixPath(job.output).name))
@@ -274,6 +270,30 @@ def _carry_out_elsewhere(job: Job, **options: Any) -> Outcome:
         if is_remote(job.output):
             send(Path(here.output), job.output)
     return replace(outcome, source=job.source, output=job.output)
+
+
+def _unchanged_elsewhere(job: Job, source: Path) -> dict[str, Any] | None:
+    """Return the sidecar of a result elsewhere if it is what was asked for, else None.
+
+    The result itself is not fetched: its size has to be right.
+
+    Args:
+        job: the piece.
+        source: its input, here.
+
+    Raises:
+        AudioWriteError: there is another result, which may not be replaced.
+    """
+    from nitido.batch.remote import look_up
+
+    content, size = look_up(job.output)
+    same = job.gave(content, _sha256(source)) and content["result"].get("bytes") == size
+    if job.resume and same:
+        return content
+    replaceable = job.overwrite or (job.resume and bool(content))
+    if size is not None and not replaceable:
+        raise AudioWriteError(f"{job.output} exists already; {_REPLACE}.")
+    return None
 
 
 def attempt(job: Job, **options: Any) -> Outcome:
@@ -304,9 +324,12 @@ def is_done(job: Job, content: Mapping[str, Any], sha256: str) -> bool:
         return False
     if not all(Path(file).exists() for file in job.files.values()):
         return False
-    with Path(job.files["audio"]).open("rb") as file:
-        there = hashlib.file_digest(file, "sha256").hexdigest()
-    return bool(content["result"].get("sha256") == there)
+    return bool(content["result"].get("sha256") == _sha256(Path(job.files["audio"])))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _restore(
@@ -424,23 +447,3 @@ def _is_whole(content: Mapping[str, Any]) -> bool:
     except ConfigError:
         return False
     return True
-
-
-def is_remote(name: str) -> bool:
-    """Return whether a name is to be found by fsspec.
-
-    >>> is_remote("s3://bucket/song.wav"), is_remote("songs/a.wav")
-    (True, False)
-    """
-    scheme, mark, _ = name.partition("://")
-    return bool(mark) and scheme.isalnum()
-
-
-def local(name: str) -> str:
-    """Return what fsspec knows as a file of this computer as a plain name; others as they are.
-
-    >>> local("file:///songs/a.wav"), local("local://a.wav"), local("s3://bucket/a.wav")
-    ('/songs/a.wav', 'a.wav', 's3://bucket/a.wav')
-    """
-    scheme, mark, place = name.partition("://")
-    return place if mark and scheme.lower() in ("file", "local") else name

@@ -28,7 +28,8 @@ from time import monotonic
 from typing import Any
 
 from nitido import c_stderr
-from nitido.batch.job import Job, Outcome, attempt, is_remote
+from nitido.batch.job import Job, Outcome, attempt
+from nitido.batch.names import is_remote
 from nitido.cores import usable_cores, use_one_core
 from nitido.errors import AudioWriteError, CancelledError, one_line
 from nitido.output import reserve

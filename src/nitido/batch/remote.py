@@ -7,15 +7,13 @@ both do the work, and the last one stays.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nitido.batch.inputs import is_audio, results_of
-from nitido.batch.job import Job, local
+from nitido.batch.names import is_audio, local, results_of
 from nitido.errors import AudioReadError, AudioWriteError, ConfigError, NitidoError
 from nitido.optional import load
 from nitido.output import SIDECAR, read_content
@@ -71,33 +69,20 @@ def fetch(name: str, folder: Path) -> Path:
     return path
 
 
-def find_unchanged(job: Job, source: Path) -> dict[str, Any] | None:
-    """Return the sidecar of a result elsewhere if it is what was asked for, else None.
-
-    The result itself is not fetched: its size has to be right.
+def look_up(name: str) -> tuple[dict[str, Any], int | None]:
+    """Return the sidecar of a result elsewhere, empty if there is none, and the result's size.
 
     Args:
-        job: the piece.
-        source: its input, here.
+        name: of the result; None is the size of one that is not there.
 
     Raises:
-        AudioWriteError: there is another result, which may not be replaced.
+        AudioReadError: it cannot be looked at.
     """
-    files, path = _system(job.output)
-    content: dict[str, Any] = {}
-    with _failing(AudioReadError, job.output, "looked at"):
+    files, path = _system(name)
+    with _failing(AudioReadError, name, "looked at"):
         size = files.size(path) if files.exists(path) else None
-        if files.exists(path + SIDECAR):
-            content = read_content(files.cat_file(path + SIDECAR))
-    with source.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    same = job.gave(content, sha256) and content["result"].get("bytes") == size
-    if job.resume and same:
-        return content
-    replaceable = job.overwrite or (job.resume and bool(content))
-    if size is not None and not replaceable:
-        raise AudioWriteError(f"{job.output} exists already; `overwrite=True` replaces it.")
-    return None
+        there = files.exists(path + SIDECAR)
+        return read_content(files.cat_file(path + SIDECAR)) if there else {}, size
 
 
 def send(target: Path, name: str) -> None:

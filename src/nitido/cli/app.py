@@ -64,7 +64,9 @@ class App(click.Group):
             if isinstance(error, click.exceptions.NoArgsIsHelpError):
                 raise
             path = error.ctx.command_path if error.ctx else ctx.command_path
-            raise Failure(f"{error.format_message()} See '{path} --help'.", 2) from None
+            said = error.format_message()
+            dot = "" if said.endswith((".", "?)")) else "."
+            raise Failure(f"{said}{dot} See '{path} --help'.", 2) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # nobody reads on: click ends without a word
         except Exception as error:

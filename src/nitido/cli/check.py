@@ -29,7 +29,7 @@ broadcast-us (ATSC A/85), game (ASWG-R001).
 NOT_FIT = 3  # as `nitido restore --strict`: it was done, and the sound is not as it should be
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Say whether each FILE is fit for where it goes.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--for",

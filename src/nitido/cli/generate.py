@@ -35,7 +35,7 @@ _GENERATING = (
 _RUNNING = ("candidates", "keep_all", "stems", "report", "overwrite")
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Make music from each PROMPT with MusicGen.")
 @click.argument("prompts", nargs=-1, metavar="[PROMPT]...")
 @click.option("--prompts", "prompt_file", metavar="FILE", help="More prompts, one a line.")
 @click.option(

@@ -16,15 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nitido.batch.job import (
-    STREAM,
-    Job,
-    Outcome,
-    carry_out,
-    carry_out_album,
-    check_jobs,
-    is_remote,
-)
+from nitido.batch.job import Job, Outcome, carry_out, carry_out_album, check_jobs
+from nitido.batch.names import STREAM, is_remote
 from nitido.cli.each import each, exit_failed, failure
 from nitido.cli.output import as_flags, console, print_json, table
 from nitido.cli.progress import progress, progress_of_many
@@ -33,6 +26,7 @@ from nitido.errors import AudioWriteError, ConfigError, one_line
 from nitido.output import INGREDIENT
 
 if TYPE_CHECKING:
+    from nitido.diagnosis.finding import Diagnosis
     from nitido.restoration.plan import Plan
 
 WORST_SHOWN = 10
@@ -149,9 +143,14 @@ def _show(job: Job, outcome: Outcome, *, to_stdout: bool) -> None:
 
 def run_dry(jobs: Sequence[Job], *, as_json: bool, to_stdout: bool = False) -> None:
     """Print what would be done to each piece: to a single one in full, to several a line each."""
+    plans: dict[str, Plan] = {}
+    if jobs[0].options.album:
+        diagnoses = [_diagnosis(job, as_json=as_json) for job in jobs]
+        made = jobs[0].options.plans_for(diagnoses)
+        plans = {job.output: plan for job, plan in zip(jobs, made, strict=True)}
 
     def work(job: Job) -> dict[str, Any]:
-        plan = _plan(job, as_json=as_json)
+        plan = plans.get(job.output) or job.options.plan_for(_diagnosis(job, as_json=as_json))
         if not as_json and len(jobs) == 1:
             show_plan(job.shown, plan)
             click.echo(f"Would write {'to standard output' if to_stdout else job.output}.\n")
@@ -166,14 +165,13 @@ def run_dry(jobs: Sequence[Job], *, as_json: bool, to_stdout: bool = False) -> N
     each(jobs, work, name=lambda job: job.shown, as_json=as_json, end=end)
 
 
-def _plan(job: Job, *, as_json: bool) -> Plan:
+def _diagnosis(job: Job, *, as_json: bool) -> Diagnosis:
     from nitido import api
 
     if is_remote(job.source):
         raise ConfigError(f"{job.source} is not on this machine; --dry-run looks at files here.")
     with progress(job.shown, quiet=as_json) as on_progress:
-        diagnosis = api.diagnose(job.source, on_progress=on_progress, **job.options.reading)
-    return job.options.plan_for(diagnosis)
+        return api.diagnose(job.source, on_progress=on_progress, **job.options.reading)
 
 
 def show_plan(name: str, plan: Plan) -> None:
@@ -265,6 +263,8 @@ def run_album(jobs: Sequence[Job], *, as_json: bool, strict: bool) -> None:
         as_json: print JSON.
         strict: exit with 3 if a result has a fault that its input had not.
     """
+    from nitido.restoration.plan import Plan
+
     began = perf_counter()
     with (
         stoppable(lambda: "stopped; nothing of the album was written."),
@@ -276,6 +276,9 @@ def run_album(jobs: Sequence[Job], *, as_json: bool, strict: bool) -> None:
     else:
         for job, outcome in zip(jobs, outcomes, strict=True):
             _show_each(job.shown, outcome, as_json)
+        plans = [Plan.from_dict(one.content["plan"]) for one in outcomes]
+        alike = {plan.preset_told for plan in plans}
+        click.echo(f"preset {alike.pop() if len(alike) == 1 else plans[0].preset}.")
         steps = outcomes[0].content["plan"]["steps"]
         click.echo(next(step["reason"] for step in steps if step["stage"] == "loudness") + ".")
         _show_end(outcomes, began)
@@ -338,11 +341,13 @@ def _show_end(ended: Collection[Outcome], began: float) -> None:
 
 
 def _faults(outcome: Outcome, when: str) -> dict[str, str]:
-    """Return the severity of what was found ``before``, or is found ``after``, the worst first."""
+    """Return the severity of what was found ``before``, or is left ``after``, the worst first."""
     from nitido.diagnosis.finding import Diagnosis
     from nitido.generation.candidates import faults
 
-    return faults(Diagnosis.from_dict(outcome.content[when]))
+    found = faults(Diagnosis.from_dict(outcome.content[when]))
+    asked = outcome.content.get("no_faults", ()) if when == "after" else ()
+    return {kind: severity for kind, severity in found.items() if kind not in asked}
 
 
 def _weight(faults: Mapping[str, str]) -> int:

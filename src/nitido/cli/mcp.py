@@ -16,7 +16,7 @@ In the settings of an agent (Claude, Cursor and others):
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Give an AI agent the same verbs as tools.")
 @click.argument("folders", nargs=-1, required=True, metavar="FOLDER...")
 @verbose
 def mcp(folders: tuple[str, ...]) -> None:

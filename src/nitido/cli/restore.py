@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from nitido.batch.job import BIT_DEPTHS, STREAM, SUFFIXES, Job
+from nitido.batch.job import BIT_DEPTHS, Job
+from nitido.batch.names import STREAM, SUFFIXES
 from nitido.cli.jobs import run_album, run_dry, run_many, run_one, run_stream
 from nitido.cli.options import as_json, damaged, verbose
 from nitido.errors import ConfigError
@@ -233,7 +234,8 @@ def _jobs(
     Raises:
         ConfigError: options that contradict each other, or nothing to do.
     """
-    from nitido.batch.inputs import make_jobs, read_manifest, read_shard, shard
+    from nitido.batch.inputs import make_jobs, read_shard, shard
+    from nitido.batch.manifest import read_manifest
 
     ray, manifest, output = options["ray"], options["manifest"], options["output"]
     part = None if options["shard"] is None else read_shard(options["shard"])
@@ -315,7 +317,8 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
         from nitido.audio import MAX_SECONDS
 
         longest = options["max_seconds"] or MAX_SECONDS
-        settings = {**towards(options["reference"], max_seconds=longest), **settings}
+        tone = towards(options["reference"], max_seconds=longest, damaged=options["damaged"])
+        settings = {**tone, **settings}
     if options["loudness"] is not None:
         settings |= read_settings([f"loudness.target_lufs={options['loudness']}"])
     if options["demucs_model"] is not None:

@@ -31,6 +31,15 @@ from nitido.dsp.loop import Loop
 from nitido.dsp.wav import Wav
 
 BLOCK_SECONDS = 5.0
+FIRST_HALF = 7  # analysers, up to `ShimmerAnalyser`: they take as long as the others together
+
+
+def _heard(blocks: Iterable[Wav], analysers: tuple[Analyser, ...]) -> Iterator[Wav]:
+    """Yield the blocks once these analysers have heard them."""
+    for block in blocks:
+        for analyser in analysers:
+            analyser.update(block)
+        yield block
 
 
 class Analysable(Protocol):
@@ -76,7 +85,7 @@ class Analysis:
         piece = {"sample_rate": sample_rate, "channels": channels}
         self._analysers: tuple[Analyser, ...] = (
             GapsAnalyser(**piece),
-            ClicksAnalyser(**piece),
+            ClicksAnalyser(**piece, loop=loop),
             DcAnalyser(**piece),
             RumbleAnalyser(**piece),
             ClippingAnalyser(**piece),
@@ -97,9 +106,9 @@ class Analysis:
     def listen(self, blocks: Iterable[Wav]) -> Iterator[Wav]:
         """Yield the blocks, finite samples `[C, n]`, re-cut but otherwise as they came."""
         size = block_length(BLOCK_SECONDS, sample_rate=self.sample_rate, channels=self.channels)
-        for block in reblock(blocks, size):
-            for analyser in self._analysers:
-                analyser.update(block)
+        first, second = self._analysers[:FIRST_HALF], self._analysers[FIRST_HALF:]
+        heard = _heard(reblock(blocks, size), first)
+        for block in _heard(ahead(heard), second):
             self.samples += block.shape[1]
             yield block
 

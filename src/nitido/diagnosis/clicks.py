@@ -15,13 +15,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
 from nitido.dsp.fourier import fast_size, irfft, rfft
+from nitido.dsp.loop import Loop
 from nitido.dsp.spectral import hann, running_max
 from nitido.dsp.wav import Wav
 
@@ -32,6 +33,7 @@ LONGEST_SECONDS = 0.0003
 CELL_SECONDS = 0.00025
 CELLS_PER_FRAME = 160  # 40 ms, in which the prediction stays the same
 ORDER, FINE_ORDER = 24, 32  # of the prediction: to look for clicks, to judge one
+LAGS_SAMPLES = 2**13  # correlated at once
 # Where to look closer: the error stands out by so much from its highest within 5 ms on either side,
 # and by half as much within 30 ms: one period of the lowest pulse wave, which jumps again.
 NEAR_SECONDS, FAR_SECONDS, CLEAR_CELLS = 0.005, 0.03, 4
@@ -44,7 +46,8 @@ HIGH = 3.5  # error re the highest of that
 LEFT = 1.3  # what the repair may leave of it, re the highest; or a fiftieth
 LEAST_OVER = 0.7  # its height re the RMS around: less is not heard, and a hi-hat may be like it
 AROUND_SECONDS = (0.02, 0.01, 0.015)  # on either side: to predict, for its level, for the next
-SWELL_DB = 13.0  # where it becomes so much louder or softer a sound begins or ends
+SWELL_DB = 13.0  # where it becomes so much louder or softer a sound begins or ends …
+BEYOND_DOUBT = 1000.0  # … but for what is so much explained, times the height: that is no attack
 NOT_MOVED = 0.05  # of the height: a sample that the repair moves by less stays as it is
 LEAST = 1e-3  # its height, −60 dBFS: steps of 16 bits look like clicks in a fade
 EDGE_SECONDS = 0.03  # a click nearer to the start or end is the business of `edges`
@@ -119,7 +122,7 @@ def _suspects(channel: Floats, first: int, rate: int) -> Iterator[int]:
         return
     error = np.abs(_prediction_error(channel, begin, count, frame))
     cells = error.reshape(-1, cell)
-    peaks = cells.max(axis=1)
+    peaks: Floats = running_max(error, cell)[::cell]
     near, far = round(NEAR_SECONDS * rate / cell), round(FAR_SECONDS * rate / cell)
     bound = STANDS_OUT * np.maximum(_beside(peaks, near), _beside(peaks, far) / 2)
     reach = -(-reach_samples(rate) // cell)
@@ -132,17 +135,25 @@ def _suspects(channel: Floats, first: int, rate: int) -> Iterator[int]:
 def _prediction_error(channel: Floats, begin: int, count: int, frame: int) -> Floats:
     """Return the error of predicting `count` frames, each with its own coefficients."""
     parts = np.lib.stride_tricks.sliding_window_view(channel[begin - frame // 2 :], 2 * frame)
-    parts = parts[::frame][:count] * hann(2 * frame)
-    lags = [
-        np.einsum("kn,kn->k", parts[:, : 2 * frame - lag], parts[:, lag:])
-        for lag in range(ORDER + 1)
-    ]
-    taps = _predictor(np.stack(lags, axis=1)).astype(np.float32)
+    padded = np.zeros((count, 2 * frame + ORDER), np.float32)
+    np.multiply(parts[::frame][:count], hann(2 * frame), out=padded[:, : 2 * frame])
+    taps = _predictor(np.stack([_lags(one, ORDER) for one in padded])).astype(np.float32)
     size = fast_size(frame + ORDER)  # the first samples are what a circular convolution mixes up
     parts = np.lib.stride_tricks.sliding_window_view(channel[begin + frame - size :], size)
     spec = rfft(parts[::frame][:count]) * rfft(taps, size)
     error: Floats = irfft(spec, size)[:, -frame:].ravel()
     return error
+
+
+def _lags(padded: NDArray[Any], order: int) -> NDArray[Any]:
+    """Return the autocorrelation `[order + 1]` of samples `[n + order]`, the last of them zero.
+
+    In parts so short that they are summed by one thread, and alike everywhere.
+    """
+    starts = range(0, len(padded) - order, LAGS_SAMPLES)
+    cut = [padded[start : start + LAGS_SAMPLES + order] for start in starts]
+    sums = [np.correlate(part, part[: len(part) - order], "valid") for part in cut]
+    return np.asarray(sum(sums[1:], sums[0]))
 
 
 def _predictor(lags: NDArray[np.floating]) -> Array:
@@ -206,15 +217,16 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
     over = height / level
     good = before >= HIGH * highest and left <= max(LEFT * highest, before / 50)
     good &= over >= LEAST_OVER and over * explained >= SURE
-    good &= height >= LEAST and abs(swells_db) <= SWELL_DB
+    good &= abs(swells_db) <= SWELL_DB or over * explained >= BEYOND_DOUBT
+    good &= height >= LEAST
     return Click(low + start, fixed[start:end].astype(np.float32)) if good else explained >= ALIKE
 
 
 def _fitted(part: Array) -> Array:
     """Return the taps of the prediction error of a stretch `[n]`."""
-    size = fast_size(2 * len(part))
-    spec = rfft(part * hann(len(part) + 1)[1:], size)
-    taps: Array = _predictor(irfft(spec * spec.conj(), size)[None, : FINE_ORDER + 1])[0]
+    padded = np.zeros(len(part) + FINE_ORDER)
+    padded[: len(part)] = part * hann(len(part) + 1)[1:]
+    taps: Array = _predictor(_lags(padded, FINE_ORDER)[None])[0]
     return taps
 
 
@@ -235,10 +247,15 @@ def _bridged(part: Array, taps: Array, start: int, end: int) -> Array:
 
 
 class ClicksAnalyser:
-    """Looks for clicks, channel by channel, and for how much of the music is like them."""
+    """Looks for clicks, channel by channel, and for how much of the music is like them.
 
-    def __init__(self, *, sample_rate: int, channels: int) -> None:
+    Where the piece ends with a loop, what comes after its end is the loop's start.
+    """
+
+    def __init__(self, *, sample_rate: int, channels: int, loop: Loop | None = None) -> None:
         self._sample_rate = sample_rate
+        self._loop = loop
+        self._loop_start: Wav = np.zeros((channels, 0), np.float32)
         self._reach = reach_samples(sample_rate)
         self._edge = round(EDGE_SECONDS * sample_rate)
         self._join = round(JOIN_SECONDS * sample_rate)
@@ -252,6 +269,10 @@ class ClicksAnalyser:
 
     def update(self, block: Wav) -> None:
         """Take the next samples `[C, n]`, any n."""
+        if self._loop is not None and self._loop_start.shape[1] < self._around_seam:
+            first = max(0, self._loop.start - self._samples)
+            last = max(0, self._loop.start + self._around_seam - self._samples)
+            self._loop_start = np.concatenate([self._loop_start, block[:, first:last]], axis=1)
         self._waiting.append(block.copy() if block.shape[1] < self._sample_rate else block)
         self._samples += block.shape[1]
         if sum(part.shape[1] for part in self._waiting) >= self._sample_rate:
@@ -259,8 +280,12 @@ class ClicksAnalyser:
 
     def finish(self) -> Finding:
         """Return the finding ``"clicks"``: how many there are; `where` holds the first of them."""
-        self._waiting.append(np.zeros((len(self._held), self._reach), np.float32))
+        self._held = np.concatenate([self._held, *self._waiting], axis=1)
+        seam = np.concatenate([self._held[:, -self._around_seam :], self._loop_start], axis=1)
+        self._waiting = [np.zeros((len(self._held), self._reach), np.float32)]
         self._search()
+        if self._loop is not None and self._loop.end == self._samples:
+            self._search_seam(seam, self._loop)
         rate, count = self._sample_rate, self._count
         style = count and self._alike >= STYLE and self._alike > count
         count = 0 if style else count
@@ -282,24 +307,44 @@ class ClicksAnalyser:
             details={"count": count, "alike": self._alike},
         )
 
-    def _search(self) -> None:
-        self._held = np.concatenate([self._held, *self._waiting], axis=1)
-        self._waiting = []
-        clicks: list[Click] = []
-        alike: list[int] = []
-        for channel in self._held:
-            own = find_clicks(channel, first=self._position, sample_rate=self._sample_rate)
-            clicks += own[0]
-            alike += own[1]
-        for click in sorted(clicks, key=lambda click: click.start):
-            if not self._edge <= click.start < self._samples - self._edge:
-                continue
+    @property
+    def _around_seam(self) -> int:
+        """How many samples on either side of the seam decide on what is at an edge."""
+        return self._reach + self._edge + 2 * self._join
+
+    def _search_seam(self, wav: Wav, loop: Loop) -> None:
+        """Look where the end of a loop runs on into its start, `wav` from before to after."""
+        near = self._around_seam
+        if wav.shape[1] < 2 * near:
+            return
+        clicks, _ = self._find(wav, loop.end - near)
+        last = loop.end + (self._edge if loop.start == 0 else 0)  # else other music leads to it
+        self._note([click for click in clicks if loop.end - self._edge <= click.start < last])
+        after = [(a, b) if a < loop.end else (a - loop.end, b - loop.end) for a, b in self._spans]
+        self._spans = sorted(after)
+
+    def _find(self, wav: Wav, first: int) -> tuple[list[Click], list[int]]:
+        """Return the clicks of all channels in order, and the places that are only like one."""
+        found = [find_clicks(one, first=first, sample_rate=self._sample_rate) for one in wav]
+        clicks = [click for own, _ in found for click in own]
+        alike = [at for _, own in found for at in own]
+        return sorted(clicks, key=lambda click: click.start), sorted(alike)
+
+    def _note(self, clicks: list[Click]) -> None:
+        for click in clicks:
             if click.start >= self._last + self._join:
                 self._count += 1
                 if len(self._spans) < SPANS:
                     self._spans.append((click.start, click.end))
             self._last = click.end
-        for at in sorted(alike):
+
+    def _search(self) -> None:
+        self._held = np.concatenate([self._held, *self._waiting], axis=1)
+        self._waiting = []
+        clicks, alike = self._find(self._held, self._position)
+        last = self._samples - self._edge
+        self._note([click for click in clicks if self._edge <= click.start < last])
+        for at in alike:
             self._alike += at >= self._last_alike + self._join
             self._last_alike = at
         drop = self._held.shape[1] - 2 * self._reach

@@ -1,8 +1,14 @@
-"""Are there dropouts: moments inside the music where the signal stands still.
+"""Are there dropouts: moments inside the music where the signal stands still, or did once.
 
 A gap is a run of equal samples, zeros or a held value, with loud music right up to it on both
 sides. Rests, fades and the flat parts of square waves are music, not gaps. So are gaps that keep
 time: a gated synthesiser is cut as sharply as by a fault, but again and again in its rhythm.
+
+After a resampler or a coder nothing stands still any more: ringing and noise fill the gap. It is
+told by its level then, which falls and rises within some milliseconds, and by the music beside it,
+which goes on afterwards as if nothing had been: as loud, with the same spectrum, while after a rest
+a new note is struck. Where a coder leaves more noise in a gap than that, it is not found: Opus
+mostly does.
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
+from nitido.dsp.spectral import fft_size
 from nitido.dsp.wav import Wav
 
 SHORTEST_SECONDS = 0.002  # a shorter one is a click, and flat stretches of music are shorter
@@ -31,6 +38,18 @@ BEAT_TOLERANCE_SECONDS = 0.002  # … to this; packets that a network lost come 
 IN_RHYTHM = 0.5  # of the gaps, and at least four: then they are a gate's
 SEVERE_PER_MINUTE = 10
 SPANS = 50
+# A gap that was filled again, in milliseconds. Set on 6.4 hours of music by people and generators,
+# in which it finds none, and on gaps of 8 to 60 ms planted in some of it: of 66 it finds 54
+# resampled, 52 through MP3 128k, 49 through AAC 128k, 43 through Vorbis q5, 19 through Opus 96k.
+FRAME_SECONDS = 0.001
+BESIDE_FRAMES = 10  # the level on either side
+EDGE_FRAMES = 3  # in which the level falls or rises
+FALL_DB, NEAR_DB = 24.0, 9.0  # at least so far, from at most so far below the level beside
+DEPTH_DB = 38.0  # of half of the gap below the quieter side
+FILLED_FRAMES = (6, 80)  # a longer one may be a rest
+LOUDER_DB, QUIETER_DB = 5.0, 10.0  # at most, the music afterwards; a note is struck louder
+SAME_DB = 7.0  # mean distance of the spectra on both sides, over bands
+SPECTRUM_SECONDS, SPECTRUM_BANDS, SPECTRUM_RANGE_DB = 0.021, 24, 60.0
 
 
 class GapsAnalyser:
@@ -100,6 +119,9 @@ class GapsAnalyser:
             grid = channel[:: max(1, self._shortest // 2)]
             if np.any(grid[1:] == grid[:-1]):
                 found += self._gaps(channel, settled)
+        for channel in self._held:
+            filled = self._filled(channel, settled)
+            found += [gap for gap in filled if not any(_overlap(gap, other) for other in found)]
         self._note(found)
         self._settled = settled
         drop = max(0, settled - self._before - self._position)
@@ -162,6 +184,81 @@ class GapsAnalyser:
         if value == 0:
             return jump_before >= JUMP * before and jump_after >= JUMP * after
         return jump_after >= HELD_JUMP * after
+
+    def _filled(self, channel: NDArray[np.float32], settled: int) -> Iterator[tuple[int, int]]:
+        """Yield the gaps that something filled again, and that begin from `_settled` on."""
+        size = max(1, round(FRAME_SECONDS * self._sample_rate))
+        skipped = -self._position % size  # frames lie on a grid of the piece
+        count = (channel.size - skipped) // size
+        if count <= 2 * BESIDE_FRAMES + EDGE_FRAMES:
+            return
+        frames = channel[skipped : skipped + count * size].reshape(count, size)
+        power = np.einsum("ns,ns->n", frames, frames, dtype=np.float64) / size + 1e-14
+        total = np.concatenate([[0.0], np.cumsum(power)])
+        level = _db(power)
+        beside = _db((total[BESIDE_FRAMES:] - total[:-BESIDE_FRAMES]) / BESIDE_FRAMES)
+        before, after = np.full((2, count + 1), -np.inf)  # of the frame at which each edge begins
+        before[BESIDE_FRAMES:], after[:-BESIDE_FRAMES] = beside, beside
+        for start, before_db in _edges(level, before[:count]):
+            first = skipped + start * size + self._position
+            if not self._settled <= first < settled:
+                continue
+            loud = np.flatnonzero(level[start : start + FILLED_FRAMES[1] + 1] > before_db - FALL_DB)
+            if not len(loud) or loud[0] < FILLED_FRAMES[0]:
+                continue
+            end = start + int(loud[0])
+            inside_db = float(np.median(level[start:end]))
+            for edge in range(end, min(end + EDGE_FRAMES + 1, count)):
+                after_db = float(after[edge])
+                rises = level[edge] >= after_db - NEAR_DB and level[end - 1] <= after_db - FALL_DB
+                if rises and after_db >= 20 * np.log10(LOUD):
+                    goes_on = -QUIETER_DB <= after_db - before_db <= LOUDER_DB
+                    goes_on &= min(before_db, after_db) - inside_db >= DEPTH_DB
+                    sides = (skipped + start * size, skipped + edge * size)
+                    if goes_on and self._alike(channel, *sides):
+                        yield first, skipped + end * size + self._position
+                    break
+
+    def _alike(self, channel: NDArray[np.float32], start: int, end: int) -> bool:
+        """Return whether the music has the same spectrum on both sides of a gap."""
+        n_fft = fft_size(SPECTRUM_SECONDS, sample_rate=self._sample_rate)
+        apart = round(2 * FRAME_SECONDS * self._sample_rate)
+        if start < apart + n_fft or end + apart + n_fft > channel.size:
+            return False
+        sides = (channel[start - apart - n_fft :][:n_fft], channel[end + apart :][:n_fft])
+        power = np.abs(np.fft.rfft(np.stack(sides) * np.hanning(n_fft))) ** 2
+        edges = np.unique(np.geomspace(2, 0.35 * n_fft, SPECTRUM_BANDS).round().astype(int))
+        bands = _db(np.add.reduceat(power, edges, axis=1)[:, :-1] + 1e-9)
+        heard = bands.max(axis=0) > bands.max() - SPECTRUM_RANGE_DB
+        apart_db = (bands[1] - bands[0])[heard]
+        return float(np.abs(apart_db - apart_db.mean()).mean()) <= SAME_DB
+
+
+def _edges(level: NDArray[np.float64], before: NDArray[np.float64]) -> Iterator[tuple[int, float]]:
+    """Yield the frames at which the level has fallen from music within some frames, and its level.
+
+    Args:
+        level: of each frame, dB.
+        before: of the frames that lie before each, dB.
+    """
+    fallen_from = np.full(level.size, -np.inf)
+    for width in range(EDGE_FRAMES + 1):
+        earlier = np.concatenate([np.full(width, -np.inf), before[: level.size - width]])
+        last = np.concatenate([np.full(width + 1, -np.inf), level[: level.size - width - 1]])
+        falls = (earlier >= 20 * np.log10(LOUD)) & (last >= earlier - NEAR_DB)
+        falls &= level <= earlier - FALL_DB
+        fallen_from = np.where(falls, np.maximum(fallen_from, earlier), fallen_from)
+    fell = np.concatenate([[False], level[:-1] > fallen_from[1:] - FALL_DB])
+    for start in np.flatnonzero(fell & np.isfinite(fallen_from)).tolist():
+        yield start, float(fallen_from[start])
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+def _db(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(10 * np.log10(np.maximum(power, 1e-20)), np.float64)
 
 
 def _rms(samples: NDArray[np.float32]) -> float:

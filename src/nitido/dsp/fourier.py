@@ -6,14 +6,17 @@ itself, whatever lies beside it, so that a piece in blocks is, to the bit, the p
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from nitido.dsp.chunks import GRID_SAMPLES
 from nitido.dsp.wav import Wav
+
+PARTS = 8  # of all channels that `convolve` transforms at once
 
 
 def rfft(frames: NDArray[Any], size: int | None = None) -> NDArray[Any]:
@@ -46,27 +49,37 @@ def fast_size(least: int) -> int:
     return min(one << (-(-least // one) - 1).bit_length() for one in odd)
 
 
-def convolve(window: Wav, taps: NDArray[np.floating[Any]]) -> Wav:
+def convolve(
+    window: Wav, taps: NDArray[np.floating[Any]], *, precision: DTypeLike = np.float64
+) -> Wav:
     """Return the samples of a window `[…, T]` that all the taps `[K]` reach, `[…, T − K + 1]`.
 
-    Computed in double precision, which takes no longer, in parts of `GRID_SAMPLES`.
+    Computed in parts of `GRID_SAMPLES`. Single precision errs by about 120 dB under the loudest of
+    a part, and takes half as long.
     """
-    reach = len(taps) - 1
-    count = window.shape[-1] - reach
-    size = fast_size(min(count, GRID_SAMPLES) + reach)
-    response = np.fft.rfft(taps.astype(np.float64), size)
+    reach, count = len(taps) - 1, window.shape[-1] - len(taps) + 1
+    step = max(1, min(count, GRID_SAMPLES))
+    size = fast_size(step + reach)
+    response = rfft(taps.astype(precision), size)
+    response *= response.real.dtype.type(size)  # for the two scales without which numpy is slow
     out = np.empty((*window.shape[:-1], count), window.dtype)
-    # One piece of memory for all parts: fresh one costs as much as the transform.
-    padded = np.zeros((*window.shape[:-1], size))
-    spec = np.empty((*window.shape[:-1], size // 2 + 1), np.complex128)
-    for start in range(0, count, GRID_SAMPLES):
-        part = slice(start, min(start + GRID_SAMPLES, count))
-        given = part.stop - start + reach
-        padded[..., :given], padded[..., given:] = window[..., start : start + given], 0
-        np.fft.rfft(padded, out=spec)
+    # One piece of memory for all: fresh one costs as much as the transform. Some parts at once: to
+    # prepare for a call takes numpy as long as to transform two.
+    most = min(-(-count // step), max(1, PARTS // math.prod(window.shape[:-1])))
+    padded = np.zeros((*window.shape[:-1], most, size), precision)
+    spec = np.empty((*window.shape[:-1], most, size // 2 + 1), response.dtype)
+    for first in range(0, count, most * step):
+        starts = range(first, min(count, first + most * step), step)
+        for number, start in enumerate(starts):
+            given = window[..., start : start + step + reach]
+            padded[..., number, : given.shape[-1]] = given
+            padded[..., number, given.shape[-1] :] = 0
+        np.fft.rfft(padded, norm="forward", out=spec)
         spec *= response
         np.fft.irfft(spec, size, out=padded)
-        out[..., part] = padded[..., reach:given]
+        for number, start in enumerate(starts):
+            stop = min(start + step, count)
+            out[..., start:stop] = padded[..., number, reach : reach + stop - start]
     return out
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.dsp.loudness import SIDE_TAPS, most_between, peaks_between
+from nitido.dsp.loudness import SIDE_TAPS, most_between, peaks_between, rows_reach
 from nitido.dsp.wav import Wav
 
 Floats = NDArray[np.float32]
@@ -54,13 +54,19 @@ def interval_peaks(window: Wav, *, interval: int, floor: float) -> Floats:
     rows = np.lib.stride_tricks.sliding_window_view(window, width, axis=1)[:, ::interval]
     body = window[:, SIDE_TAPS : SIDE_TAPS + count * interval].reshape(-1, count, interval)
     peaks = np.maximum(body.max(axis=2), -body.min(axis=2))
-    # Interpolation sees SIDE_TAPS samples on either side, hence the whole row.
-    reach = np.maximum(rows.max(axis=2), -rows.min(axis=2)) * np.float32(most_between(OVERSAMPLING))
-    channel, index = np.nonzero(reach > floor)
+    # Interpolation sees SIDE_TAPS samples on either side, which lie in the intervals beside it.
+    beside = -(-SIDE_TAPS // interval)
+    around = np.pad(peaks, ((0, 0), (beside, beside)), constant_values=np.inf)
+    reach = np.maximum.reduce([around[:, k : k + count] for k in range(2 * beside + 1)])
+    channel, index = np.nonzero(reach * np.float32(most_between(OVERSAMPLING)) > floor)
     for begin in range(0, len(index), BATCH):
         at = channel[begin : begin + BATCH], index[begin : begin + BATCH]
-        found = peaks_between(rows[at], outputs=interval, factor=OVERSAMPLING)
-        peaks[at] = np.maximum(peaks[at], found)
+        chosen = rows[at]
+        high = rows_reach(chosen, factor=OVERSAMPLING) > floor
+        at = at[0][high], at[1][high]
+        if len(at[0]):
+            found = peaks_between(chosen[high], outputs=interval, factor=OVERSAMPLING)
+            peaks[at] = np.maximum(peaks[at], found)
     return peaks.max(axis=0)  # type: ignore[no-any-return]
 
 

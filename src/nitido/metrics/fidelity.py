@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nitido.dsp.fourier import rfft
-from nitido.dsp.spectral import PROTECTED_HZ, Frames, Spec, band, fft_size, hann
+from nitido.dsp.spectral import PROTECTED_HZ, Frames, Spec, band, fft_size, hann, windowed_spectra
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError, AudioTooShortError
 
@@ -98,8 +97,15 @@ class DifferenceMeter:
         error: Σ|Y − X|².
     """
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, *, all_of_it: bool = True) -> None:
+        """Prepare for two streams.
+
+        Args:
+            sample_rate: Hz.
+            all_of_it: false: what is the same in both is passed over, and told to `finish`.
+        """
         self._sample_rate = sample_rate
+        self.all_of_it = all_of_it
         self._n_fft = fft_size(DIFFERENCE_SECONDS, sample_rate=sample_rate)
         bins = self._n_fft // 2 + 1
         self.before, self.after, self.error = np.zeros((3, bins))
@@ -115,25 +121,42 @@ class DifferenceMeter:
             error = np.concatenate([held_error, error], axis=1)
         self._rest = self._take(before, error, _FRAMES)
 
-    def _take(self, before: Wav, error: Wav, frames: int) -> tuple[Wav, Wav]:
+    def _take(self, before: Wav, error: Wav, count: int) -> tuple[Wav, Wav]:
         """Take so many frames at a time, as often as they are there; return what is left.
 
         Always so many: how the streams were cut does not change how the sums are rounded.
         """
         hop = self._n_fft // 2
-        start, step, size = 0, frames * hop, (frames + 1) * hop
-        while start + size <= before.shape[1]:
-            self._add(before[:, start : start + size], error[:, start : start + size])
-            start += step
-        return before[:, start:].copy(), error[:, start:].copy()
+        times = max(0, before.shape[1] // hop - 1) // count
+        if times:
+            both = before, error
+            cuts = [np.lib.stride_tricks.sliding_window_view(w, 2 * hop, axis=1) for w in both]
+            spectra, wrong = (cut[:, ::hop] for cut in cuts)
+        for start in range(0, times * count, count):
+            part = slice(start, start + count)
+            if error[:, start * hop : (start + count + 1) * hop].any():
+                self._add(spectra[:, part], wrong[:, part])
+            elif self.all_of_it:
+                self._add(spectra[:, part], None)
+        rest = times * count * hop
+        return before[:, rest:].copy(), error[:, rest:].copy()
 
-    def finish(self) -> None:
-        """Take what is left, the last mirrored to one frame: a sudden stop would leak anywhere."""
-        held, held_error = self._take(*self._rest, 1)
-        if held.shape[1]:
-            pad = ((0, 0), (0, self._n_fft - held.shape[1]))
-            self._add(np.pad(held, pad, "symmetric"), np.pad(held_error, pad, "symmetric"))
-        self._rest = (held[:, :0], held_error[:, :0])
+    def finish(self, *, before: Array | None = None, after: Array | None = None) -> None:
+        """Take what is left, the last mirrored to one frame: a sudden stop would leak anywhere.
+
+        Args:
+            before: Σ|X|² of all of it, as another meter has it, for what was passed over.
+            after: Σ|Y|², if that is what is known.
+        """
+        left, wrong = self._take(*self._rest, 1)
+        if left.shape[1]:
+            pad = ((0, 0), (0, self._n_fft - left.shape[1]))
+            self._take(np.pad(left, pad, "symmetric"), np.pad(wrong, pad, "symmetric"), 1)
+        self._rest = (left[:, :0], wrong[:, :0])
+        for whole, changed in ((before, self.before), (after, self.after)):
+            if whole is not None and not self.all_of_it:
+                same = np.maximum(whole - changed, 0)
+                self.before, self.after = self.before + same, self.after + same
 
     def bins(self, low_hz: float, high_hz: float) -> slice:
         """Return the bins from `low_hz` (included) to `high_hz` (excluded)."""
@@ -153,24 +176,19 @@ class DifferenceMeter:
         si_sdr_db = float(np.clip(10 * np.log10(ratio + 1e-30), SI_SDR_LEAST_DB, SDR_LIMIT_DB))
         return si_sdr_db, float(20 * np.log10(max(abs(gain), 1e-6)))
 
-    def _add(self, before: Wav, error: Wav) -> None:
-        n_fft = self._n_fft
-
-        def spectra(wav: Wav) -> Any:
-            cut = np.lib.stride_tricks.sliding_window_view(wav, n_fft, axis=1)
-            cut = cut[:, :: n_fft // 2]
-            return rfft(cut * hann(n_fft)).reshape(-1, n_fft // 2 + 1)
-
-        spec = spectra(before)
+    def _add(self, before: Wav, error: Wav | None) -> None:
+        """Take some frames `[C, N, n_fft]`; no error: they are the same."""
+        spec = windowed_spectra(before).reshape(-1, self._n_fft // 2 + 1)
         power = _sum_power(spec)
         self.before += power
-        if not error.any():
+        if error is None:
             self.after += power
             return
-        wrong = spectra(error)
+        wrong = windowed_spectra(error).reshape(-1, self._n_fft // 2 + 1)
         self.error += _sum_power(wrong)
-        self.after += _sum_power(spec + wrong)
         self._cross += _sum_products(spec, wrong)
+        spec += wrong
+        self.after += _sum_power(spec)
 
 
 def _sum_power(spec: Spec) -> Array:

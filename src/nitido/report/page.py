@@ -243,6 +243,7 @@ def _tables(restoration: RestoredSound) -> dict[str, Rows]:
         {
             "stage": change.stage,
             "SI-SDR 60 Hz–7 kHz, dB": change.si_sdr_db,
+            "beside what was wrong, dB": change.beside_faults_db,
             "at least, dB": change.budget_db,
             "music taken, sone": change.taken_sone,
             "at most, sone": change.budget_sone,

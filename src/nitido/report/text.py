@@ -127,6 +127,7 @@ def describe_restoration(restoration: RestoredSound) -> list[str]:
     for kind, stage in REMEDIES.items():
         if stage in ran and kind in pairs and pairs[kind][0].found:
             told += mended(*pairs[kind])
+    told += _matched(restoration)
     was, now = restoration.diagnosis.sample_rate, restoration.sample_rate
     if was > now:
         told.append(f"It came at {was / 1000:g} kHz and is written at {now / 1000:g} kHz.")
@@ -138,7 +139,12 @@ def describe_restoration(restoration: RestoredSound) -> list[str]:
         for change in restoration.changes:
             if change.stage == "whole":
                 most_db, up_to_hz = _most_level_change(change, restoration.diagnosis)
-                told += _kept(most_db, change.si_sdr_db, up_to=f"{up_to_hz / 1000:g} kHz")
+                told += _kept(
+                    most_db,
+                    change.music_kept_db,
+                    up_to=f"{up_to_hz / 1000:g} kHz",
+                    beside=_beside(change, ends="ending" in ran),
+                )
         old, new = (d["loudness"] for d in (restoration.diagnosis, restoration.after))
         told += _loudness(old.value, new.value, new.details.get("true_peak_dbtp"))
         told += _headroom(restoration)
@@ -149,6 +155,16 @@ def describe_restoration(restoration: RestoredSound) -> list[str]:
                 "much of the music."
             )
     return [*told, *restoration.notes()]
+
+
+def _matched(restoration: RestoredSound) -> Iterator[str]:
+    """Yield how far the tone was moved, and towards what."""
+    step = restoration.plan["match"]
+    settings = step.settings
+    most_db = settings["amount"] * max(map(abs, settings["gains_db"]), default=0.0)
+    if step.on and most_db >= LEVEL_DB:
+        target = "the reference" if settings["target_db"] else "other music"
+        yield f"The tone is nearer to that of {target}, by up to {quantity(most_db, 'dB')}."
 
 
 def _headroom(restoration: RestoredSound) -> Iterator[str]:
@@ -203,8 +219,8 @@ def _why_left(restoration: RestoredSound, kind: str) -> str:
 
 def describe_change(change: Change) -> str:
     """Return how much of the music a stage changed, against what it may."""
-    said = _music_kept(change.si_sdr_db)
-    if change.si_sdr_db < UNTOUCHED_DB:
+    said = _music_kept(change.music_kept_db, _beside(change))
+    if change.music_kept_db < UNTOUCHED_DB and not change.unbounded:
         said = f"{said[:-1]}; {change.budget_db:.0f} dB or more are asked."
     if change.taken_sone is None or change.budget_sone is None:
         return said
@@ -431,9 +447,11 @@ def _end(old: float | None, new: float | None) -> Iterator[str]:
     yield "The end breaks off now." if new else "The end no longer breaks off."
 
 
-def _kept(most_db: float | None, si_sdr_db: float | None, *, up_to: str = "7 kHz") -> Iterator[str]:
+def _kept(
+    most_db: float | None, si_sdr_db: float | None, *, up_to: str = "7 kHz", beside: str = ""
+) -> Iterator[str]:
     """Yield how much of the music is as it was: the level of its bands, then the waveform."""
-    said = "" if si_sdr_db is None else _music_kept(si_sdr_db)
+    said = "" if si_sdr_db is None else _music_kept(si_sdr_db, beside)
     if most_db is not None:
         more = "" if most_db < LEVEL_DB else f" by more than {quantity(most_db, 'dB')}"
         said = f"; {said[0].lower()}{said[1:]}" if said else "."
@@ -442,12 +460,20 @@ def _kept(most_db: float | None, si_sdr_db: float | None, *, up_to: str = "7 kHz
         yield said
 
 
-def _music_kept(si_sdr_db: float) -> str:
+def _beside(change: Change, *, ends: bool = False) -> str:
+    """Return what is left out of how much of the music a change kept."""
+    left_out = ["what was wrong"] if change.beside_faults_db is not None else []
+    left_out += ["the ends"] if ends else []
+    return f" beside {' and '.join(left_out)}" if left_out else ""
+
+
+def _music_kept(si_sdr_db: float, beside: str = "") -> str:
     if si_sdr_db >= UNTOUCHED_DB:
-        return "Up to 7 kHz the music is untouched."
+        return f"Up to 7 kHz the music{beside} is untouched."
     if si_sdr_db < 0:
-        return "Up to 7 kHz the waveform was not kept: more changed than stayed."
-    return f"Up to 7 kHz, all that changed lies {quantity(si_sdr_db, 'dB')} under the music."
+        return f"Up to 7 kHz the waveform{beside} was not kept: more changed than stayed."
+    under = f"{quantity(si_sdr_db, 'dB')} under the music"
+    return f"Up to 7 kHz, all that changed{beside} lies {under}."
 
 
 def _loudness(

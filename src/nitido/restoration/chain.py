@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from nitido.audio import Source
+from nitido.cores import usable_cores
 from nitido.dsp.chunks import ahead, block_length
 from nitido.dsp.loop import FADE_SECONDS, Loop, Unrolled
 from nitido.dsp.resample import resample, resampled_length
@@ -17,6 +18,7 @@ from nitido.restoration.stage import Remedy
 from nitido.restoration.verify import Change, ChangeMeter
 
 BLOCK_SECONDS = 4.0  # of the signal at work in one stage; bounds the memory, not the result
+WHOLE_BLOCKS = 6  # stages that work on blocks of that length; of more each has a shorter one
 RESAMPLER_SECONDS = 0.1  # of sound on either side that a sample may depend on
 
 
@@ -69,8 +71,10 @@ class Chain:
         """
         self.meters = {}
         stream: Iterator[Wav] = iter(blocks)
+        handed_over = self._hand_overs()
         rate, channels, layout = self.sample_rate, self.channels, self.layout
         resampled = False
+        metered: tuple[int, int] | None = None  # rate and channels of what the last meter heard
         for step in self.plan.steps:
             if step.stage == "loudness" or not step.on:
                 continue
@@ -79,15 +83,46 @@ class Chain:
                 stream, rate, layout = self._resample(stream, channels), *self._output()
                 resampled = True
                 stage = build(step, sample_rate=rate, channels=channels, samples=layout.total)
-            stream = ahead(self._through(stage, stream, layout))
+            meter = ChangeMeter(
+                stage.name,
+                sample_rate=rate,
+                budget=self.plan.stage_budget(stage.name),
+                loudness_lufs=self.loudness_lufs,
+                judged=layout.inside(stage.judged),
+                all_of_it=metered != (rate, channels),
+            )
+            self.meters[stage.name] = meter
+            stream = self._through(stage, stream, meter)
+            if len(self.meters) in handed_over:
+                stream = ahead(stream)
+            metered = (rate, channels) if stage.channels_out == channels else None
             channels = stage.channels_out
         if not resampled:
             stream, rate, layout = self._resample(stream, channels), *self._output()
         return layout.piece(stream, sample_rate=rate, before=before)
 
+    def _hand_overs(self) -> set[int]:
+        """Return after how many stages the work goes on in another thread, one for each core.
+
+        More threads than cores wait for each other more than they work. To read counts as a stage,
+        and so does what is done with the result.
+        """
+        cores = usable_cores()
+        return {(self._stages + 2) * core // cores - 1 for core in range(1, cores)}
+
+    @property
+    def _stages(self) -> int:
+        """How many stages are on."""
+        return sum(step.on and step.stage != "loudness" for step in self.plan.steps)
+
     def changes(self) -> tuple[Change, ...]:
         """Return what each stage changed, after `run` is exhausted."""
-        return tuple(meter.finish() for meter in self.meters.values())
+        found: list[Change] = []
+        after = None  # power of what the stage before gave
+        for meter in self.meters.values():
+            found.append(meter.finish(before=after))
+            after = meter.difference.after
+        return tuple(found)
 
     def _output(self) -> tuple[int, Unrolled]:
         rate = self.plan.sample_rate
@@ -102,18 +137,9 @@ class Chain:
             channels=channels,
         )
 
-    def _through(self, stage: Remedy, stream: Iterator[Wav], layout: Unrolled) -> Iterator[Wav]:
-        meter = ChangeMeter(
-            stage.name,
-            sample_rate=stage.sample_rate,
-            budget=self.plan.stage_budget(stage.name),
-            loudness_lufs=self.loudness_lufs,
-            judged=layout.inside(stage.judged),
-        )
-        self.meters[stage.name] = meter
-        size = block_length(
-            self.block_seconds, sample_rate=stage.sample_rate, channels=stage.channels
-        )
+    def _through(self, stage: Remedy, stream: Iterator[Wav], meter: ChangeMeter) -> Iterator[Wav]:
+        seconds = self.block_seconds * min(1.0, WHOLE_BLOCKS / self._stages)
+        size = block_length(seconds, sample_rate=stage.sample_rate, channels=stage.channels)
         for before, after in stage.stream(stream, block_samples=size, resources=self.resources):
             meter.update(before, after)
             yield after

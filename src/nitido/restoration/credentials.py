@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nitido.audio.metadata import SOURCE_TYPE_TAG
 from nitido.errors import AudioWriteError, ConfigError
 from nitido.optional import load
 from nitido.version import __version__
-
-if TYPE_CHECKING:
-    from nitido.restoration.restored_sound import RestoredSound
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +57,15 @@ def signer() -> Any:
         ) from error
 
 
-def sign(path: Path, restoration: RestoredSound, form: str) -> bool:
+def sign(
+    path: Path,
+    form: str,
+    *,
+    title: str,
+    source: Path | None,
+    kind: str | None,
+    edits: Sequence[str],
+) -> bool:
     """Put credentials into a file of a result, in place; tell whether that was done.
 
     It is where a certificate is given, the format can hold credentials, and it is known what the
@@ -69,21 +73,23 @@ def sign(path: Path, restoration: RestoredSound, form: str) -> bool:
 
     Args:
         path: of the file.
-        restoration: that it holds.
         form: name of its format, of `nitido.audio.FORMATS`.
+        title: of the piece that came in.
+        source: the file that came in, if it was one.
+        kind: digital source type of the piece (IPTC), if it is known.
+        edits: what was done to it, a line each.
 
     Raises:
         AudioWriteError: it cannot be signed.
         ConfigError: see `signer`.
         MissingExtraError: see `signer`.
     """
-    source_type = restoration.metadata().tags.get(SOURCE_TYPE_TAG, [])[:1]
     if not wanted():
         return False
     if form not in _FORMATS:
         logger.warning("%s is not signed: %s holds no Content Credentials.", path.name, form)
         return False
-    if not restoration.files and not source_type:
+    if source is None and kind is None:
         logger.warning("%s is not signed: nothing says what it was made from.", path.name)
         return False
     c2pa, by = _c2pa(), signer()
@@ -91,16 +97,18 @@ def sign(path: Path, restoration: RestoredSound, form: str) -> bool:
         "title": path.name,
         "claim_generator_info": [{"name": "nitido", "version": __version__}],
         "assertions": [
-            {"label": "c2pa.actions.v2", "data": {"actions": list(_actions(restoration))}}
+            {
+                "label": "c2pa.actions.v2",
+                "data": {"actions": list(_actions(source is not None, kind, edits))},
+            }
         ],
     }
     signed = path.with_name(f"{path.name}.signed")
     try:
         context = c2pa.Context(c2pa.Settings.from_dict(_NO_NETWORK))
         with c2pa.Builder(manifest, context) as builder:
-            if restoration.files:
-                source = restoration.files[0]
-                about = {"title": restoration.name, "relationship": "parentOf", "label": "input"}
+            if source is not None:
+                about = {"title": title, "relationship": "parentOf", "label": "input"}
                 with source.open("rb") as opened:
                     builder.add_ingredient(about, _format(source), opened)
             with path.open("rb") as unsigned, signed.open("x+b") as written:
@@ -115,18 +123,18 @@ def sign(path: Path, restoration: RestoredSound, form: str) -> bool:
     return True
 
 
-def _actions(restoration: RestoredSound) -> Iterator[Mapping[str, Any]]:
-    """Yield where the piece comes from, then each stage that ran."""
-    kinds = restoration.metadata().tags.get(SOURCE_TYPE_TAG, [])
-    kind = {"digitalSourceType": kinds[0]} if kinds else {}
-    if restoration.files:
-        yield {"action": "c2pa.opened", "parameters": {"ingredientIds": ["input"]}, **kind}
+def _actions(
+    from_file: bool, kind: str | None, edits: Sequence[str]
+) -> Iterator[Mapping[str, Any]]:
+    """Yield where the piece comes from, then each edit."""
+    source_type = {"digitalSourceType": kind} if kind else {}
+    if from_file:
+        yield {"action": "c2pa.opened", "parameters": {"ingredientIds": ["input"]}, **source_type}
     else:
-        yield {"action": "c2pa.created", **kind}
+        yield {"action": "c2pa.created", **source_type}
     agent = {"softwareAgent": {"name": "nitido", "version": __version__}}
-    for step in restoration.plan.steps:
-        if step.on:
-            yield {"action": "c2pa.edited", "description": f"{step.stage}: {step.reason}", **agent}
+    for edit in edits:
+        yield {"action": "c2pa.edited", "description": edit, **agent}
     yield {"action": "c2pa.transcoded", **agent}
 
 

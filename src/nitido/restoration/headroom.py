@@ -82,7 +82,7 @@ def file_true_peak_dbtp(path: Path) -> float | None:
 
 
 def _profile(piece: Analysable) -> LevelProfile:
-    profile = LevelProfile(piece.sample_rate, piece.channels)
+    profile = LevelProfile(piece.sample_rate, piece.channels, limiting_max_db=LIMITING_MAX_DB)
     for block in piece.blocks():
         profile.update(block)
     return profile

@@ -21,8 +21,12 @@ from nitido.restoration.resources import Resources
 from nitido.restoration.restored_sound import RestoredSound, dry_blocks, mask_after
 from nitido.restoration.scratch import Scratch
 from nitido.restoration.stage import Budget
-from nitido.restoration.stages.loudness import LevelProfile, resolve_together
-from nitido.restoration.verify import Change, ChangeMeter, correct
+from nitido.restoration.stages.loudness import (
+    LevelProfile,
+    allowed_limiting_db,
+    resolve_together,
+)
+from nitido.restoration.verify import Change, ChangeMeter, beside_faults, correct
 
 # Shares of the work, for the progress callback; measured on 60 s of stereo.
 Result = TypeVar("Result", bound=RestoredSound)
@@ -58,6 +62,7 @@ class Restoring(Generic[Result]):
     """The passes over a piece: first its chain, then its loudness, each stage held to its budget.
 
     Attributes:
+        diagnosis: of the source.
         plan: to carry out, with what had to be turned down.
         gain_is_shared: whether its gain is that of others, too: then that is not turned down.
     """
@@ -86,7 +91,7 @@ class Restoring(Generic[Result]):
         """
         self._result = result
         self._source = source
-        self._diagnosis = diagnosis
+        self.diagnosis = diagnosis
         self._resources = resources
         self._block_seconds = block_seconds
         self._on_progress = on_progress
@@ -105,7 +110,7 @@ class Restoring(Generic[Result]):
         while self._chained is None:
             attempt = _chain_pass(
                 self._source,
-                self._diagnosis,
+                self.diagnosis,
                 self.plan,
                 self._block_seconds,
                 self._resources,
@@ -126,7 +131,7 @@ class Restoring(Generic[Result]):
         return self._result(
             self._source,
             attempt.scratch,
-            diagnosis=self._diagnosis,
+            diagnosis=self.diagnosis,
             plan=attempt.plan,
             changes=_verdicts(attempt.changes, self._corrected),
             stems=self._resources.stems,
@@ -176,7 +181,8 @@ def _chain_pass(
     chain = Chain(plan, source.sample_rate, source.channels, layout, block_seconds, resources, lufs)
     scratch = Scratch(channels=chain.channels_out)
     mask = mask_after(source, chain.channels_out)
-    profile = LevelProfile(plan.sample_rate, chain.channels_out, mask)
+    most_db = allowed_limiting_db(plan["loudness"].settings)
+    profile = LevelProfile(plan.sample_rate, chain.channels_out, mask, limiting_max_db=most_db)
     needs_profile = _needs_gain(plan)
     if resources.stems is not None:
         resources.stems.layout = layout.resampled(source.sample_rate, plan.sample_rate)
@@ -243,6 +249,8 @@ def _loudness_pass(
         sample_rate=rate,
         budget=plan.stage_budget("loudness"),
         judged=layout.inside((0, layout.total)),
+        # Most of it is not limited, and then is what `whole` hears, unless that is a downmix.
+        all_of_it=source.channels != channels,
     )
 
     def stream() -> Iterator[Wav]:
@@ -254,7 +262,7 @@ def _loudness_pass(
     def compared() -> Iterator[Wav]:
         limiting = reblock(layout.piece(stream(), sample_rate=rate), size)
         results = limiting if step.on else before.blocks(size)
-        for block, untouched in zip(ahead(results), ahead(dry), strict=True):
+        for block, untouched in zip(ahead(results), dry, strict=True):
             whole.update(untouched * gain, block)
             yield block
 
@@ -263,8 +271,10 @@ def _loudness_pass(
         pass
     attempt.plan, attempt.scratch = plan, after
     before.close()
-    last = (limited.finish(), whole.finish()) if step.on else (whole.finish(),)
-    attempt.changes = (*attempt.changes, *last)
+    changed = whole.finish()
+    last = (limited.finish(after=whole.difference.after),) if step.on else ()
+    stages = (*attempt.changes, *last)
+    attempt.changes = (*stages, beside_faults(changed, stages))
 
 
 def _still_separated(plan: Plan) -> Plan:
@@ -278,7 +288,7 @@ def _still_separated(plan: Plan) -> Plan:
 def _over(changes: Iterable[Change]) -> Change | None:
     """Return the change that has to be corrected first, if any.
 
-    When only the whole is over its budget, that is the stage that changed most.
+    When only the whole is over its budget, that is the stage that changed most of the music.
     """
     over = [change for change in changes if not change.within_budget]
     if not over:
@@ -286,7 +296,9 @@ def _over(changes: Iterable[Change]) -> Change | None:
     stages = [
         change
         for change in changes
-        if change.stage != "whole" and change.si_sdr_db < SDR_LIMIT_DB  # not a gain alone
+        if change.stage != "whole"
+        and change.si_sdr_db < SDR_LIMIT_DB  # not a gain alone
+        and not change.unbounded
     ]
     if over[0].stage != "whole":
         return over[0]

@@ -125,6 +125,21 @@ class RestoreOptions:
         """Return the options with a plan instead of what one is made from."""
         return replace(self, plan=plan, **{name: getattr(RestoreOptions, name) for name in CHOICES})
 
+    def plans_for(self, diagnoses: Sequence[Diagnosis]) -> list[Plan]:
+        """Return what is to be done to the pieces; those of an album have one preset.
+
+        Where ``auto`` picks differently for them, that is what most of them ask for; ``song``, the
+        more careful one, where as many ask for either.
+        """
+        plans = [self.plan_for(diagnosis) for diagnosis in diagnoses]
+        picked = [plan.preset for plan in plans]
+        if not self.album or len(set(picked)) < 2:
+            return plans
+        name = max(sorted(set(picked), reverse=True), key=picked.count)
+        why = f"as {picked.count(name)} of the {len(picked)} pieces of the album ask for"
+        alike = replace(self, preset=name)
+        return [replace(alike.plan_for(one), preset_reason=why) for one in diagnoses]
+
     def plan_for(self, diagnosis: Diagnosis) -> Plan:
         """Return what is to be done to the piece of that diagnosis."""
         from nitido.restoration.plan import make_plan

@@ -21,7 +21,7 @@ from nitido.audio import (
     write,
 )
 from nitido.audio.marks import resampled
-from nitido.audio.metadata import Edit, Metadata, true_metadata
+from nitido.audio.metadata import SOURCE_TYPE_TAG, Edit, Metadata, true_metadata
 from nitido.audio.tags import CREDENTIALS, Tags
 from nitido.diagnosis.analysis import analyse
 from nitido.diagnosis.finding import Diagnosis, Finding
@@ -37,6 +37,7 @@ from nitido.restoration.credentials import sign
 from nitido.restoration.headroom import write_under_ceiling
 from nitido.restoration.plan import Plan
 from nitido.restoration.scratch import Scratch
+from nitido.restoration.stages.ending import Ending
 from nitido.restoration.stem_store import StemStore
 from nitido.restoration.verify import Change
 from nitido.version import __version__
@@ -61,6 +62,7 @@ class RestoredSound:
         samples: of the result.
         mask: the speakers of the result, see `nitido.dsp.speakers`.
         warnings: none; those about how the input was read are its diagnosis's.
+        spared: files that it is not written to, beside those that it was made of: its reference.
         ceiling_dbtp: that the true peaks were held under, dBTP; once it was written to a lossy
             file, lower by what the encoder adds. None where the level was kept.
     """
@@ -89,6 +91,7 @@ class RestoredSound:
         self.samples = scratch.samples
         self.mask = mask_after(source, scratch.channels)
         self.warnings: tuple[str, ...] = ()
+        self.spared: tuple[Path, ...] = ()
         self.ceiling_dbtp = _ceiling(plan)
 
     def __enter__(self) -> Self:
@@ -150,9 +153,14 @@ class RestoredSound:
     def no_faults(self) -> frozenset[str]:
         """Findings that are no faults here: loudness is asked for, and no loop has ends.
 
-        A file that says that it is a loop is diagnosed as one; here somebody else has said it.
+        A file that says that it is a loop is diagnosed as one; here somebody else has said it. Ends
+        that would have been faded are to stay where that was left out: of an album, of stems.
         """
-        ends = ("start", "end") if self.plan.loop and self.diagnosis.loop is None else ()
+        if self.plan.loop and self.diagnosis.loop is None:
+            return frozenset({"loudness", "start", "end"})
+        tried = self.plan["ending"].on or any(one.stage == "ending" for one in self.changes)
+        stay = not tried and Ending.plan(self.diagnosis, Ending.defaults).on
+        ends = [kind for kind in ("start", "end") if stay and self.diagnosis[kind].found]
         return frozenset({"loudness", *ends})
 
     @property
@@ -267,7 +275,14 @@ class RestoredSound:
             ConfigError: see `nitido.restoration.credentials.signer`.
             MissingExtraError: the extra `c2pa` is not installed.
         """
-        self._signed = sign(path, self, find_format(path, format)[0])
+        self._signed = sign(
+            path,
+            find_format(path, format)[0],
+            title=self.name,
+            source=next(iter(self.files), None),
+            kind=next(iter(self.metadata().tags.get(SOURCE_TYPE_TAG, [])), None),
+            edits=[f"{step.stage}: {step.reason}" for step in self.plan.steps if step.on],
+        )
         return self._signed
 
     def notes(self) -> list[str]:
@@ -321,8 +336,13 @@ class RestoredSound:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that it was made of, which it is never written to."""
+        """The files that it was made of."""
         return self.input.files
+
+    @property
+    def forbidden(self) -> tuple[Path, ...]:
+        """The files that it is never written to: what it was made of, and its reference."""
+        return (*self.files, *self.spared)
 
     def write_audio(self, path: Path, **form: Any) -> None:
         """Write the sound alone; `form` is format and bit depth, see `write`.
@@ -361,7 +381,7 @@ class RestoredSound:
             "channels": self.channels,
             "samples": self.samples,
             "mask": self.mask,
-            "forbidden": self.input.files,
+            "forbidden": self.forbidden,
         }
 
     def write_stems(self, folder: Path, *, overwrite: bool = False) -> None:
@@ -380,7 +400,7 @@ class RestoredSound:
                 f"The folder {folder} cannot be made: {error.strerror}."
             ) from None
         for path in paths.values():
-            check_target(path, overwrite=overwrite, forbidden=self.input.files)
+            check_target(path, overwrite=overwrite, forbidden=self.forbidden)
         for name, path in paths.items():
             write(
                 path,

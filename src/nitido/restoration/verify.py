@@ -7,7 +7,7 @@ Where the budget of a stage asks for it, the music that it took is measured as t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from math import inf
@@ -18,7 +18,7 @@ import numpy as np
 from nitido.dsp.spectral import PROTECTED_HZ
 from nitido.dsp.wav import Wav
 from nitido.metrics.audibility import MusicTakenMeter
-from nitido.metrics.fidelity import DifferenceMeter
+from nitido.metrics.fidelity import SDR_LIMIT_DB, DifferenceMeter
 from nitido.notebook import ShownInNotebook
 from nitido.restoration.plan import Plan
 from nitido.restoration.registry import STAGES
@@ -44,6 +44,9 @@ class Change(ShownInNotebook):
         taken_sone: the music that was taken, sones (`nitido.metrics.audibility`), beside the fault
             that was mended; None where the budget of the stage does not ask.
         budget_sone: the most that was allowed.
+        beside_faults_db: of the whole, what is held against `budget_db` where a stage ran that may
+            change everything: the SI-SDR that the other stages make up together, for what that one
+            changed is the fault; else None.
     """
 
     stage: str
@@ -54,11 +57,22 @@ class Change(ShownInNotebook):
     verdict: str = "kept"
     taken_sone: float | None = None
     budget_sone: float | None = None
+    beside_faults_db: float | None = None
 
     @property
     def within_budget(self) -> bool:
         """Whether the stage changed no more than it may."""
-        return self.si_sdr_db >= self.budget_db and not self.takes_too_much
+        return self.music_kept_db >= self.budget_db and not self.takes_too_much
+
+    @property
+    def music_kept_db(self) -> float:
+        """The SI-SDR that is held against the budget, dB."""
+        return self.si_sdr_db if self.beside_faults_db is None else self.beside_faults_db
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether it changed something, and may change anything: what it changes is the fault."""
+        return self.budget_db <= 0 and self.si_sdr_db < SDR_LIMIT_DB
 
     @property
     def takes_too_much(self) -> bool:
@@ -82,6 +96,11 @@ class ChangeMeter:
 
     Equal channels are compared one by one; where the number differs, the downmixes are. Only the
     samples from `judged[0]` to `judged[1]` count, if given.
+
+    Attributes:
+        stage: its name, or ``"whole"``.
+        budget: of the stage.
+        difference: the powers that were measured.
     """
 
     def __init__(
@@ -92,12 +111,14 @@ class ChangeMeter:
         budget: Budget,
         loudness_lufs: float | None = None,
         judged: tuple[int, int] | None = None,
+        all_of_it: bool = True,
     ) -> None:
+        """Prepare for a stage; `all_of_it` as of `DifferenceMeter`."""
         self.stage = stage
         self.budget = budget
         self._judged = judged
         self._samples = 0
-        self._difference = DifferenceMeter(sample_rate)
+        self.difference = DifferenceMeter(sample_rate, all_of_it=all_of_it)
         self._taken: MusicTakenMeter | None = None
         if budget.taken_sone is not None:
             self._taken = MusicTakenMeter(
@@ -114,14 +135,14 @@ class ChangeMeter:
             before, after = before[:, first:last], after[:, first:last]
         if before.shape[0] != after.shape[0]:
             before, after = (w.mean(axis=0, keepdims=True) for w in (before, after))
-        self._difference.update(before, after)
+        self.difference.update(before, after)
         if self._taken is not None:
             self._taken.update(before, after)
 
-    def finish(self) -> Change:
-        """Return the change, after the last block."""
-        self._difference.finish()
-        si_sdr_db, gain_db = self._difference.si_sdr_db(*PROTECTED_HZ)
+    def finish(self, **known: Any) -> Change:
+        """Return the change, after the last block; `known` as of `DifferenceMeter.finish`."""
+        self.difference.finish(**known)
+        si_sdr_db, gain_db = self.difference.si_sdr_db(*PROTECTED_HZ)
         return Change(
             self.stage,
             round(si_sdr_db, 2),
@@ -133,7 +154,7 @@ class ChangeMeter:
         )
 
     def _bands(self) -> tuple[Mapping[str, float], ...]:
-        power = self._difference
+        power = self.difference
         whole = float(power.before.sum()) + 1e-30
         rows = []
         for low, high in BANDS_HZ:
@@ -153,6 +174,19 @@ class ChangeMeter:
                 }
             )
         return tuple(rows)
+
+
+def beside_faults(whole: Change, stages: Sequence[Change]) -> Change:
+    """Return the change of the whole, judged without the stages whose change is the fault itself.
+
+    What the others changed adds up as energy. (To take the fault out of the measured whole instead
+    would do the same where it is small; a band in anti-phase is as large as the music.)
+    """
+    if whole.unbounded or not any(change.unbounded for change in stages):
+        return whole
+    errors = [10 ** (-one.si_sdr_db / 10) for one in stages if not one.unbounded]
+    rest_db = -10 * float(np.log10(sum(errors) + 10 ** (-SDR_LIMIT_DB / 10)))
+    return replace(whole, beside_faults_db=round(max(rest_db, whole.si_sdr_db), 2))
 
 
 def correct(plan: Plan, change: Change, *, tries: int) -> Plan:

@@ -19,7 +19,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import ClientDisconnect
 
-from nitido.batch.inputs import AUDIO_SUFFIXES
+from nitido.batch.names import AUDIO_SUFFIXES
 from nitido.delivery_check import find_target
 from nitido.errors import ConfigError
 from nitido.restoration.restore_options import RestoreOptions

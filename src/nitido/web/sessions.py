@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
-from nitido.batch.inputs import AUDIO_SUFFIXES
+from nitido.batch.names import AUDIO_SUFFIXES
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError, NitidoError
 from nitido.restoration.plan import Plan

@@ -7,7 +7,7 @@ from tests.signals import noise, pink_noise
 
 from nitido.demo.render import render
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
-from nitido.diagnosis.finding import Diagnosis
+from nitido.diagnosis.finding import Diagnosis, Finding
 from nitido.dsp.chunks import windows
 from nitido.dsp.spectral import lower_ceiling
 from nitido.dsp.wav import Wav
@@ -83,13 +83,47 @@ def test_no_treble_is_invented_for_dull_music() -> None:
     assert level_db(apply(wav, forced) - wav) - level_db(wav) < -100
 
 
-def test_where_treble_dies_away_below_the_ceiling_half_is_added() -> None:
-    steady = low_pass(pink_noise(seconds=4), 11_000)
-    dying = low_pass(tilt(pink_noise(seconds=4), db_per_khz=-5.5, from_khz=7.0), 11_000)
-    assert plan(steady).settings["amount"] == 1.0
-    assert plan(dying).settings["amount"] == 0.5
-    low = low_pass(tilt(pink_noise(seconds=4), db_per_khz=-9.0, from_khz=6.0), 7_000)
-    assert plan(low).settings["amount"] == 1.0
+def found(**details: float) -> Step:
+    """Return the plan for a ceiling with plenty of steady treble below it, but for `details`."""
+    steady = {
+        "ceiling_hz": 11_000.0,
+        "rolloff_hz": 10_500.0,
+        "wall_db": 60.0,
+        "rms_db": -20.0,
+        "treble_db": -20.0,
+        "fall_db_per_khz": -2.5,
+        "end_fall_db_per_khz": -2.5,
+    }
+    finding = Finding("bandwidth", 11_000.0, "Hz", "moderate", "", details={**steady, **details})
+    return Bandwidth.plan(Diagnosis(RATE, 1, RATE, (finding,)), Bandwidth.defaults)
+
+
+@pytest.mark.parametrize(
+    ("details", "amount"),
+    [
+        ({}, 1.0),
+        ({"treble_db": -36.0, "wall_db": 30.0}, 0.5),
+        ({"treble_db": -36.0, "wall_db": 60.0}, 1.0),
+        ({"end_fall_db_per_khz": 3.0, "wall_db": 25.0}, 0.5),
+        ({"end_fall_db_per_khz": 3.0, "wall_db": 60.0}, 1.0),
+        ({"end_fall_db_per_khz": 3.0, "wall_db": 0.0}, 1.0),  # the sample rate is the ceiling
+        ({"end_fall_db_per_khz": -6.0}, 0.5),
+        ({"end_fall_db_per_khz": -6.0, "ceiling_hz": 8_000.0}, 1.0),
+    ],
+)
+def test_where_there_may_have_been_little_half_is_added_and_said(
+    details: dict[str, float], amount: float
+) -> None:
+    step = found(**details)
+    assert step.settings["amount"] == amount
+    assert ("half is added" in step.reason) == (amount < 1)
+
+
+def test_faint_treble_above_loud_lows_gets_half_and_plenty_gets_all_of_it() -> None:
+    plenty = low_pass(pink_noise(seconds=4), 11_000)
+    faint = low_pass(tilt(pink_noise(seconds=4), db_per_khz=-3.8), 11_000)
+    assert plan(plenty).settings["amount"] == 1.0
+    assert plan(faint).settings["amount"] == 0.5
 
 
 def test_full_band_music_is_left_alone() -> None:

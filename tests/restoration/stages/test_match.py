@@ -13,7 +13,7 @@ import nitido
 from nitido.cli import main
 from nitido.diagnosis.finding import Diagnosis, Finding
 from nitido.dsp.wav import Wav
-from nitido.errors import ConfigError
+from nitido.errors import AudioWriteError, ConfigError
 from nitido.restoration.stages.match import BANDS_HZ, Match, levelled, masters, reference_settings
 
 RATE = 48_000
@@ -112,6 +112,7 @@ def test_a_piece_is_nearer_to_its_reference_after_and_the_plan_needs_it_no_more(
         "settings": {"loudness.mode": "off"},
     }
     result = nitido.restore(piece, reference=nitido.diagnose(bright, sample_rate=RATE), **given)
+    assert any("nearer to that of the reference, by up to" in said for said in result.sentences())
 
     def apart(wav: Wav) -> float:
         tones = [
@@ -192,3 +193,36 @@ def test_a_reference_is_never_written_to(tmp_path, monkeypatch, source):
     with pytest.raises(ClickException, match="would replace the input"):
         main(["restore", source, *given], standalone_mode=False)
     assert Path("reference.wav").read_bytes() == before
+
+
+def test_neither_a_result_nor_its_page_is_written_over_the_reference(tmp_path):
+    reference = tmp_path / "reference.wav"
+    soundfile.write(reference, noise(seconds=2)[0], RATE)
+    before = reference.read_bytes()
+    with nitido.restore(pink_noise(seconds=2), sample_rate=RATE, reference=reference) as result:
+        for write in (result.write, result.report):
+            with pytest.raises(AudioWriteError):
+                write(reference, overwrite=True)
+    assert reference.read_bytes() == before
+
+
+def test_a_reference_beside_a_plan_and_a_stream_for_a_reference_are_refused_by_name():
+    piece = {"audio": noise(seconds=2), "sample_rate": RATE}
+    plan = nitido.plan(nitido.diagnose(**piece))
+    with pytest.raises(ConfigError, match="`plan=` and `reference=` exclude each other"):
+        nitido.restore(**piece, plan=plan, reference=noise(seconds=2))
+    for name in ("", "-"):
+        with pytest.raises(ConfigError, match=f"The reference is '{name}'; give the path"):
+            nitido.restore(**piece, reference=name)
+
+
+def test_what_is_there_of_a_damaged_reference_is_taken_where_that_is_asked_for(tmp_path):
+    whole, cut = tmp_path / "whole.wav", tmp_path / "cut.wav"
+    soundfile.write(whole, noise(seconds=3)[0], RATE)
+    cut.write_bytes(whole.read_bytes()[: 2 * 2 * RATE])
+    soundfile.write(piece := tmp_path / "piece.wav", pink_noise(seconds=2)[0], RATE)
+    given = ["restore", str(piece), "--reference", str(cut), "--dry-run"]
+    with pytest.raises(ClickException, match=r"cut\.wav"):
+        main(given, standalone_mode=False)
+    main([*given, "--damaged", "take"], standalone_mode=False)
+    nitido.restore(piece, reference=cut, damaged="take")

@@ -50,6 +50,20 @@ def test_what_mono_lost_comes_back_to_within_1_db(degrees: float) -> None:
     assert not phase(mended).found
 
 
+@pytest.mark.parametrize("side", [0.1, 0.5])
+@pytest.mark.parametrize(("low_hz", "high_hz"), [(20, 150), (300, 2000)])
+def test_lows_and_wide_music_that_are_upside_down_come_back_to_within_1_db(
+    side: float, low_hz: float, high_hz: float
+) -> None:
+    middle = pink_noise(seconds=9.0)
+    clean = middle + np.float32(side) * pink_noise(seconds=9.0, channels=2, seed=1)
+    spoilt = turned(clean, low_hz, high_hz, 180)
+    mended = mend(spoilt, dict(Stereo.plan(diagnosed(spoilt), Stereo.defaults).settings))
+    assert not phase(clean).found
+    for was, now in zip(phase(clean).details["bands"], phase(mended).details["bands"], strict=True):
+        assert now["fold_db"] == pytest.approx(was["fold_db"], abs=1.0)
+
+
 def test_wide_lows_become_mono_and_the_middle_stays_to_minus_80_db() -> None:
     wav = pink_noise(seconds=3.0, channels=2)
     mended = mend(wav, LOWS)

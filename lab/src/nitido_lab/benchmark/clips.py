@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nitido.audio import SanitizedBlocks, Source, open_source
-from nitido.batch.inputs import AUDIO_SUFFIXES
+from nitido.batch.names import AUDIO_SUFFIXES
 from nitido.dsp.chunks import join, take
 from nitido.dsp.resample import resample
 from nitido.dsp.wav import Wav

@@ -1,4 +1,7 @@
-"""`docs/benchmark.md`: what was measured, with versions and the exact call; never by hand."""
+"""`docs/benchmark.md`: what was measured, with versions and the exact call; never by hand.
+
+A task of `OWN_PAGE` has a page beside it, which is looked for by its name; there it is a link.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,9 @@ from nitido_lab.benchmark.tables import Table
 CHAPTER = "chapter.json"
 ORDER = (
     *("comb", "codec", "pairs", "bandwidth", "clean", "planted", "generators"),
-    *("recoded", "speed", "memory"),
+    *("recoded", "caution", "speed", "memory"),
 )
+OWN_PAGE = {"generators": "Which generator has which faults"}
 HEAD = """\
 # Benchmark
 
@@ -104,7 +108,8 @@ def load_chapters(out: Path) -> list[Chapter]:
 def write_page(path: Path, out: Path) -> Path:
     """Write the page from all tasks that were measured into a folder, and return its path.
 
-    What the page already says of other tasks stays as it is, with what they were measured with.
+    What the page already says of other tasks stays as it is, with what they were measured with. The
+    pages of `OWN_PAGE` lie beside it.
 
     Raises:
         AudioWriteError: it cannot be written, or is there already and no such page.
@@ -118,7 +123,13 @@ def write_page(path: Path, out: Path) -> Path:
         raise AudioWriteError(f"{path} is no benchmark page, so it is not replaced.")
     texts = {text.split(None, 2)[1]: text for text in re.split(r"^(?=## )", before, flags=re.M)[1:]}
     texts = {task: text.rstrip() + "\n" for task, text in texts.items()}
-    texts |= {chapter.task: _chapter(chapter) for chapter in chapters}
+    for chapter in chapters:
+        texts[chapter.task] = _chapter(chapter)
+        if title := OWN_PAGE.get(chapter.task):
+            own = path.with_name(f"{chapter.task}.md")
+            text = texts[chapter.task].replace(f"## {chapter.task}\n", f"# {title}\n", 1)
+            write_text(own, text, overwrite=True)
+            texts[chapter.task] = f"## {chapter.task}\n\n[{title}]({own.name}).\n"
     tasks = sorted(texts, key=(*ORDER, *texts).index)
     return write_text(path, "\n".join([HEAD, *(texts[task] for task in tasks)]), overwrite=True)
 

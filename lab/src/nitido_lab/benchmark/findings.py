@@ -153,7 +153,7 @@ class Generators:
         """Return how much is left in all."""
         before, after = (sum(len(getattr(c, s)) for c in self.clips) for s in ("before", "after"))
         new = sum(len(set(clip.after) - set(clip.before)) for clip in self.clips)
-        return [f"{before} faults before, {after} after, of which {new} were not there before."]
+        return [f"{before} faults before, {after} after; new among these: {new}."]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all clips as plain JSON values."""

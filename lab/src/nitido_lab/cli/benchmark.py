@@ -220,6 +220,32 @@ def generators(audio: str, as_json: bool, out: str, docs: str | None, **options:
     finish([chapter], content, out, docs, as_json=as_json)
 
 
+@benchmark.command(epilog="\b\nExamples:\n  nitido-lab benchmark caution music/ --limit 20\n")
+@click.argument("folder")
+@click.option("--limit", type=click.IntRange(1), help="At most so many excerpts.")
+@shared
+def caution(folder: str, as_json: bool, out: str, docs: str | None, limit: int | None) -> None:
+    """Hear what new treble gains and costs, all of it or half.
+
+    FOLDER holds music with an index.csv that names its artists, as `nitido-lab music` fetches it.
+    The constants of the stage `bandwidth` that turn it down are set by this.
+    """
+    from nitido_lab.benchmark.caution import measure
+    from nitido_lab.benchmark.document import save_chapter
+
+    with bar("caution") as tick:
+        result = measure(Path(folder), Path(out), limit=limit, on_progress=tick)
+    chapter = save_chapter(
+        Path(out),
+        task="caution",
+        what="Where may there have been little above a ceiling, so that less is added?",
+        call=call(),
+        tables=result.tables(),
+        sentences=result.sentences(),
+    )
+    finish([chapter], result.to_dict(), out, docs, as_json=as_json)
+
+
 @benchmark.command("all", epilog=EXAMPLES.replace("speed --seconds 20", "all --limit 2"))
 @clipped
 def everything(as_json: bool, docs: str | None, **options: Any) -> None:
@@ -401,8 +427,10 @@ def finish(
 
 
 def call() -> str:
-    """Return the command as it was given."""
-    return shlex.join(["nitido-lab", *sys.argv[1:]])
+    """Return the command as it was given, but for the folders and files of whoever measured."""
+    kept = iter(sys.argv[1:])
+    words = [word for word in kept if word not in ("--docs", "--out") or not next(kept, "")]
+    return shlex.join(["nitido-lab", *words])
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from nitido.batch.inputs import AUDIO_SUFFIXES
+from nitido.batch.names import AUDIO_SUFFIXES
 from nitido.errors import ConfigError
 from nitido_lab.training.config import TrainConfig
 from nitido_lab.training.music import is_of

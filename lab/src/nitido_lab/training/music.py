@@ -154,10 +154,11 @@ def fetch_all(folder: Path, **options: Any) -> int:
     """
     fetched = fetch(LIST, folder, **options)
     if fetched.missing:
-        count = len(fetched.missing)
+        count, more = len(fetched.missing), len(fetched.faults) - 1
+        also = f" ({more} more of its sources failed.)" if more > 0 else ""
         raise ConfigError(
             f"{count} of {fetched.there + count} files of music are missing in {folder}, run it "
-            f"again to go on: {' '.join(fetched.faults)}"
+            f"again to go on: {''.join(fetched.faults[:1])}{also}"
         )
     return fetched.there
 

@@ -1,4 +1,4 @@
-"""How alike two spectra sound: bands of the ear, a floor that follows what is loud, local shape.
+"""How alike two spectra sound: bands of the ear, a threshold below which nothing is, local shape.
 
 An error of a constant few dB is hardly heard; an attack that is missing, a slope that goes the
 other way, or a hiss where there was silence is. The mean error in dB does not know the difference.
@@ -23,8 +23,10 @@ EARS = 32  # bands
 LOWEST_HZ, HIGHEST_HZ = 50.0, 24_000.0
 EAR_Q, EAR_MIN_HZ = 9.26449, 24.7
 FINER = 8  # points in each of the 256 bands: the lowest bands of the ear are narrower
-FLOOR_DB = 60.0  # below the loudest band of the frame hardly anything is heard
-DEEPEST_DB = 30.0  # so much the floor sinks with the music
+# What a band of the ear does not hear, re one of the 256 bands of white noise of the piece's RMS.
+# ViSQOL's threshold is -90 dBFS, here for a piece of -19 dBFS. Of five systems on 73 spoilt clips
+# this ranks 96 % of the pairs that ViSQOL tells apart by more than 0.05 as ViSQOL does.
+THRESHOLD_DB = -42.0
 # A frame is 43 ms long, the ear's is taken as 80: five frames, every second one.
 TIME_WINDOW = (0.08, 0.24, 0.36, 0.24, 0.08)
 TIME_STEP = 2
@@ -66,12 +68,7 @@ def dissimilarity(level_db: Tensor, share: Tensor, below: Tensor, whole: Tensor)
     power = share * 10 ** (level_db.clamp(max=60.0) / 10)
     estimate = below + torch.einsum("en,bnt->bet", wide, power)
     counts = _counts(share, wide)
-    with torch.no_grad():
-        floor = _db(whole).amax(dim=1, keepdim=True) - FLOOR_DB
-        lowest = floor.amin(dim=2, keepdim=True)
-        lowest = torch.maximum(lowest, floor.median(dim=2, keepdim=True).values - DEEPEST_DB)
-        least = (floor - lowest).clamp_min(0)
-    alike = similarity(*(torch.maximum(_db(power) - lowest, least) for power in (estimate, whole)))
+    alike = similarity(*((_db(power) - THRESHOLD_DB).clamp_min(0) for power in (estimate, whole)))
     return 1 - (counts * alike).sum() / counts.sum().clamp_min(1.0)
 
 

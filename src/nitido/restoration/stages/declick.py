@@ -14,6 +14,7 @@ from typing import ClassVar
 from nitido.diagnosis.clicks import EDGE_SECONDS, JOIN_SECONDS, find_clicks, reach_samples
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import Wav
+from nitido.metrics.fidelity import SI_SDR_LEAST_DB
 from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
@@ -26,8 +27,8 @@ class Declick(Stage):
     schema: ClassVar[Mapping[str, Setting]] = {
         "amount": Setting(1.0, "0 leaves the clicks, 1 rebuilds what they cover", (0.0, 1.0)),
     }
-    # A click may have more energy than the second of music around it, and all of it is to go.
-    budget: ClassVar[Budget] = Budget(si_sdr_db=0.0)
+    # Clicks may have more energy than all of the music, and all of it is to go.
+    budget: ClassVar[Budget] = Budget(si_sdr_db=SI_SDR_LEAST_DB)
     at_input_rate: ClassVar[bool] = True
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -79,7 +80,6 @@ class Decomb(Stage):
         self._bin_hz = sample_rate / n_fft
         # |X|² of all bins of a frame sums to 3/16 n_fft² σ² (Parseval, Hann).
         self._most = np.sqrt(3 / 16) * n_fft * 10 ** (settings["rms_db"] / 20)
-        self._lines = self._grouped()
 
     @classmethod
     def check(cls, settings: Settings) -> None:
@@ -130,7 +130,8 @@ class Decomb(Stage):
             removed[:, :, lines.bins] = _steady(taken, beside, lines.turn)
         return removed
 
-    def _grouped(self) -> list[_Lines]:
+    @cached_property
+    def _lines(self) -> list[_Lines]:
         """Return the lines, in groups that are worked on at once: of as many bins, at most 32."""
         settings, hop = self.settings, self._frames.hop_length
         half = max(8, round(NEIGHBOURHOOD_HZ / self._bin_hz))

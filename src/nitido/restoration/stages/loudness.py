@@ -36,8 +36,8 @@ from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
 MARGIN_DB = 0.1  # aimed under the ceiling: meters differ by that much in their filters
-LIMITING_MAX_DB = 12.0  # the most that can be asked for; quieter peaks need no exact profile
-CHUNK_INTERVALS = 512  # profiled at once; fixed, so that the profile does not depend on the blocks
+LIMITING_MAX_DB = 12.0  # the most that can be asked for
+CHUNK_INTERVALS = 1024  # profiled at once; fixed, so that the profile does not depend on the blocks
 STORED_INTERVALS = 2**16  # looked at together when the gain is solved, 87 s; bounds the memory
 GAIN_STEP_DB = 0.001  # gains are rounded down to it
 NO_LOUDNESS = "too short or quiet to have a loudness; its peaks stay under the ceiling"
@@ -93,7 +93,7 @@ class Loudness(Stage):
             return Step(cls.name, True, NO_LOUDNESS, dict(settings))
         needed = target - lufs
         over = peak_db + needed - settings["ceiling_dbtp"]
-        allowed = _allowed_db(settings)
+        allowed = allowed_limiting_db(settings)
         stereo = ", which it has once it is stereo," if details.get("widened") else ""
         reason = f"from {_text(lufs)}{stereo} to {_text(target)} LUFS needs {needed:+.1f} dB"
         if over > allowed:
@@ -152,9 +152,25 @@ class LevelProfile:
     of a long piece on disk.
     """
 
-    def __init__(self, sample_rate: int, channels: int, mask: int | None = None) -> None:
-        """Make a profile for one piece; the arguments are those of `WeightedPower`."""
+    def __init__(
+        self,
+        sample_rate: int,
+        channels: int,
+        mask: int | None = None,
+        *,
+        limiting_max_db: float = LIMITING_MAX_DB,
+    ) -> None:
+        """Make a profile for one piece.
+
+        Args:
+            sample_rate: see `WeightedPower`.
+            channels: see `WeightedPower`.
+            mask: see `WeightedPower`.
+            limiting_max_db: the most that its peaks may be turned down; how far they would have to
+                be where that is not enough is then told from the samples, to some tenths of a dB.
+        """
         self._sample_rate = sample_rate
+        self._floor = _amplitude(-limiting_max_db)
         self._interval = interval_samples(sample_rate)
         self._samples = 0
         self._power = WeightedPower(sample_rate, channels, mask)
@@ -239,9 +255,9 @@ class LevelProfile:
         interval = self._interval
         body = window[:, SIDE_TAPS:-SIDE_TAPS]
         self._highest = max(self._highest, float(body.max()), -float(body.min()))
-        # The gain never lifts the highest peak more than LIMITING_MAX_DB over the ceiling, so
+        # The gain never lifts the highest peak further over the ceiling than it may be limited, so
         # peaks that far below it are not limited and need not be known.
-        floor = self._highest * _amplitude(-LIMITING_MAX_DB)
+        floor = self._highest * self._floor
         peaks = interval_peaks(window, interval=interval, floor=floor)
         self._highest = max(self._highest, float(peaks.max()))
         energies = self._power.update(body).reshape(-1, interval).sum(axis=1)
@@ -278,7 +294,7 @@ def resolve_together(
         return {**settings, "gain_db": 0.0, "limit": False}, why
     lufs = _lufs_together(profiles, 0.0, math.inf)
     aim_db = _ceiling_db(settings)
-    allowed = _allowed_db(settings)
+    allowed = allowed_limiting_db(settings)
     if lufs is None:
         gain_db = round(math.floor(min(0.0, aim_db - peak_db) / GAIN_STEP_DB) * GAIN_STEP_DB, 3)
         lowered = f": lowered by {-gain_db:.1f} dB" if gain_db else ""
@@ -338,7 +354,8 @@ def _lufs_together(profiles: Sequence[LevelProfile], gain_db: float, aim_db: flo
     return float(-0.691 + 10 * np.log10(power.mean()))
 
 
-def _allowed_db(settings: Settings) -> float:
+def allowed_limiting_db(settings: Settings) -> float:
+    """Return how far peaks may be turned down, dB."""
     return float(settings["max_limiting_db"]) if settings["limit"] else 0.0
 
 

@@ -23,6 +23,7 @@ from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.fourier import convolve, fast_size, irfft
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
+from nitido.metrics.fidelity import SI_SDR_LEAST_DB
 from nitido.restoration.setting import Setting
 from nitido.restoration.stage import Budget, Settings, Stage, Step
 
@@ -45,7 +46,8 @@ class Stereo(Stage):
         ),
         "turn_degrees": Setting([], "by how much at each of turn_hz", (-36_000.0, 36_000.0), "°"),
     }
-    budget: ClassVar[Budget] = Budget(si_sdr_db=0.0)
+    # A band in anti-phase may hold more energy than the rest, and all of it is to be turned.
+    budget: ClassVar[Budget] = Budget(si_sdr_db=SI_SDR_LEAST_DB)
 
     @classmethod
     def plan(cls, diagnosis: Diagnosis, settings: Settings) -> Step:

@@ -70,12 +70,13 @@ def moved_up(spec: Spec, added: slice, crossover: int, frames: Frames, *, index:
     around = uniform_filter1d(power, WHITE_BINS, axis=2, mode="nearest")
     white = spec[:, :, :crossover] / np.sqrt(np.maximum(around, 1e-20))
     move = _moves(np.abs(white), crossover)[:, :, None]  # [C, N, 1]
-    target = np.arange(added.start, added.stop)
-    times = -(-(target + 1 - crossover) // move)  # so often that the source lies below
-    source = np.maximum(target - times * move, 1)
-    copied = np.take_along_axis(white, source, axis=2)
-    number = index + np.arange(spec.shape[1])[None, :, None]
-    turns = (times * move * frames.hop_length * number) % frames.n_fft
+    target = np.arange(added.start, added.stop, dtype=np.int32)
+    # So often that the source lies below. Small whole numbers: the quotient is exact enough.
+    times = np.ceil((target + 1 - crossover) / move.astype(np.float32)).astype(np.int32)
+    moved = times * move.astype(np.int32)
+    copied = np.take_along_axis(white, np.maximum(target - moved, 1), axis=2)
+    number = (index + np.arange(spec.shape[1])) * frames.hop_length % frames.n_fft
+    turns = moved * number.astype(np.int32)[None, :, None] & (frames.n_fft - 1)  # a power of two
     phase = np.exp(2j * np.pi / frames.n_fft * np.arange(frames.n_fft)).astype(np.complex64)
     return np.asarray(copied * phase[turns], np.complex64)
 

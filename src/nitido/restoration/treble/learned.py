@@ -145,12 +145,20 @@ class LearnedTreble:
         added = np.zeros_like(spec)
         added[:, :, self._added] = carrier * self._above(spec, predicted)
         if self._fills:
-            added[:, :, self._inside] = hiss[:, :, self._inside] * self._holes(levels, predicted)
+            holes = self._holes(levels, predicted)
+            if holes.any():
+                bins = np.arange(self._inside.start, self._inside.stop)
+                gate = holes[:, :, (bins * self._bin_hz // ENVELOPE_HZ).astype(int)]
+                gate *= np.sqrt(self._power(predicted.level, self._inside))
+                added[:, :, self._inside] = hiss[:, :, self._inside] * gate
         wav = self._frames.synthesise(added, first=first, length=window.shape[1])
         return wav * self._ends(first, window.shape[1])
 
     def _ends(self, first: int, length: int) -> Levels:
         """Return the gain of the treble, `[T]`: a piece that begins or ends loud gets no click."""
+        fade = round(FADE_SECONDS * self._rate)
+        if fade < first and first + length < self._samples - fade:
+            return np.full(length, self._amount, np.float32)
         at = np.arange(first, first + length)
         inside = np.minimum(at, self._samples - 1 - at) / (FADE_SECONDS * self._rate)
         return np.asarray(self._amount * np.sin(np.pi / 2 * np.clip(inside, 0, 1)) ** 2, np.float32)
@@ -198,7 +206,7 @@ class LearnedTreble:
     def _above(self, spec: Spec, predicted: Prediction) -> Levels:
         """Return the magnitude that belongs above the crossover, `[C, N, K]`."""
         count = self._added.stop - self._added.start
-        rise = np.clip((np.arange(count) + 1) / RISE_BINS, 0, 1)
+        rise = np.clip((np.arange(count, dtype=np.float32) + 1) / RISE_BINS, 0, 1)
         wanted = (
             self._power(predicted.level, self._added)
             * (self._over_bins(predicted.gate, self._added) * rise) ** 2
@@ -208,16 +216,14 @@ class LearnedTreble:
         return np.asarray(np.sqrt(np.maximum(wanted - left, 0)), np.float32)
 
     def _holes(self, levels: Levels, predicted: Prediction) -> Levels:
-        """Return the magnitude that belongs into holes below the crossover, `[C, N, K]`.
+        """Return how far each band below the crossover is a hole to fill, `[C, N, 64]`, 0 to 1.
 
         A hole is a band in which a coder left next to nothing although the network says that there
         was sound. Elsewhere it is exactly 0: what the coder kept is not touched.
         """
         heard = envelopes(levels)
         hole = (heard < HOLE_DB) & (heard < predicted.level - HOLE_DEPTH_DB)
-        gate = np.where(hole, _filled(predicted.presence), 0)
-        bands = (np.arange(self._inside.start, self._inside.stop) * self._bin_hz) // ENVELOPE_HZ
-        return np.sqrt(self._power(predicted.level, self._inside)) * gate[:, :, bands.astype(int)]
+        return np.asarray(np.where(hole, _filled(predicted.presence), 0), np.float32)
 
     def _hiss(self, spec: Spec, window: Wav, first: int) -> Spec:
         """Return noise that beats with the music, `[C, N, F]`, mean power 1."""

@@ -10,6 +10,8 @@ keeps it silent.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,7 +64,7 @@ class RuleTreble:
         spec = self._frames.analyse(window, first=first)
         index = self._frames.indices(first, window.shape[1]).start
         added = np.zeros_like(spec)
-        added[:, :, self._added] = self._carrier(spec, index) * self._level(spec)
+        np.multiply(self._carrier(spec, index), self._level(spec), out=added[:, :, self._added])
         return self._frames.synthesise(added, first=first, length=window.shape[1])
 
     def _level(self, spec: Spec) -> Levels:
@@ -91,11 +93,11 @@ class RuleTreble:
         low, high = int(source.min()), int(source.max()) + 1
         power = _power(spec[:, :, low:high])
         envelope = running_mean(power, min(13, high - low), axis=2)
-        tones = spec[:, :, low:high] / np.sqrt(np.maximum(envelope, 1e-20))
         tonal = self._tonality(spec)[:, :, None]
-        noise = self._noise(spec.shape[0], spec.shape[1], index)
-        carrier = np.sqrt(tonal) * tones[:, :, source - low] + np.sqrt(1 - tonal) * noise
-        return carrier.astype(np.complex64)
+        gain = np.sqrt(tonal / np.maximum(envelope, 1e-20))
+        carrier = np.asarray((spec[:, :, low:high] * gain).take(source - low, axis=2), np.complex64)
+        carrier += self._noise(spec.shape[0], spec.shape[1], index, np.sqrt(1 - tonal))
+        return carrier
 
     def _source_bins(self) -> NDArray[np.int64]:
         """Return for each added bin the bin below the crossover that it is copied from.
@@ -119,18 +121,27 @@ class RuleTreble:
         # Nine independent frames of noise average to a flatness of about 0.9.
         return np.asarray(np.clip((0.9 - flatness) / 0.6, 0.0, 1.0), np.float32)
 
-    def _noise(self, channels: int, frames: int, index: int) -> Spec:
-        """Return noise `[C, N, K]`, mean power 1 after overlap-add, for frames from `index` on."""
+    def _noise(self, channels: int, frames: int, index: int, gain: Levels) -> Spec:
+        """Return noise `[C, N, K]`, mean power 1 after overlap-add, for frames from `index` on.
+
+        Times a gain `[C, N, 1]`.
+        """
         count = self._added.stop - self._added.start
-        tiles = []
         first = index // NOISE_TILE_FRAMES
-        for tile in range(first, (index + frames - 1) // NOISE_TILE_FRAMES + 1):
-            random = np.random.Generator(np.random.Philox(key=[tile + 1, 0x6E697469]))
-            shape = (NOISE_TILE_FRAMES, channels, count, 2)
-            tiles.append(random.standard_normal(shape, np.float32))
+        last = (index + frames - 1) // NOISE_TILE_FRAMES
+        tiles = [_noise_tile(tile, channels, count) for tile in range(first, last + 1)]
         noise = np.concatenate(tiles)[index - first * NOISE_TILE_FRAMES :][:frames]
-        complex_noise = noise.view(np.complex64)[..., 0] * np.float32(NOISE_GAIN / np.sqrt(2))
-        return np.ascontiguousarray(complex_noise.transpose(1, 0, 2))
+        noise *= np.float32(NOISE_GAIN / np.sqrt(2)) * gain.transpose(1, 0, 2)[..., None]
+        return noise.view(np.complex64)[..., 0].transpose(1, 0, 2)
+
+
+@lru_cache(maxsize=2)  # windows overlap by less
+def _noise_tile(tile: int, channels: int, count: int) -> Levels:
+    """Return noise for some frames, `[NOISE_TILE_FRAMES, C, K, 2]`, read-only."""
+    random = np.random.Generator(np.random.Philox(key=[tile + 1, 0x6E697469]))
+    noise = random.standard_normal((NOISE_TILE_FRAMES, channels, count, 2), np.float32)
+    noise.flags.writeable = False
+    return noise
 
 
 def _power(spec: Spec) -> Levels:
