@@ -135,9 +135,9 @@ def _faults(clean: Wav) -> Iterator[tuple[str, Wav]]:
     yield "peaks cut off by 6 dB", clip(clean, sample_rate=RATE, over_db=6.0)
     yield "a constant offset", 0.8 * clean + np.float32(0.1)
     yield "a rumble at 12 Hz", 0.6 * clean + np.float32(0.3) * np.sin(75.4 * time, dtype=np.float32)
-    yield "mono", np.repeat(clean.mean(axis=0, keepdims=True), 2, axis=0)
+    yield "no sides (mono)", np.repeat(clean.mean(axis=0, keepdims=True), 2, axis=0)
     yield "an end in mid-note", clean[:, : 5 * RATE]
-    yield "20 dB quieter", 0.1 * clean
+    yield "a level 20 dB lower", 0.1 * clean
     yield "a start in mid-note", clean[:, round(1.45 * RATE) :]
     yield "nothing above 1 kHz", lower_ceiling(clean, sample_rate=RATE, ceiling_hz=1000.0)
     yield CODED, mp3(clean, sample_rate=RATE, kbps=64)

@@ -13,6 +13,7 @@ import codecs
 import io
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
@@ -156,6 +157,8 @@ def _inside(name: str, base: str) -> str:
         return f"{base.rstrip('/')}/{PurePosixPath(name).as_posix()}"
     path = Path(base, name)
     try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()  # from Python 3.13 on, `resolve` leads out of a loop of links
         if not path.resolve().is_relative_to(Path(base).resolve()):
             raise leaves
     except (OSError, RuntimeError):  # a loop of links

@@ -83,6 +83,8 @@ class Chain:
                 stream, rate, layout = self._resample(stream, channels), *self._output()
                 resampled = True
                 stage = build(step, sample_rate=rate, channels=channels, samples=layout.total)
+            if len(self.meters) in handed_over:
+                stream = ahead(stream)
             meter = ChangeMeter(
                 stage.name,
                 sample_rate=rate,
@@ -93,12 +95,12 @@ class Chain:
             )
             self.meters[stage.name] = meter
             stream = self._through(stage, stream, meter)
-            if len(self.meters) in handed_over:
-                stream = ahead(stream)
             metered = (rate, channels) if stage.channels_out == channels else None
             channels = stage.channels_out
         if not resampled:
             stream, rate, layout = self._resample(stream, channels), *self._output()
+        if len(self.meters) in handed_over:
+            stream = ahead(stream)
         return layout.piece(stream, sample_rate=rate, before=before)
 
     def _hand_overs(self) -> set[int]:

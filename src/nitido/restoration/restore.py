@@ -238,6 +238,8 @@ def _loudness_pass(
     after = Scratch(channels=channels)
     size = block_length(block_seconds, sample_rate=rate, channels=channels)
     dry = reblock(dry_blocks(source, plan), size)
+    if source.sample_rate != rate:
+        dry = ahead(dry)
     stage = build(step, sample_rate=rate, channels=channels, samples=samples)
     loop = loop_of(source, plan)
     reach = stage.context_samples + round(FADE_SECONDS * rate)

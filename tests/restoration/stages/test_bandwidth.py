@@ -104,6 +104,8 @@ def found(**details: float) -> Step:
         ({}, 1.0),
         ({"treble_db": -36.0, "wall_db": 30.0}, 0.5),
         ({"treble_db": -36.0, "wall_db": 60.0}, 1.0),
+        ({"treble_db": -36.0, "wall_db": 60.0, "end_fall_db_per_khz": -0.4}, 0.5),
+        ({"treble_db": -20.0, "wall_db": 60.0, "end_fall_db_per_khz": -0.4}, 1.0),
         ({"end_fall_db_per_khz": 3.0, "wall_db": 25.0}, 0.5),
         ({"end_fall_db_per_khz": 3.0, "wall_db": 60.0}, 1.0),
         ({"end_fall_db_per_khz": 3.0, "wall_db": 0.0}, 1.0),  # the sample rate is the ceiling

@@ -38,8 +38,12 @@ CONDITIONS: Mapping[str, Mapping[str, Any]] = {
 }
 HARMED = -0.03  # of ViSQOL
 MEAN_LOSS_MAX = 0.02  # of a condition's mean, that caution may cost
-# Constants that are tried: FAINT_DB, FAINT_WALL_DB, RISING_DB_PER_KHZ, RISING_WALL_DB.
-TRIED = ((-36.0, -35.0, -34.5, -34.0, -32.0), (35.0, 40.0, 45.0), (1.5, 2.0, 99.0), (30.0, 35.0))
+# Constants that are tried, in this order: FAINT_DB, FAINT_WALL_DB, LEVEL_DB_PER_KHZ,
+# RISING_DB_PER_KHZ, RISING_WALL_DB.
+TRIED = (
+    *((-36.0, -35.0, -34.5, -34.0, -32.0), (35.0, 40.0, 45.0), (-0.8, 99.0)),
+    *((1.5, 2.0, 99.0), (30.0, 35.0)),
+)
 
 Array = NDArray[np.float64]
 
@@ -109,10 +113,10 @@ class Caution:
 
     def _trial(self, constants: tuple[float, ...]) -> NDArray[np.bool_]:
         """Return where half is added with other constants."""
-        faint_db, faint_wall_db, rising, rising_wall_db = constants
+        faint_db, faint_wall_db, level, rising, rising_wall_db = constants
         names = ("treble_db", "wall_db", "end_fall_db_per_khz")
         treble, wall, end = np.array([[c.details[name] for name in names] for c in self.cases]).T
-        faint = (treble < faint_db) & (wall < faint_wall_db)
+        faint = (treble < faint_db) & ((wall < faint_wall_db) | (end > level))
         rises = (end > rising) & (wall > 0) & (wall < rising_wall_db)
         return np.asarray(faint | rises, bool)
 

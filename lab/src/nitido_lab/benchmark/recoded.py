@@ -1,7 +1,8 @@
 """The task `recoded`: are faults found in clips as users have them, resampled and recoded?
 
 Every clip is diagnosed as it came and in each of its versions. What was found on the clip as it
-came has to be found again; on clean music nothing may be found that the version did not itself do.
+came has to be found again, and so have dropouts that are planted in clean music; nothing else may
+be found there that the version did not itself do.
 The constants of the ceiling and the comb are set on `clean/train` and on the MusicGen clips that
 `set_on` names; the others and `clean/test` judge.
 """
@@ -21,10 +22,11 @@ from typing import Any
 import numpy as np
 from scipy.signal import resample_poly
 
-from nitido.cores import usable_cores, use_one_core
+from nitido.cores import begin_in_a_pool, usable_cores
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.finding import Finding
+from nitido.diagnosis.gaps import LOUD, SIDE_SECONDS, GapsAnalyser
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido_lab.benchmark.clips import (
@@ -41,7 +43,9 @@ from nitido_lab.degradation.lossy import run_ffmpeg
 
 EXCERPT_SECONDS = 15.0
 GENERATED, CLEAN = ("musicgen", "other_generators"), "clean/test"
-KINDS = ("bandwidth", "comb")
+KINDS = ("bandwidth", "comb", "gaps")
+DROPOUT_SECONDS = (0.008, 0.015, 0.03, 0.06)  # planted, evenly over the excerpt
+NEAR_SECONDS = 0.1  # a coder may move a dropout by as much
 NEAR_HZ = 1_500.0  # a ceiling that far off is another one
 TAKEN_DB = 6.0  # that much less above a ceiling than the clip has, and the version itself made it
 
@@ -224,7 +228,7 @@ class Recoded:
             rows = [row for row in self.rows if row.kind == kind]
             lost = sorted({f"{r.clip} ({r.version})" for r in rows if r.before and not r.found})
             false = sorted({f"{r.clip} ({r.version})" for r in rows if r.alarm})
-            if lost:
+            if lost and kind != "gaps":  # too many to be named
                 said.append(f"The {_NAMES[kind]} is lost on {', '.join(lost)}.")
             if false:
                 said.append(f"A {_NAMES[kind]} is found where there is none on {', '.join(false)}.")
@@ -235,7 +239,7 @@ class Recoded:
         return {"rows": [asdict(row) for row in self.rows], "sentences": self.sentences()}
 
 
-_NAMES = {"bandwidth": "ceiling", "comb": "comb"}
+_NAMES = {"bandwidth": "ceiling", "comb": "comb", "gaps": "dropout"}
 
 
 def measure(
@@ -288,7 +292,7 @@ def _carry_out(jobs: Sequence[tuple[Path, Path, bool]], workers: int | None) -> 
         yield from map(_clip, jobs)
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=use_one_core) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin_in_a_pool) as pool:
         yield from pool.map(_clip, jobs)
 
 
@@ -301,6 +305,7 @@ def _clip(job: tuple[Path, Path, bool]) -> list[Row]:
     name = str(path.relative_to(audio).with_suffix(""))
     came = _findings(wav, rate)
     kept = _restored(wav, rate) if restores else None
+    gappy, places = _with_dropouts(wav, rate) if clean else (wav, [])
     rows = []
     for version, make in VERSIONS.items():
         made, made_hz = make(wav, rate)
@@ -314,6 +319,10 @@ def _clip(job: tuple[Path, Path, bool]) -> list[Row]:
             same = after.found and (kind != "bandwidth" or _near(before, after))
             figures = (mos, None) if kind == "bandwidth" else (None, more_db)
             rows.append(Row(name, clean, version, kind, before.found, same, alarm, *figures))
+        spans = _findings(*make(gappy, rate))["gaps"].where if places else ()
+        for place in places:
+            again = any(abs(start - place) < NEAR_SECONDS for start, _ in spans)
+            rows.append(Row(name, False, version, "gaps", True, again, False))
     return rows
 
 
@@ -323,11 +332,26 @@ def _near(before: Finding, after: Finding) -> bool:
 
 def _findings(wav: Wav, rate: int) -> dict[str, Finding]:
     analysers = [
-        kind(sample_rate=rate, channels=len(wav)) for kind in (BandwidthAnalyser, CombAnalyser)
+        kind(sample_rate=rate, channels=len(wav))
+        for kind in (BandwidthAnalyser, CombAnalyser, GapsAnalyser)
     ]
     for analyser in analysers:
         analyser.update(wav)
     return dict(zip(KINDS, (analyser.finish() for analyser in analysers), strict=True))
+
+
+def _with_dropouts(wav: Wav, rate: int) -> tuple[Wav, list[float]]:
+    """Return a clip that drops out where it is loud, and at which seconds it does."""
+    gappy, places = wav.copy(), []
+    side = round(SIDE_SECONDS * rate)
+    for number, seconds in enumerate(DROPOUT_SECONDS):
+        start = wav.shape[1] * (number + 1) // (len(DROPOUT_SECONDS) + 1)
+        end = start + round(seconds * rate)
+        beside = wav[:, max(0, start - side) : start], wav[:, end : end + side]
+        if all(part.size and np.sqrt(np.mean(part**2)) >= LOUD for part in beside):
+            gappy[:, start:end] = 0
+            places.append(start / rate)
+    return gappy, places
 
 
 def _took(made: Wav, made_hz: int, wav: Wav, rate: int, ceiling_hz: float) -> bool:
