@@ -15,7 +15,7 @@ from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
 from nitido.web.limits import Limits
 
-LIMITS = Limits(megabytes=4.0, minutes=2.0, waiting=20)
+LIMITS = Limits(megabytes=4.0, minutes=2.0, waiting=60)
 
 
 class Generation:

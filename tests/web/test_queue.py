@@ -157,10 +157,24 @@ def test_what_is_late_lets_everything_else_go_first(visitors: list[Visit]) -> No
     queue.add(task(visitors[0], lambda tell: go.wait(5)))
     late = queue.add(task(visitors[1], lambda tell: begun.append("late"), late=True))
     last = queue.add(task(visitors[0], lambda tell: begun.append("long")))
-    assert (queue.late, queue.ahead(late), queue.ahead(last)) == (1, 1, 0)
+    assert (queue.ahead(late), queue.ahead(last)) == (1, 0)
     go.set()
     assert late.ended.wait(5)
     assert begun == ["long", "late"]
+
+
+def test_there_is_a_bound_to_what_waits_late(
+    visitors: list[Visit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nitido.web.queue.LATE_MAX", 2)
+    queue, go = Queue(at_once=1, waiting=9, each=9), threading.Event()
+    tasks = [queue.add(task(visitors[0], lambda tell: go.wait(5)))]
+    tasks += [queue.add(task(one, late=True)) for one in visitors[:2]]
+    with pytest.raises(FullError):
+        queue.add(task(visitors[2], late=True))
+    tasks.append(queue.add(task(visitors[2])))
+    go.set()
+    assert all(one.ended.wait(5) for one in tasks)
 
 
 def test_what_is_quick_waits_for_nothing_that_takes_long(visitors: list[Visit]) -> None:

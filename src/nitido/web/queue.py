@@ -21,6 +21,7 @@ State: TypeAlias = Literal["waiting", "working", "done", "failed", "cancelled"]
 
 BROKEN = "Something broke; the server's log tells what. Try again."
 KEPT = 20  # finished tasks of a visitor that are remembered, for who asks what became of them
+LATE_MAX = 8  # late tasks that wait, of all visitors: each holds on to what it works on
 _ids = itertools.count(1)
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,8 @@ class Queue:
         """
         with self._lock:
             own = sum(other.visit is task.visit for other in self._waiting)
-            if own >= self._each or len(self._waiting) >= self._most:
+            late = task.late and sum(other.late for other in self._waiting) >= LATE_MAX
+            if late or own >= self._each or len(self._waiting) >= self._most:
                 raise FullError("Too much is waiting already; try again in a while.")
             self._waiting.append(task)
             self._start()
@@ -113,12 +115,6 @@ class Queue:
         """Return the tasks of a visitor, those that ended lately first."""
         with self._lock:
             return [t for t in (*self._ended, *self._working, *self._waiting) if t.visit is visit]
-
-    @property
-    def late(self) -> int:
-        """How many tasks wait that let all others go first."""
-        with self._lock:
-            return sum(task.late for task in self._waiting)
 
     def ahead(self, task: Task) -> int:
         """Return how many tasks begin before a waiting one; 0 for any other."""

@@ -13,11 +13,9 @@ from nitido import api
 from nitido.errors import ConfigError, NitidoError
 from nitido.web import listing, work
 from nitido.web.choices import WORDS, Choices
-from nitido.web.limits import Limits
+from nitido.web.limits import FullError, Limits
 from nitido.web.queue import Lane, Queue, State, Task, Tell
 from nitido.web.sessions import SessionPiece, Told, Visit, Visits
-
-REPORTS_MAX = 8  # that wait: until it is written the sound of each is kept in another place
 
 
 class PieceState(BaseModel):
@@ -160,10 +158,12 @@ class Site:
     ) -> None:
         """Show what there is of a result; its report waits until nobody waits for a result."""
         visit.changed()
-        if report and self.queue.late < REPORTS_MAX:
+        if report is None:
+            return
+        try:
             words = f"Writing the report of {piece.name}"
             self.add(visit, piece, "report", words, report, lane="long", late=True)
-        elif report:
+        except FullError:
             report(lambda _: None)
 
     def change(self, visit: Visit, piece: SessionPiece, choices: Choices) -> None:
