@@ -95,6 +95,17 @@ def test_a_click_right_where_a_sound_begins_is_one_and_the_beginning_is_none() -
     assert clicks(spiked(wav, 1.0)).value == 1.0
 
 
+@pytest.mark.parametrize("depth", [0.0, 4.0])
+@pytest.mark.parametrize("bed", [0.0, 0.0005])
+def test_notes_that_begin_and_end_in_mid_wave_are_no_clicks(depth: float, bed: float) -> None:
+    time = np.arange(3 * RATE) / RATE
+    since, hz = time % 0.25, 110 * 2 ** (time // 0.25 % 12 / 12)
+    bent = depth * np.exp(-20 * since) * np.sin(2 * np.pi * 3.5 * hz * since)
+    wave = np.arccos(np.cos(2 * np.pi * hz * since + bent)) / np.pi * 2 - 1  # triangles
+    notes = 0.4 * wave * (since < 0.2) + bed * noise(seconds=3.0)
+    assert clicks(notes.astype(np.float32)).value == 0.0
+
+
 @pytest.mark.parametrize("place", [200, 3 * RATE - 200])
 def test_a_click_at_the_seam_of_a_loop_is_one(place: int) -> None:
     wav = sine(220, seconds=3.0, amplitude=0.1) + 0.05 * np.tile(pink_noise(seconds=1.0), 3)

@@ -47,7 +47,9 @@ LEFT = 1.3  # what the repair may leave of it, re the highest; or a fiftieth
 LEAST_OVER = 0.7  # its height re the RMS around: less is not heard, and a hi-hat may be like it
 AROUND_SECONDS = (0.02, 0.01, 0.015)  # on either side: to predict, for its level, for the next
 SWELL_DB = 13.0  # where it becomes so much louder or softer a sound begins or ends …
-BEYOND_DOUBT = 1000.0  # … but for what is so much explained, times the height: that is no attack
+BEYOND_DOUBT = 1000.0  # … but for what is so much explained, times the height, …
+RETURNS = 0.5  # … comes back to within so much of it, for a note may begin or end in mid-wave, …
+STEEP = 20.0  # … and is so much steeper than what is beside it, for that may be a high note
 NOT_MOVED = 0.05  # of the height: a sample that the repair moves by less stays as it is
 LEAST = 1e-3  # its height, −60 dBFS: steps of 16 bits look like clicks in a fade
 EDGE_SECONDS = 0.03  # a click nearer to the start or end is the business of `edges`
@@ -217,7 +219,12 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
     over = height / level
     good = before >= HIGH * highest and left <= max(LEFT * highest, before / 50)
     good &= over >= LEAST_OVER and over * explained >= SURE
-    good &= abs(swells_db) <= SWELL_DB or over * explained >= BEYOND_DOUBT
+    sure = over * explained >= BEYOND_DOUBT
+    sure &= abs(part[end] - part[start - 1]) <= RETURNS * height
+    steps = np.abs(np.diff(part))
+    beside = max(steps[start - far : start - 1].max(), steps[end : end + far].max())
+    sure &= steps[start - 1 : end].max() >= STEEP * beside
+    good &= abs(swells_db) <= SWELL_DB or sure
     good &= height >= LEAST
     return Click(low + start, fixed[start:end].astype(np.float32)) if good else explained >= ALIKE
 
