@@ -5,7 +5,7 @@ WORKDIR /build
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY src ./src
 RUN python -m venv /opt/nitido \
-    && /opt/nitido/bin/pip install --no-cache-dir -c constraints.txt '.[web]'
+    && /opt/nitido/bin/pip install --no-cache-dir -c constraints.txt '.[web,m4a]'
 
 FROM python:3.12-slim-bookworm
 COPY --from=build /opt/nitido /opt/nitido

@@ -152,6 +152,16 @@ def test_a_short_clip_is_done_before_a_heavy_library_would_be_loaded(
     assert done.stderr.strip() == ""
 
 
+@pytest.mark.parametrize("package", ["dsp", "diagnosis", "restoration"])
+def test_no_finding_and_no_stage_brings_scipy(package: str) -> None:
+    for name, tree in MODULES.items():
+        if name.split(".")[1:2] == [package]:
+            for node in ast.walk(tree):
+                module = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
+                names = [alias.name for alias in getattr(node, "names", [])]
+                assert not any(one.startswith("scipy") for one in (module or "", *names)), name
+
+
 def test_restoring_needs_no_torch_and_no_librosa() -> None:
     trees = [tree for name, tree in MODULES.items() if name.split(".")[1:2] not in NEURAL]
     names = {

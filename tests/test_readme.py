@@ -26,6 +26,10 @@ PAGES = [
         "docs/many-files.md",
         "docs/generate.md",
         "docs/scale.md",
+        "docs/listening.md",
+        "docs/generators.md",
+        "docs/stages.md",
+        "docs/findings.md",
     ),
     *("CONTRIBUTING.md", "lab/README.md"),
 ]

@@ -265,15 +265,18 @@ def restore_album(
 
 
 def restore_album_with(
-    options: RestoreOptions,
+    options: RestoreOptions | Sequence[RestoreOptions],
     pieces: Sequence[Any],
     *,
     sample_rate: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Iterator[Restoration]:
-    """Yield what `restore_album` does, with its choices as one object."""
-    most = options.max_seconds or MAX_SECONDS
-    sources = [open_source(piece, sample_rate, max_seconds=most) for piece in pieces]
+    """Yield what `restore_album` does, with its choices as one object, or one for each piece."""
+    each = [options] * len(pieces) if isinstance(options, RestoreOptions) else options
+    sources = [
+        open_source(piece, sample_rate, max_seconds=own.max_seconds or MAX_SECONDS)
+        for piece, own in zip(pieces, each, strict=True)
+    ]
     if not sources:
         raise ConfigError("An album needs pieces; none was given.")
     seconds = [source.samples / source.sample_rate for source in sources]
@@ -288,10 +291,16 @@ def restore_album_with(
 
         return told
 
-    works = [_begin(options, source, on_progress=tell(n)) for n, source in enumerate(sources)]
-    for work, plan in zip(
-        works, options.plans_for([work.diagnosis for work in works]), strict=True
-    ):
+    works = [
+        _begin(own, source, on_progress=tell(n))
+        for n, (own, source) in enumerate(zip(each, sources, strict=True))
+    ]
+    found = [work.diagnosis for work in works]
+    if isinstance(options, RestoreOptions):
+        plans = options.plans_for(found)
+    else:
+        plans = [own.plans_for(found)[n] for n, own in enumerate(options)]
+    for work, plan in zip(works, plans, strict=True):
         work.plan = plan
     yield from carry_out_album(works)
 

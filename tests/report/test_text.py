@@ -152,7 +152,7 @@ def test_what_was_repaired_is_counted_and_what_is_left_has_its_reason(tmp_path: 
     assert tally.startswith(f"{had - left} of {had} faults repaired")
     less = nitido.restore(clip, sample_rate=DECODER_HZ, without=["decomb"])
     (tally,) = [text for text in less.sentences() if "repaired" in text]
-    assert "left: the comb, as decomb is off: off in this preset" in tally
+    assert "left: the comb, as decomb is off in this preset" in tally
 
 
 def test_a_new_fault_is_said_and_strict_exits_with_3(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""The page as tests start it: `python -m tests.web.program PORT [without-torch] [auth] [in=…]`."""
+"""The page as tests start it: `python -m tests.web.program PORT [auth] [full] [parts] …`."""
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
 from nitido.web.limits import Limits
 
-LIMITS = Limits(megabytes=4.0, minutes=2.0, waiting=20)
+LIMITS = Limits(megabytes=4.0, minutes=2.0, waiting=60)
 
 
 class Generation:
@@ -46,12 +47,16 @@ def main() -> None:
     known = optional.available
     torch = "without-torch" not in sys.argv  # whether it is installed here or not
     optional.available = lambda name: torch if name in ("torch", "transformers") else known(name)
+    from nitido.web import work
     from nitido.web.server import serve
 
     auth = ("ann", "secret") if "auth" in sys.argv else None
     folders = [Path(word.removeprefix("in=")) for word in sys.argv if word.startswith("in=")]
     folder = folders[0] if folders else None
-    serve(port=int(sys.argv[1]), auth=auth, limits=LIMITS, folder=folder)
+    if "parts" in sys.argv:
+        work.PART_SECONDS = 4.0
+    limits = replace(LIMITS, gigabytes=1e-6) if "full" in sys.argv else LIMITS
+    serve(port=int(sys.argv[1]), auth=auth, limits=limits, folder=folder)
 
 
 if __name__ == "__main__":

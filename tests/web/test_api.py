@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile as sf
 from tests.web.conftest import ROOT, Visitor
@@ -70,7 +71,7 @@ def test_a_piece_is_sent_examined_restored_and_had_in_any_form(
         assert ann.ask("GET", address)[0] == 200
     wav, rate = sf.read(io.BytesIO(ann.ask("GET", "/api/pieces/1/files/wav")[1]))
     assert len(wav) / rate == pytest.approx(sf.info(clip).duration)
-    sounds = ann.ask("GET", "/api/pieces/1/sets/result")[1]["tracks"]
+    sounds = ann.ask("GET", "/api/pieces/1/sets/result")[1]["parts"][0]["tracks"]
     assert [ann.ask("GET", f"/{track['url']}")[0] for track in sounds] == [200, 200, 200]
     with zipfile.ZipFile(io.BytesIO(ann.ask("GET", "/api/zip?form=flac")[1])) as bundle:
         names = bundle.namelist()
@@ -82,7 +83,7 @@ def test_nothing_of_a_visitor_can_be_had_or_touched_by_another(
 ) -> None:
     app, ann = restored
     bob = Visitor(app)
-    sounds = ann.ask("GET", "/api/pieces/1/sets/result")[1]["tracks"]
+    sounds = ann.ask("GET", "/api/pieces/1/sets/result")[1]["parts"][0]["tracks"]
     for address in (*ADDRESSES, *(f"/{track['url']}" for track in sounds), "/api/zip"):
         assert bob.ask("GET", address)[0] == 404
     assert bob.ask("GET", "/api/pieces") == (200, [])
@@ -253,7 +254,7 @@ def test_a_hundred_requests_leave_memory_and_disk_as_they_were(
         for path in ("/", "/api/state", "/api/pieces", f"/api/pieces/{number}"):
             someone.ask("GET", path)
         someone.ask("POST", "/api/pieces?name=x.wav", content=b"no sound") if number < 3 else None
-    visits = ann.http.app._app.state.site.visits
+    visits = ann.http.app.app.state.site.visits
     assert len(visits._visits) <= 3
     assert not [name for name in files(folder) if name not in ("secret", "about.json")]
 
@@ -267,24 +268,31 @@ def test_what_was_removed_is_gone_though_it_was_at_work(
     assert not [name for name in files(folder) if name.startswith(("source", "result"))]
 
 
-def test_a_result_of_earlier_choices_says_so(restored: tuple[Any, Visitor]) -> None:
+def test_a_result_of_earlier_choices_says_so_until_it_was_made_anew(
+    restored: tuple[Any, Visitor],
+) -> None:
     ann = restored[1]
     settings = {"bandwidth.amount": 0.5}
     _, piece = ann.ask("PUT", "/api/pieces/1/choices", {"settings": settings})
     assert piece["stale"]
-    assert piece["choices"] == {"preset": "auto", "settings": settings}
+    assert piece["choices"]["settings"] == settings
     assert b"You changed something since" in ann.ask("GET", "/?piece=1")[1]
-    ann.wait(1)
-    _, piece = ann.ask("PUT", "/api/pieces/1/choices", {"preset": "auto"})
-    assert not piece["stale"]
-    ann.wait(1)
+    plan = ann.wait(1)["plan"]
+    done = nitido.Plan.from_dict(ann.ask("GET", "/api/pieces/1/files/plan")[1]["plan"])
+    assert done["bandwidth"] == nitido.Plan.from_dict(plan)["bandwidth"]
+    assert done["bandwidth"].settings["amount"] == 0.5
+    for _ in range(3):  # while the one before is still at work
+        ann.ask("PUT", "/api/pieces/1/choices", {"preset": "gentle"})
+        ann.ask("PUT", "/api/pieces/1/choices", {"preset": "auto"})
+    piece = ann.wait(1)
+    assert (piece["stale"], piece["said"]) == (False, "")
 
 
 def test_pieces_and_results_are_there_again_after_a_restart(restored: tuple[Any, Visitor]) -> None:
     from nitido.web.server import make_app
 
     app, ann = restored
-    again = Visitor(make_app(folder=app._app.state.site.visits.folder))
+    again = Visitor(make_app(folder=app.app.state.site.visits.folder))
     again.http.cookies.set("nitido", ann.http.cookies["nitido"])
     piece = again.ask("GET", "/api/pieces/1")[1]
     assert (piece["restored"], piece["stale"]) == (True, False)
@@ -337,7 +345,7 @@ def test_versions_are_compared(ann: Visitor, clip: Path) -> None:
 
 
 def test_a_full_server_says_when_to_come_again(ann: Visitor, bob: Visitor, clip: Path) -> None:
-    ann.http.app._app.state.site.visits._most = 100
+    ann.http.app.app.state.site.visits._most = 100
     answer = ann.http.post("/api/pieces?name=a.wav", content=clip.read_bytes())
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "60"
@@ -350,3 +358,63 @@ def test_the_api_is_described_without_asking_another_host(ann: Visitor) -> None:
     assert "//" not in page.replace("://www.w3.org", "")
     schema = ann.ask("GET", "/openapi.json")[1]
     assert "Choices" in schema["components"]["schemas"]
+
+
+def test_an_album_is_restored_at_one_gain_with_its_edges_untouched(
+    ann: Visitor, clip: Path, tmp_path: Path
+) -> None:
+    wav, rate = sf.read(clip)
+    soft = tmp_path / "soft.wav"
+    sf.write(soft, 0.25 * wav, rate, subtype="FLOAT")
+    numbers = [ann.drop(path, restore=False)["id"] for path in (clip, soft)]
+    for number in numbers:
+        ann.wait(number)
+    ann.ask("POST", "/api/restore", params={"album": True})
+    pieces = [ann.wait(number) for number in numbers]
+    assert [(one["restored"], one["stale"], one["said"]) for one in pieces] == [
+        (True, False, ""),
+        (True, False, ""),
+    ]
+    plans = [ann.ask("GET", f"/api/pieces/{number}/files/plan")[1] for number in numbers]
+    loudness, other = (nitido.Plan.from_dict(told["plan"])["loudness"] for told in plans)
+    assert loudness.settings["gain_db"] == other.settings["gain_db"]
+    assert "album of 2" in loudness.reason
+    assert not pieces[0]["plan"]["steps"][-2]["on"]
+    assert b"its edges are left alone" in ann.ask("GET", f"/?piece={numbers[0]}")[1]
+    _, told = ann.ask("POST", "/api/restore", params={"album": False})
+    assert len([task for task in told["tasks"] if task["state"] in ("waiting", "working")]) == 2
+    assert not ann.wait(numbers[1])["choices"]["album"]
+
+
+def test_the_tone_of_a_reference_is_what_a_piece_comes_nearer_to(
+    ann: Visitor, bob: Visitor, clip: Path, tmp_path: Path
+) -> None:
+    wav, rate = sf.read(clip)
+    dark = tmp_path / "dark.wav"
+    sf.write(dark, np.convolve(wav, np.full(8, 1 / 8), "same"), rate, subtype="FLOAT")
+    number = ann.drop(clip, restore=False)["id"]
+    reference = ann.drop(dark, kind="reference")["id"]
+    ann.wait(number)
+    assert ann.wait(reference)["sentence"]
+    asked = f"/api/pieces/{number}/choices"
+    assert ann.ask("PUT", asked, {"reference": 99})[0] == 400
+    _, piece = ann.ask("PUT", asked, {"settings": {"width.amount": 0.5}, "reference": reference})
+    plan = nitido.Plan.from_dict(piece["plan"])
+    assert plan["match"].on
+    assert "the reference" in plan["match"].reason
+    assert plan["width"].settings["amount"] == 0.5
+    _, piece = ann.ask("PUT", asked, {**piece["choices"], "reference": None})
+    assert piece["choices"]["settings"] == {"width.amount": 0.5}
+    other = bob.drop(clip, restore=False)["id"]
+    bob.wait(other)
+    theirs = {"reference": reference}
+    assert bob.ask("PUT", f"/api/pieces/{other}/choices", theirs)[0] == 400
+
+
+def test_no_path_of_the_server_is_told(ann: Visitor, clip: Path) -> None:
+    number = ann.drop(clip, restore=False)["id"]
+    ann.wait(number)
+    (visit,) = ann.http.app.app.state.site.visits._visits.values()
+    piece = visit.pieces[number]
+    for path in (piece.source, piece.folder / "0123" / "result.wav", piece.folder):
+        assert piece.named(f"{path} was moved.") == "my song.wav was moved."

@@ -1,6 +1,5 @@
 """What is chosen on the page is what the plan does."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -11,8 +10,7 @@ from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.loop import Loop
 from nitido.errors import ConfigError
 from nitido.restoration.registry import STAGES as REGISTERED
-from nitido.restoration.restore_options import RestoreOptions
-from nitido.web.choices import AMOUNTS, FINDINGS, PRESETS, REPAIRS, STAGES, choose, shown
+from nitido.web.choices import FINDINGS, PRESETS, STAGES, Choices, slider
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +20,16 @@ def diagnosis() -> Diagnosis:
 
 def test_without_a_hand_the_plan_is_that_of_the_preset(diagnosis: Diagnosis) -> None:
     for preset in PRESETS:
-        assert choose(preset).plan_for(diagnosis) == nitido.plan(diagnosis, preset=preset)
+        assert Choices(preset=preset).options.plan_for(diagnosis) == nitido.plan(
+            diagnosis, preset=preset
+        )
 
 
 def test_a_switch_and_a_slider_change_their_stage_and_no_other(diagnosis: Diagnosis) -> None:
-    before = choose().plan_for(diagnosis)
-    after = choose(settings={"width.mode": "off", "bandwidth.amount": 0.5}).plan_for(diagnosis)
+    before = Choices().options.plan_for(diagnosis)
+    after = Choices(settings={"width.mode": "off", "bandwidth.amount": 0.5}).options.plan_for(
+        diagnosis
+    )
     assert before["width"].on
     assert not after["width"].on
     assert after["bandwidth"].settings["amount"] == 0.5
@@ -38,37 +40,43 @@ def test_a_switch_and_a_slider_change_their_stage_and_no_other(diagnosis: Diagno
 
 
 def test_a_stage_that_the_preset_leaves_off_can_be_switched_on(diagnosis: Diagnosis) -> None:
-    assert not choose().plan_for(diagnosis)["match"].on
-    assert choose(settings={"match.mode": "on"}).plan_for(diagnosis)["match"].on
+    assert not Choices().options.plan_for(diagnosis)["match"].on
+    assert Choices(settings={"match.mode": "on"}).options.plan_for(diagnosis)["match"].on
 
 
-def test_every_slider_moves_within_what_its_stage_takes() -> None:
-    for stage, amount in AMOUNTS.items():
-        low, high = REGISTERED[stage].schema[amount.setting].range
-        assert low <= amount.low < amount.high <= high, stage
-    assert set(AMOUNTS) <= set(STAGES) <= set(REGISTERED)
+def test_every_slider_moves_within_what_its_stage_takes(diagnosis: Diagnosis) -> None:
+    plan = Choices().options.plan_for(diagnosis)
+    for made in filter(None, (slider(plan[stage]) for stage in STAGES)):
+        stage, _, setting = made["name"].partition(".")
+        low, high = REGISTERED[stage].schema[setting].range or (0.0, 0.0)
+        assert low <= made["low"] <= made["value"] <= made["high"] <= high, stage
+        assert made["low"] < made["high"]
+    loudness = slider(plan["loudness"])
+    assert loudness is not None
+    assert loudness["shown"] == "−14 LUFS"
 
 
 @pytest.mark.parametrize(
     ("choices", "loop"),
     [
-        (choose(), True),  # as the file says
-        (choose(settings={"ending.loop": False}), False),
-        (choose(settings={"ending.mode": "on"}), False),
-        (choose(settings={"ending.mode": "off"}), True),
+        (Choices(), True),  # as the file says
+        (Choices(settings={"ending.loop": False}), False),
+        (Choices(settings={"ending.mode": "on"}), False),
+        (Choices(settings={"ending.mode": "off"}), True),
     ],
 )
 def test_a_piece_is_a_loop_as_it_says_until_its_ends_are_to_be_mended(
-    diagnosis: Diagnosis, choices: RestoreOptions, loop: bool
+    diagnosis: Diagnosis, choices: Choices, loop: bool
 ) -> None:
     said = replace(diagnosis, loop=Loop(0, diagnosis.samples))
-    assert choices.plan_for(said).loop == loop
-    assert choose(settings={"ending.loop": True}).plan_for(diagnosis).loop
+    assert choices.options.plan_for(said).loop == loop
+    assert Choices(settings={"ending.loop": True}).options.plan_for(diagnosis).loop
 
 
 def test_choices_come_back_as_they_were_shown() -> None:
-    choices = choose("gentle", {"width.mode": "on", "loudness.target_lufs": -16.0})
-    assert choose(**json.loads(json.dumps(shown(choices)))) == choices
+    settings = {"width.mode": "on", "loudness.target_lufs": -16.0}
+    choices = Choices(preset="gentle", settings=settings)
+    assert Choices.model_validate_json(choices.model_dump_json()) == choices
 
 
 @pytest.mark.parametrize(
@@ -91,10 +99,10 @@ def test_what_the_page_does_not_have_or_would_ask_another_host_is_refused(
     preset: str, settings: dict[str, object]
 ) -> None:
     with pytest.raises(ConfigError):
-        choose(preset, settings)
+        _ = Choices(preset=preset, settings=settings).options
 
 
 def test_everything_has_a_musician_s_name() -> None:
     diagnosis = nitido.diagnose(silence(seconds=1.0), sample_rate=48_000)
     assert {finding.kind for finding in diagnosis.findings} == set(FINDINGS)
-    assert set(STAGES) == set(REPAIRS)
+    assert all(words["title"] and words["repair"] for words in STAGES.values())

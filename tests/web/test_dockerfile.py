@@ -53,6 +53,11 @@ def test_every_base_has_a_version_and_nothing_is_fetched_unseen(
     assert all("--no-cache-dir" in run for run in every(lines, "RUN") if "pip install" in run)
 
 
+def test_it_reads_and_writes_m4a(lines: list[tuple[str, str]]) -> None:
+    (install,) = [run for run in every(lines, "RUN") if "pip install" in run]
+    assert {"web", "m4a"} <= set(re.findall(r"\w+", install.partition("[")[2]))
+
+
 def test_its_health_check_asks_the_page(lines: list[tuple[str, str]]) -> None:
     (check,) = every(lines, "HEALTHCHECK")
     assert f"http://127.0.0.1:7860{HEALTH}" in check

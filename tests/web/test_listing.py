@@ -12,7 +12,7 @@ from tests.web.conftest import Visitor
 
 import nitido
 from nitido.web import listing
-from nitido.web.choices import choose
+from nitido.web.choices import Choices
 from nitido.web.limits import Limits
 from nitido.web.sessions import SessionPiece, Visits
 from nitido.web.work import examine, restore
@@ -34,7 +34,7 @@ def restored(clip: Path) -> Iterator[SessionPiece]:
 @pytest.fixture
 def piece(restored: SessionPiece) -> Iterator[SessionPiece]:
     yield restored
-    restored.choices = choose()
+    restored.choices = Choices()
 
 
 def row(piece: SessionPiece, key: str) -> listing.Row:
@@ -48,7 +48,7 @@ def test_every_fault_stands_in_the_list_once_and_the_worst_comes_first(
     assert piece.diagnosis is not None
     rows = listing.rows(piece)
     faults = [finding for finding in piece.diagnosis.findings if finding.found]
-    told = [text for one in rows if one.severity != "ok" for text in one.found]
+    told = [text for one in rows for text in one.findings if text.found]
     assert len(told) == len(faults) > 2
     order = [listing.SEVERITIES.index(one.severity) for one in rows]  # type: ignore[arg-type]
     assert order == sorted(order, reverse=True)
@@ -59,26 +59,30 @@ def test_a_fault_that_is_gone_says_so_and_one_that_is_off_says_why(piece: Sessio
     whine = row(piece, "decomb")
     assert whine.state == "done"
     assert whine.told.startswith("Repaired. The comb every 400 Hz is gone")
-    piece.choices = choose(settings={"decomb.mode": "off"})
+    piece.choices = Choices(settings={"decomb.mode": "off"})
     whine = row(piece, "decomb")
     assert (whine.state, whine.own, whine.told) == ("off", True, "Left: you switched it off.")
 
 
 def test_what_was_changed_since_is_told_as_it_will_be(piece: SessionPiece) -> None:
-    piece.choices = choose(settings={"bandwidth.amount": 0.5})
+    piece.choices = Choices(settings={"bandwidth.amount": 0.5})
     treble = row(piece, "bandwidth")
     assert treble.state == "will"
     assert treble.slider is not None
-    assert treble.slider.shown == "50 %"
+    assert treble.slider["shown"] == "50 %"
     assert listing.verdict(piece) == "changed since it was restored"
 
 
 def test_a_repair_that_was_held_back_says_so(piece: SessionPiece) -> None:
     verdicts = piece.result["verdicts"]
-    piece.result["verdicts"] = {**verdicts, "decomb": "bypassed", "bandwidth": "turned down"}
+    piece.made["result"]["verdicts"] = {
+        **verdicts,
+        "decomb": "bypassed",
+        "bandwidth": "turned down",
+    }
     assert row(piece, "decomb").told.startswith("Left as it was: mending it would have changed")
     assert "Softened: more would have changed" in row(piece, "bandwidth").told
-    piece.result["verdicts"] = verdicts
+    piece.made["result"]["verdicts"] = verdicts
 
 
 def test_one_sentence_says_what_is_wrong_in_a_musician_s_words(piece: SessionPiece) -> None:

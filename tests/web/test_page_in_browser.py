@@ -125,7 +125,7 @@ def test_a_song_plays_at_once_and_before_and_after_switch_while_it_plays(
     assert "comb every 400 Hz is gone" in opened.value.inner_text("body")
 
 
-def test_a_slider_is_heard_in_a_preview_and_the_old_result_says_that_it_is_old(
+def test_a_slider_is_heard_in_a_preview_and_then_in_the_whole_piece(
     musician: Musician, clip: Path
 ) -> None:
     page = musician.page
@@ -138,15 +138,17 @@ def test_a_slider_is_heard_in_a_preview_and_the_old_result_says_that_it_is_old(
     page.wait_for_selector("[data-row=bandwidth].own")
     assert page.evaluate("document.activeElement.id") == "bandwidth-amount"  # the focus stays
     assert page.inner_text("#bandwidth-shown") == "80 %"
-    page.wait_for_selector("text=You changed something since this piece was restored")
-    page.wait_for_selector("#status:has-text('Preview')")
-    assert "before you changed something" in page.inner_text("#downloads h2")
-    page.click("#restore")
+    page.wait_for_selector("#news:has-text('The preview is ready')", state="attached")
+    page.wait_for_selector("[data-row=bandwidth].own:is(.done, .left)")  # nothing was pressed
     page.wait_for_selector("#downloads h2:not(:has(small))")
+    assert page.evaluate("document.activeElement.id") == "bandwidth-amount"
     page.locator("#decomb-on").uncheck()
-    page.wait_for_selector("[data-row=decomb].off", state="attached")
-    page.click("#more summary")
+    page.wait_for_selector("#more [data-row=decomb].off")  # unfolded, as the focus goes with it
+    assert page.evaluate("document.activeElement.id") == "decomb-on"
     assert "you switched it off" in page.inner_text("[data-row=decomb]")
+    page.click("#reset")
+    page.wait_for_selector("[data-row=decomb]:not(.off)")
+    assert page.evaluate("document.activeElement.id") == "repairs"
     page.check("#preset-gentle")
     page.wait_for_selector("#list:not(:has(.own))")
     page.wait_for_selector("[data-row=width].left")
@@ -187,6 +189,45 @@ def nitido_names(path: Path) -> list[str]:
 
     with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as bundle:
         return bundle.namelist()
+
+
+def test_a_long_piece_is_heard_part_by_part_and_a_place_is_found_in_its_part(
+    browser: Any, clip: Path, long_clip: Path
+) -> None:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        server = Server(Path(folder), "parts")
+        someone = Musician(browser, server.url)
+        page = someone.page
+        cut = Path(folder) / "cut.wav"
+        wav, rate = sf.read(long_clip)
+        sf.write(cut, wav[: int(9.9 * rate)], rate)
+        someone.drop(cut)
+        someone.restored()
+        page.wait_for_selector("#part option:nth-child(3)", state="attached")
+        assert page.locator("#part option").all_inner_texts()[0] == "0:00 to 0:04"
+        page.click("[data-row=ending] [data-hear]")
+        someone.until(lambda: someone.state["offset"] == 8)
+        assert page.input_value("#part") == "2"
+        page.select_option("#part", "1")
+        someone.until(lambda: someone.state["offset"] == 4)
+        assert page.inner_text("#time").endswith("/ 0:08.0")
+        assert someone.broken == []
+        someone.context.close()
+        server.stop()
+
+
+def test_a_full_server_keeps_the_file_that_was_dropped_and_says_so(
+    browser: Any, clip: Path
+) -> None:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        server = Server(Path(folder), "full")
+        someone = Musician(browser, server.url)
+        someone.drop(clip)
+        someone.page.wait_for_selector("#sending:has-text('The server is full')")
+        assert "sent again by itself" in someone.page.inner_text("#sending")
+        assert someone.page.is_visible("#player")  # it can be heard as it came
+        someone.context.close()
+        server.stop()
 
 
 def test_reloading_another_tab_and_going_back_lose_nothing(musician: Musician, clip: Path) -> None:
@@ -284,17 +325,33 @@ def test_every_screen_is_wide_enough_and_has_one_scale_of_type(
     assert sizes - {"0px"} <= TYPE_SCALE
 
 
-def test_axe_finds_nothing_wrong(browser: Any, server: Server, clip: Path) -> None:
+def violations(page: Any) -> Any:
+    page.add_script_tag(content=AXE.read_text("utf-8"))
+    return page.evaluate(VIOLATIONS)
+
+
+def test_axe_finds_nothing_wrong(browser: Any, server: Server, clip: Path, tmp_path: Path) -> None:
+    second, text = tmp_path / "second.wav", tmp_path / "text.wav"
+    second.write_bytes(clip.read_bytes())
+    text.write_text("This is no sound.")
     if not AXE.is_file():
         pytest.skip("axe-core is not there: npm install axe-core, or AXE_CORE=…/axe.min.js")
     for scheme in ("light", "dark"):
         someone = Musician(browser, server.url, color_scheme=scheme, bypass_csp=True)
-        someone.drop(clip)
+        page = someone.page
+        assert violations(page) == []  # nothing here yet
+        someone.drop(clip, text, second)
+        page.wait_for_selector("#notices p")
+        page.wait_for_selector("table.pieces tr:nth-child(2) .verdict:has-text('repaired')")
         someone.restored()
-        for path in ("", "generate", "compare", "docs"):
-            someone.page.goto(f"{someone.url}/{path}")
-            someone.page.add_script_tag(content=AXE.read_text("utf-8"))
-            assert someone.page.evaluate(VIOLATIONS) == []
+        page.click("#more summary")
+        page.locator(".what summary").first.click()
+        page.locator("#decomb-on").uncheck()
+        page.wait_for_selector(".notice.stale")
+        assert violations(page) == []  # a table, a notice, all unfolded, changed, at work again
+        for path in ("generate", "compare", "docs"):
+            page.goto(f"{someone.url}/{path}")
+            assert violations(page) == []
         someone.context.close()
 
 

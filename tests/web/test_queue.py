@@ -73,7 +73,7 @@ def test_what_is_cancelled_stops_at_its_next_step_or_never_begins(visitors: list
     first, second = (queue.add(task(visitors[0], work)) for _ in range(2))
     other = queue.add(task(visitors[1]))
     begun.wait(5)
-    assert queue.cancel(visitors[0]) == 2
+    assert queue.cancel(visitors[0]) == [first, second]
     assert first.ended.wait(5)
     assert second.ended.wait(5)
     assert other.ended.wait(5)
@@ -93,8 +93,8 @@ def test_cancelling_at_the_very_end_leaves_one_verdict(visitors: list[Visit]) ->
     assert len(queue.of(visitors[0])) <= 20  # what has ended is forgotten in the end
 
 
-def test_why_it_failed_is_said_and_what_follows_does_not_happen(visitors: list[Visit]) -> None:
-    queue, followed = Queue(at_once=1, waiting=9, each=9), []
+def test_why_it_failed_is_said(visitors: list[Visit]) -> None:
+    queue = Queue(at_once=1, waiting=9, each=9)
 
     def refuse(tell: Any) -> None:
         raise ConfigError("It is no music.")
@@ -102,13 +102,9 @@ def test_why_it_failed_is_said_and_what_follows_does_not_happen(visitors: list[V
     def collapse(tell: Any) -> None:
         raise ZeroDivisionError("/secret/path")
 
-    told = [
-        queue.add(task(visitors[0], work, then=lambda: followed.append(1)))
-        for work in (refuse, collapse, lambda tell: None)
-    ]
+    told = [queue.add(task(visitors[0], work)) for work in (refuse, collapse, lambda tell: None)]
     assert all(one.ended.wait(5) for one in told)
     assert [one.said for one in told] == ["It is no music.", BROKEN, ""]
-    assert followed == [1]
 
 
 def test_progress_rises(visitors: list[Visit]) -> None:
@@ -137,3 +133,55 @@ def test_the_work_of_who_has_gone_stops(visitors: list[Visit]) -> None:
     visitors[0].gone.set()
     assert one.ended.wait(5)
     assert one.state == "cancelled"
+
+
+def test_a_task_that_breaks_because_it_was_cancelled_has_not_failed(visitors: list[Visit]) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def work(tell: Any) -> None:
+        begun.set()
+        go.wait(5)
+        raise FileNotFoundError("its folder was taken away")
+
+    one = Queue(at_once=1, waiting=9, each=9)
+    task_ = one.add(task(visitors[0], work))
+    begun.wait(5)
+    one.cancel(visitors[0])
+    go.set()
+    assert task_.ended.wait(5)
+    assert (task_.state, task_.said) == ("cancelled", "")
+
+
+def test_what_is_late_lets_everything_else_go_first(visitors: list[Visit]) -> None:
+    queue, go, begun = Queue(at_once=1, waiting=9, each=9), threading.Event(), []
+    queue.add(task(visitors[0], lambda tell: go.wait(5)))
+    late = queue.add(task(visitors[1], lambda tell: begun.append("late"), late=True))
+    last = queue.add(task(visitors[0], lambda tell: begun.append("long")))
+    assert (queue.ahead(late), queue.ahead(last)) == (1, 0)
+    go.set()
+    assert late.ended.wait(5)
+    assert begun == ["long", "late"]
+
+
+def test_there_is_a_bound_to_what_waits_late(
+    visitors: list[Visit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nitido.web.queue.LATE_MAX", 2)
+    queue, go = Queue(at_once=1, waiting=9, each=9), threading.Event()
+    tasks = [queue.add(task(visitors[0], lambda tell: go.wait(5)))]
+    tasks += [queue.add(task(one, late=True)) for one in visitors[:2]]
+    with pytest.raises(FullError):
+        queue.add(task(visitors[2], late=True))
+    tasks.append(queue.add(task(visitors[2])))
+    go.set()
+    assert all(one.ended.wait(5) for one in tasks)
+
+
+def test_what_is_quick_waits_for_nothing_that_takes_long(visitors: list[Visit]) -> None:
+    queue, go = Queue(at_once=1, waiting=9, each=9), threading.Event()
+    long = [queue.add(task(visitors[0], lambda tell: go.wait(5))) for _ in range(2)]
+    assert queue.add(task(visitors[1], lane="quick")).ended.wait(5)
+    assert [queue.ahead(one) for one in long] == [0, 0]
+    assert [one.state for one in long] == ["working", "waiting"]
+    go.set()
+    assert all(one.ended.wait(5) for one in long)

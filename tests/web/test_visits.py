@@ -102,8 +102,10 @@ def test_who_only_looks_leaves_nothing(visits: Visits) -> None:
 def test_a_new_result_replaces_the_old_one(visit: Visit) -> None:
     piece = visit.add("song.wav", limits=Limits())
     for _ in range(2):
-        folder = piece.new_folder()
-        piece.keep(folder, {"peak_dbfs": None})
+        with piece.making("result") as (folder, _told):
+            pass
+    with pytest.raises(ZeroDivisionError), piece.making("result"):
+        raise ZeroDivisionError  # leaves the one before
     assert [path.name for path in piece.folder.iterdir()] == [folder.name]
     assert piece.result_folder == folder
 
@@ -164,7 +166,7 @@ def test_pieces_that_come_at_the_same_time_are_all_counted(
 
 def test_one_client_cannot_keep_all_the_room_for_what_never_comes() -> None:
     visits = Visits(Limits(megabytes=1, pieces=1))
-    most = visits.limits.upload_bytes
+    most = visits.limits.file_bytes
     with visits.room(most, client="a"), visits.room(most, client="a"):
         with pytest.raises(FullError, match="from your address"), visits.room(1, client="a"):
             pass

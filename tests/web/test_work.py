@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import nitido
 from nitido import api
 from nitido.errors import AudioReadError, CancelledError, ConfigError
 from nitido.restoration.headroom import file_true_peak_dbtp
-from nitido.web.choices import choose
+from nitido.web.choices import Choices
 from nitido.web.limits import Limits
 from nitido.web.sessions import SessionPiece, Visits
 from nitido.web.work import (
@@ -45,7 +46,8 @@ def silent(share: float) -> None:
 def test_a_restored_piece_lies_there_complete(piece: SessionPiece, clip: Path) -> None:
     restore(piece, silent)
     folder = piece.result_folder
-    assert {path.name for path in folder.iterdir()} == {"result.wav", "report.html", "plan.json"}
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"result.wav", "report.html", "plan.json", "0", "1", "2"}
     wav, rate = sf.read(folder / "result.wav")
     given, given_rate = sf.read(clip)
     assert len(wav) / rate == pytest.approx(len(given) / given_rate)
@@ -82,7 +84,7 @@ def test_a_result_beyond_full_scale_is_not_offered_in_a_format_that_would_clip_i
 ) -> None:
     wav, rate = sf.read(piece.source)
     sf.write(piece.source, 2 * wav / np.abs(wav).max(), rate, subtype="FLOAT")
-    piece.choices = choose(settings={"loudness.mode": "off"})
+    piece.choices = Choices(settings={"loudness.mode": "off"})
     restore(piece, silent)
     assert "wav32" in offered(piece)
     assert not {"wav", "wav16", "flac"} & set(offered(piece))
@@ -92,7 +94,7 @@ def test_a_result_beyond_full_scale_is_not_offered_in_a_format_that_would_clip_i
 def test_a_lossy_download_holds_the_ceiling_of_its_plan(piece: SessionPiece, form: str) -> None:
     wav = np.clip(pink_noise(seconds=3.0, channels=2, rms=0.3), -0.5, 0.5)
     sf.write(piece.source, wav.T, 48_000, subtype="FLOAT")
-    piece.choices = choose(settings={"loudness.target_lufs": -8.0})
+    piece.choices = Choices(settings={"loudness.target_lufs": -8.0})
     restore(piece, silent)
     if form in offered(piece):
         assert (file_true_peak_dbtp(download(piece, form)) or 0.0) <= -1.0
@@ -107,9 +109,9 @@ def test_a_verdict_is_that_of_nitido_check_of_the_result_once_there_is_one(
     restore(piece, silent)
     judge(piece, "broadcast", silent)
     same = nitido.check(piece.result_folder / "result.wav", target="broadcast")
-    assert piece.verdict["sentence"] == same.sentence.replace("result.wav", piece.name)
+    assert piece.verdict["verdict"] == same.sentence.replace("result.wav", piece.name)
     assert [one["summary"] for one in piece.verdict["reasons"]] == [
-        reason.summary for reason in same.reasons if reason.found
+        reason.summary for reason in same.reasons
     ]
 
 
@@ -125,14 +127,14 @@ def test_a_preview_is_the_loudest_part_at_its_place_as_it_will_be(piece: Session
     quiet = 0.01 * np.tile(wav, 5)
     sf.write(piece.source, np.concatenate([quiet, np.tile(wav, 4), quiet]), rate)
     preview(piece, silent)  # before the piece is examined
-    told = piece.sets["preview"]
+    (told,) = piece.made["preview"]["parts"]
     assert told["offset"] == pytest.approx(15.0, abs=1.5)
     assert told["seconds"] == pytest.approx(10.0, abs=0.01)
     assert [track["name"] for track in told["tracks"]] == ["Before", "After", "Removed"]
     assert (piece.result, piece.diagnosis) == ({}, None)
     examine(piece, silent)
     preview(piece, silent)
-    assert piece.sets["preview"]["offset"] == told["offset"]
+    assert piece.made["preview"]["offset"] == told["offset"]
 
 
 def test_one_slider_does_not_make_nitido_listen_again(
@@ -143,7 +145,7 @@ def test_one_slider_does_not_make_nitido_listen_again(
     monkeypatch.setattr(api, "diagnose", lambda *a, **k: listened.append(1) or diagnose(*a, **k))
     restore(piece, silent)
     assert not piece.stale
-    piece.choices = choose(settings={"bandwidth.amount": 0.5})
+    piece.choices = Choices(settings={"bandwidth.amount": 0.5})
     assert piece.stale
     restore(piece, silent)
     assert listened == [1]
@@ -168,10 +170,33 @@ def test_a_cancelled_restoration_leaves_the_result_before(piece: SessionPiece, a
 
 def test_a_result_can_be_heard_before_its_report_is_written(piece: SessionPiece) -> None:
     had: list[set[str]] = []
-    restore(piece, silent, lambda: had.append({*offered(piece), *piece.sets}))
+    reports: list[Any] = []
+
+    def ready(_: SessionPiece, report: Any) -> None:
+        had.append({*offered(piece), *piece.made})
+        reports.append(report)
+
+    restore(piece, silent, ready)
     assert had[0] >= {"wav", "plan", "result"}
-    assert "report" not in had[0]
+    assert "report" not in had[-1]
+    reports[-1](silent)  # when there is time
     assert "report" in offered(piece)
+
+
+def test_a_long_piece_is_played_in_parts_and_nothing_of_it_is_left_out(
+    piece: SessionPiece, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nitido.web.work.PART_SECONDS", 1.25)
+    had: list[int] = []
+    restore(piece, silent, lambda *_: had.append(len(piece.result["parts"])))
+    parts = piece.result["parts"]
+    assert had == [1, 2, 3, 3]  # the first is heard before the others are there
+    assert [part["offset"] for part in parts] == [0.0, 1.25, 2.5]
+    assert sum(part["seconds"] for part in parts) == pytest.approx(3.0)
+    for number in range(9):
+        part = parts[number // 3]
+        assert sf.info(piece.result_folder / str(number)).duration == pytest.approx(part["seconds"])
+    assert [part["first"] for part in parts] == [0, 3, 6]
 
 
 def test_all_results_go_into_one_file_and_none_hides_another(

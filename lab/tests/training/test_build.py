@@ -1,13 +1,18 @@
 """The whole way, and networks that are trained side by side from one start."""
 
+import json
 import shutil
+import subprocess
+import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
+
+from tests.batch.cases import is_running  # noqa: E402
 
 from nitido.errors import ConfigError, WeightsError  # noqa: E402
 from nitido.lock import held  # noqa: E402
@@ -47,6 +52,38 @@ def test_members_learn_from_other_examples_and_their_mean_is_exported(pair: Trai
     assert built.steps == 24
     assert set(built.figures) >= {"4-khz-unlike", "coded-unlike"}
     assert any("member-1" in line for line in lines)
+
+
+PROGRAM = """
+import json, multiprocessing, sys, time
+from nitido_lab.training.cache import build_cache
+from nitido_lab.training.config import TrainConfig
+
+def made(done, total):
+    print(*(each.pid for each in multiprocessing.active_children()), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    build_cache(TrainConfig(**json.loads(sys.argv[1])), on_progress=made)
+"""
+
+
+def test_a_kill_while_the_music_is_read_leaves_no_process_behind(
+    tiny: TrainConfig, tmp_path: Path
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    config = json.dumps(asdict(replace(tiny, recipes=(), out=str(tmp_path / "out"))))
+    command = [sys.executable, str(program), config]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        workers = [int(number) for number in running.stdout.readline().split()]
+        running.kill()
+    assert workers
+    deadline = time.monotonic() + 30
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, workers))
 
 
 @pytest.mark.parametrize("faster", [1, 2])

@@ -11,11 +11,9 @@ once, and the others go on.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -30,7 +28,7 @@ from typing import Any
 from nitido import c_stderr
 from nitido.batch.job import Job, Outcome, attempt
 from nitido.batch.names import is_remote
-from nitido.cores import usable_cores, use_one_core
+from nitido.cores import end_with_the_starter, usable_cores, use_one_core
 from nitido.errors import AudioWriteError, CancelledError, one_line
 from nitido.output import reserve
 
@@ -245,7 +243,7 @@ def serve(connection: Connection, *, crowded: bool) -> None:
     c_stderr.mute()
     if crowded:
         use_one_core()
-    threading.Thread(target=_end_with_the_starter, daemon=True).start()
+    end_with_the_starter(after_seconds=TIDY_SECONDS)
     while True:
         try:
             message = connection.recv()
@@ -285,11 +283,3 @@ def _leave_signals_to_the_starter() -> None:
         signal.signal(number, lambda *_: None)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # blocked while this process began
-
-
-def _end_with_the_starter() -> None:
-    starter = multiprocessing.parent_process()
-    if starter is not None:
-        starter.join()
-        time.sleep(TIDY_SECONDS)
-        os._exit(1)

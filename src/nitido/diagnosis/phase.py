@@ -47,9 +47,9 @@ NEARLY, LEAST_OCTAVES = 0.9, 0.5  # all in a row are this coherent, for so far
 TURNED_SHARE = 0.01  # of the energy: less of it is not heard
 # Wide music is less coherent, but has no such edges: what left and right have in common (−1 to 1)
 # jumps by JUMP, into a stretch where it is below −OPPOSITE in four of five fine bands. Clean music
-# of 8 s and more reads −0.44 at most, and −0.51 in a stretch that begins at the bottom, with one
-# edge alone; a chord of 3 s may read anything.
-JUMP, OPPOSITE, ONE_EDGE_OPPOSITE, MOSTLY = 0.7, 0.55, 0.7, 0.8
+# of 8 s and more reads −0.44 at most; a chord of 3 s may read anything. A stretch that begins at
+# the bottom has one edge alone, and may be lows that are wide as well: it is not judged so.
+JUMP, OPPOSITE, MOSTLY = 0.7, 0.55, 0.8
 STRETCH_OCTAVES, STRETCH_SECONDS = 1.0, 8.0  # at least
 BESIDE = 3  # fine bands on either side of an edge, but for the one next to it outside
 LEAST_HEARD = 0.5  # of the fine bands: single tones have any angle
@@ -226,13 +226,13 @@ def _stretches(common: Array, heard: NDArray[np.bool_], edges: NDArray[np.int_])
     lasts = [
         i for i in range(BESIDE - 1, count - reach) if means[i + 2] - means[i - BESIDE + 1] >= JUMP
     ]
-    for first, least in [(0, ONE_EDGE_OPPOSITE), *((one, OPPOSITE) for one in firsts)]:
+    for first in firsts:
         for last in (one for one in lasts if one > first):
             stretch = slice(first, last + 1)
             wide = edges[last + 1] >= 2**STRETCH_OCTAVES * edges[first]
             if not wide or heard[stretch].mean() < LEAST_HEARD:
                 continue
-            if np.quantile(common[stretch][heard[stretch]], MOSTLY) <= -least:
+            if np.quantile(common[stretch][heard[stretch]], MOSTLY) <= -OPPOSITE:
                 turned = first + np.flatnonzero(common[stretch] < 0)
                 yield slice(int(turned[0]), int(turned[-1]) + 1)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 
 Spec: TypeAlias = NDArray[np.complex64]
+Real = TypeVar("Real", np.float32, np.float64)
 
 PROTECTED_HZ = (60.0, 7000.0)  # where the music lives: only the planned repair may change it
 TRANSITION_HZ = 400.0  # of `lower_ceiling`: from untouched to gone
@@ -186,7 +187,7 @@ def median(values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray((parted[..., : count // 2].max(axis=-1) + upper) / 2)
 
 
-def running_mean(values: NDArray[np.float32], size: int, *, axis: int) -> NDArray[np.float32]:
+def running_mean(values: NDArray[Real], size: int, *, axis: int) -> NDArray[Real]:
     """Return the mean of `size` values around each along an axis; the ends go on as they are.
 
     Summed by doubling, two, four, eight: so it does not matter where along the axis a value stands,
@@ -194,15 +195,15 @@ def running_mean(values: NDArray[np.float32], size: int, *, axis: int) -> NDArra
     """
     pad = [(0, 0)] * values.ndim
     pad[axis] = (size // 2, size - 1 - size // 2)
-    sums = np.moveaxis(np.pad(values, pad, mode="edge"), axis, 0)
+    sums: NDArray[Real] = np.moveaxis(np.pad(values, pad, mode="edge"), axis, 0)
     count, width, summed = values.shape[axis], 1, 0
-    total = np.zeros((count, *sums.shape[1:]), np.float32)
+    total = np.zeros((count, *sums.shape[1:]), values.dtype)
     while True:
         if size & width:
             total += sums[summed : summed + count]
             summed += width
         if summed == size:
-            total /= np.float32(size)
+            total /= values.dtype.type(size)
             return np.moveaxis(total, 0, axis)
         sums = sums[:-width] + sums[width:]
         width *= 2

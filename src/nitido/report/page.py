@@ -274,13 +274,7 @@ def _sound(excerpts: Sequence[Excerpt], coding: str, files: Sequence[bytes]) -> 
         "seconds": excerpts[0].wav.shape[1] / PAGE_RATE_HZ if excerpts else 0,
         "coding": coding,
         "tracks": [
-            {
-                "name": excerpt.track.name,
-                "tint": excerpt.tint,
-                "boostDb": excerpt.boost_db,
-                "wave": base64.b64encode(excerpt.wave).decode("ascii"),
-                "audio": base64.b64encode(file).decode("ascii"),
-            }
+            {**excerpt.to_dict(), "audio": base64.b64encode(file).decode("ascii")}
             for excerpt, file in zip(excerpts, files, strict=True)
         ],
     }

@@ -214,7 +214,10 @@ def _why_left(restoration: RestoredSound, kind: str) -> str:
     verdicts = {change.stage: change.verdict for change in restoration.changes}
     if verdicts.get(stage, "kept") != "kept":
         return "as more would have changed too much of the music"
-    return "though less of it" if step.on else f"as {stage} is off: {step.reason}"
+    if step.on:
+        return "though less of it"
+    why = step.reason if step.reason.startswith("off") else f"off: {step.reason}"
+    return f"as {stage} is {why}"
 
 
 def describe_change(change: Change) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from nitido.audio import SanitizedBlocks
 from nitido.audio.encode import OPUS_RATE_HZ, flac_bytes, opus_bytes
 from nitido.dsp.chunks import join, take
+from nitido.dsp.loop import span
 from nitido.dsp.loudness import integrated_lufs, true_peak_dbtp
 from nitido.dsp.resample import resample
 from nitido.dsp.wav import Wav
@@ -81,17 +83,26 @@ class Excerpt:
         parts = peaks.reshape(WAVE_COLUMNS, columns).max(axis=1)
         return bytes(np.rint(255 * parts.clip(0, 1)).astype(np.uint8))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the player is told of it as plain JSON values, the sound apart."""
+        return {
+            "name": self.track.name,
+            "tint": self.tint,
+            "boostDb": self.boost_db,
+            "wave": base64.b64encode(self.wave).decode("ascii"),
+        }
+
 
 def make_excerpts(
-    tracks: Sequence[Track], *, seconds_max: float = SECONDS_MAX
+    tracks: Sequence[Track], *, seconds_max: float = SECONDS_MAX, start_seconds: float = 0.0
 ) -> tuple[list[Excerpt], bool]:
-    """Return the excerpts in order, equally loud and equally long, and whether any was cut.
+    """Return the excerpts in order, equally loud and equally long, and whether any goes on.
 
     Loudness is measured on the excerpts. All of them get the level of the loudest, or less, as far
     as none of them goes over −1 dBTP. Removed sound keeps its distance to the result until it is
     raised by at most 30 dB. More than two channels are mixed to one.
     """
-    read = [_read(track, seconds_max) for track in tracks]
+    read = [_read(track, seconds_max, start_seconds) for track in tracks]
     cut = any(longer for _, longer in read)
     length = max((wav.shape[1] for wav, _ in read), default=0)
     wavs = [np.pad(wav, ((0, 0), (0, length - wav.shape[1]))) for wav, _ in read]
@@ -110,19 +121,17 @@ def _lufs(wav: Wav) -> float | None:
     return integrated_lufs(np.broadcast_to(wav, (2, wav.shape[1])), sample_rate=PAGE_RATE_HZ)
 
 
-def _read(track: Track, seconds_max: float) -> tuple[Wav, bool]:
-    """Return the start of a track at the rate of the page, `[1 or 2, T]`, and whether it goes on.
+def _read(track: Track, seconds_max: float, start_seconds: float) -> tuple[Wav, bool]:
+    """Return a part of a track at the rate of the page, `[1 or 2, T]`, and whether it goes on.
 
     Only so much of the track is read; channels that are all the same become one.
     """
-    limit = round(seconds_max * track.sample_rate)
+    first, limit = (round(s * track.sample_rate) for s in (start_seconds, seconds_max))
     held: list[Wav] = []
     count = 0
-    for block in SanitizedBlocks(track.blocks()):
+    for block in span(SanitizedBlocks(track.blocks()), first, first + limit + 1):
         held.append(block if len(block) <= 2 else block.mean(axis=0, keepdims=True))
         count += block.shape[1]
-        if count > limit:
-            break
     samples = min(count, limit)
     wav = join(take(held, samples), channels=1)
     if len(wav) == 2 and np.array_equal(wav[0], wav[1]):

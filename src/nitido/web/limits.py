@@ -7,10 +7,12 @@ from pathlib import Path
 
 from nitido.audio import open_source
 from nitido.errors import ConfigError, NitidoError
+from nitido.formats import READS
 
 NOT_HERE = (  # advice for who runs nitido, not for a visitor
     ', or restore what is there of it with `damaged="take"`',
     "pip install 'nitido[m4a]' brings it, or ",
+    f"; {READS}",
 )
 # What a second of a piece may hold: a small file unpacks to much, and a result lies there whole.
 VALUES_PER_SECOND = 2 * 192_000
@@ -49,11 +51,6 @@ class Limits:
         """The most that one uploaded file may have."""
         return int(self.megabytes * 2**20)
 
-    @property
-    def upload_bytes(self) -> int:
-        """The most that one visitor may have uploaded as pieces."""
-        return self.pieces * self.file_bytes
-
     def check_length(self, path: Path, name: str) -> None:
         """Open a file and check its length, and how much it holds; no sound is read.
 
@@ -73,14 +70,14 @@ class Limits:
                 said = said.replace(advice, "")
             raise type(error)(said) from error
         minutes = source.samples / source.sample_rate / 60
+        told = f"{name} is {minutes:.1f} minutes"
         if minutes > self.minutes:
             raise ConfigError(
-                f"{name} is {minutes:.1f} minutes long; this page takes {self.minutes:g} minutes "
-                "at most, the command line any length."
+                f"{told} long; this page takes {self.minutes:g} minutes at most, the command line "
+                "any length."
             )
         if source.samples * source.channels > 60 * self.minutes * VALUES_PER_SECOND:
             raise ConfigError(
-                f"{name} is {minutes:.1f} minutes of {source.channels} channels at "
-                f"{source.sample_rate} Hz; this page takes as much as {self.minutes:g} minutes of "
-                "stereo at 192000 Hz, the command line any."
+                f"{told} of {source.channels} channels at {source.sample_rate} Hz; this page takes "
+                f"as much as {self.minutes:g} minutes of stereo at 192000 Hz, the command line any."
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,25 +11,14 @@ from nitido.report.formatting import amount, minus, places
 from nitido.report.text import NOTHING_FOUND, REMEDIES, mended
 from nitido.restoration.registry import STAGES as REGISTERED
 from nitido.restoration.stage import Step
-from nitido.web.choices import AMOUNTS, FINDINGS, REPAIRS, STAGES
-from nitido.web.sessions import SessionPiece
+from nitido.web.choices import FINDINGS, STAGES, slider
+from nitido.web.sessions import SessionPiece, Told
 
-SILENT = "There is no sound in it."
 REMEDY = {**REMEDIES, "loudness": "loudness"}  # the stage that mends a finding
-
-
-@dataclass(frozen=True)
-class Slider:
-    """How much of a repair: the one setting of its stage that a hand may move."""
-
-    name: str
-    label: str
-    low: float
-    high: float
-    step: float
-    value: float
-    shown: str
-    unit: str
+STATES = ("left", "done", "will", "off", "none")  # as they come in the list
+SPANS_MAX = 20  # places of a row
+HELD_BACK = "Left as it was: mending it would have changed too much of the music."
+SOFTENED = " Softened: more would have changed too much of the music."
 
 
 @dataclass(frozen=True)
@@ -40,37 +29,55 @@ class Row:
         key: name of the stage, or of the finding that no stage mends.
         title: what it is called.
         technical: what it is called elsewhere, and what is measured.
-        severity: the worst of what was found; ``"ok"`` if nothing was.
-        found: sentences about what was found.
-        heard: how it sounds.
-        where: places, in words.
-        spans: places, s.
-        picture: of the finding, HTML of our own template.
-        stage: whether there is a stage to switch.
-        on: whether it will be repaired, or was.
-        own: whether the visitor chose so.
-        state: ``"done"``, ``"left"``, ``"will"``, ``"off"`` or ``"none"``.
+        findings: what was found; if that was nothing, what was measured.
+        state: one of `STATES`.
         told: that in words.
-        slider: None if there is nothing to move.
-        loop: whether it is a loop; None where that is no question.
+        picture: of the worst finding, HTML of our own template.
+        step: of the stage; None where there is none to switch.
+        own: whether the visitor chose so.
     """
 
     key: str
     title: str
     technical: str
-    severity: str = "ok"
-    found: list[str] = field(default_factory=list)
-    heard: str = ""
-    where: str = ""
-    spans: list[tuple[float, float]] = field(default_factory=list)
+    findings: Sequence[Finding]
+    state: str
+    told: str
     picture: str = ""
-    stage: bool = False
-    on: bool = False
+    step: Step | None = None
     own: bool = False
-    state: str = "none"
-    told: str = ""
-    slider: Slider | None = None
-    loop: bool | None = None
+    slider: Told | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Add what follows from the stage."""
+        object.__setattr__(self, "slider", self.step and slider(self.step))
+
+    @property
+    def worst(self) -> Finding | None:
+        """The fault that matters most; None if nothing is wrong."""
+        return max((f for f in self.findings if f.found), key=_weight, default=None)
+
+    @property
+    def severity(self) -> str:
+        """Of the worst fault; ``"ok"`` if nothing is wrong."""
+        return self.worst.severity if self.worst else "ok"
+
+    @property
+    def heard(self) -> str:
+        """How it sounds."""
+        return " ".join(FINDINGS[f.kind]["heard"] for f in self.findings)
+
+    @property
+    def where(self) -> str:
+        """The places, in words; the edges of a piece need none."""
+        worst = self.worst
+        told = worst and worst.where and worst.kind not in ("start", "end")
+        return places(worst) if worst and told else ""
+
+    @property
+    def spans(self) -> list[tuple[float, float]]:
+        """The places, s."""
+        return [span for f in self.findings if f.found for span in f.where][:SPANS_MAX]
 
 
 def rows(piece: SessionPiece) -> list[Row]:
@@ -79,171 +86,119 @@ def rows(piece: SessionPiece) -> list[Row]:
     if diagnosis is None or plan is None or diagnosis.silent:
         return []
     result = {} if piece.stale else piece.result
+    after = {kind: Finding.from_dict(one) for kind, one in result.get("after", {}).items()}
     made = []
     for step in plan.steps:
         if step.stage in STAGES:
-            findings = [f for f in diagnosis.findings if REMEDY.get(f.kind) == step.stage]
-            ran = Step(**result["steps"][step.stage]) if result else None
-            made.append(_repair(piece, ran or step, findings, result))
+            ran = Step(**result["steps"][step.stage]) if result else step
+            found = [f for f in diagnosis.findings if REMEDY.get(f.kind) == step.stage]
+            made.append(_repair(piece, ran, found, after, result))
     for finding in diagnosis.findings:
         if finding.found and REMEDY.get(finding.kind) not in STAGES:
             told = "Left: nothing here mends it."
-            made.append(Row(**_about(piece, [finding]), key=finding.kind, state="left", told=told))
+            made.append(_fault(piece, finding, finding.kind, "", told))
     for kind in result.get("new_faults", ()):
-        summary = minus(result["after"][kind]["summary"])
-        title, heard = FINDINGS.get(kind, (kind, ""))
-        severity = result["after"][kind]["severity"]
-        made.append(
-            Row(f"new-{kind}", f"New: {title}", kind, severity, [summary], heard,
-                state="left", told="It was not there before; less of the repairs may avoid it.")
-        )  # fmt: skip
-    order = ("left", "done", "will", "off", "none")
-    return sorted(made, key=lambda r: (-SEVERITIES.index(r.severity), order.index(r.state)))
+        told = "It was not there before; less of the repairs may avoid it."
+        made.append(_fault(piece, after[kind], f"new-{kind}", "New: ", told))
+    return sorted(made, key=lambda row: (-SEVERITIES.index(row.severity), STATES.index(row.state)))
 
 
-def _about(piece: SessionPiece, findings: list[Finding]) -> dict[str, Any]:
-    """Return what a row says of what was found."""
-    faults = [finding for finding in findings if finding.found]
-    worst = max(faults, key=lambda f: SEVERITIES.index(f.severity), default=None)
-    shown = faults or findings
-    names = [FINDINGS.get(fault.kind, (fault.kind, "")) for fault in faults]
-    told = worst is not None and worst.where and worst.kind not in ("start", "end")
-    return {
-        "title": names[0][0] if len(names) == 1 else "",
-        "technical": ", ".join(
-            f"{f.kind} {minus(amount(f))}{f', {f.compared_with}' if f.compared_with else ''}"
-            for f in shown
-        ),
-        "severity": worst.severity if worst else "ok",
-        "found": [minus(finding.summary) for finding in shown],
-        "heard": " ".join(heard for _, heard in names),
-        "where": places(worst) if worst and told else "",
-        "spans": [span for finding in faults for span in finding.where][:20],
-        "picture": piece.pictures.get(worst.kind, "") if worst else "",
-    }
+def _fault(piece: SessionPiece, finding: Finding, key: str, prefix: str, told: str) -> Row:
+    title = f"{prefix}{FINDINGS[finding.kind]['title']}"
+    picture = "" if prefix else piece.pictures.get(finding.kind, "")
+    return Row(key, title, _measured([finding]), [finding], "left", told, picture)
 
 
 def _repair(
-    piece: SessionPiece, step: Step, findings: list[Finding], result: dict[str, Any]
+    piece: SessionPiece,
+    step: Step,
+    findings: list[Finding],
+    after: dict[str, Finding],
+    result: dict[str, Any],
 ) -> Row:
-    settings = dict(piece.choices.settings or {})
-    about = _about(piece, findings)
-    stage = step.stage
-    known = f"{stage}: {REGISTERED[stage].summary}"
-    measured = f"; measured: {about['technical']}" if about["technical"] else ""
-    about["technical"] = f"{known}{measured}"
-    state, told = _state(step, findings, result, settings)
-    about["title"] = about["title"] or STAGES[stage]
+    faults = [finding for finding in findings if finding.found]
+    worst, shown = max(faults, key=_weight, default=None), faults or findings
+    measured = f"; measured: {_measured(shown)}" if shown else ""
+    name = FINDINGS[shown[0].kind] if len(shown) == 1 else STAGES[step.stage]
+    chosen = {name: value for name, value in piece.choices.settings.items()
+              if name.partition(".")[0] == step.stage}  # fmt: skip
+    if chosen.get(f"{step.stage}.mode") == "off":
+        state, told = "off", "Left: you switched it off."
+    else:
+        state, told = _state(step, faults, after, result)
     return Row(
-        **about,
-        key=stage,
-        stage=True,
-        on=step.on,
-        own=any(name.partition(".")[0] == stage for name in settings),
-        state=state,
-        told=told,
-        slider=_slider(step),
-        loop=bool(step.settings["loop"]) if stage == "ending" else None,
+        step.stage,
+        name["title"],
+        f"{step.stage}: {REGISTERED[step.stage].summary}{measured}",
+        shown,
+        state,
+        told,
+        piece.pictures.get(worst.kind, "") if worst else "",
+        step,
+        own=bool(chosen),
     )
 
 
-def _slider(step: Step) -> Slider | None:
-    amount = AMOUNTS.get(step.stage)
-    if amount is None:
-        return None
-    value = step.settings[amount.setting]
-    at = amount.low if value is None else min(max(value, amount.low), amount.high)
-    name = f"{step.stage}.{amount.setting}"
-    return Slider(
-        name,
-        amount.label,
-        amount.low,
-        amount.high,
-        amount.step,
-        at,
-        amount.show(value),
-        amount.unit,
+def _measured(findings: list[Finding]) -> str:
+    return ", ".join(
+        f"{f.kind} {minus(amount(f))}{f', {f.compared_with}' if f.compared_with else ''}"
+        for f in findings
     )
 
 
 def _state(
-    step: Step, findings: list[Finding], result: dict[str, Any], settings: dict[str, Any]
+    step: Step, faults: list[Finding], after: dict[str, Finding], result: dict[str, Any]
 ) -> tuple[str, str]:
     """Return how it stands with a repair, and that in words."""
-    faults, repair = [finding for finding in findings if finding.found], REPAIRS[step.stage]
-    reason = minus(step.reason)
+    reason, repair = minus(step.reason), STAGES[step.stage]["repair"]
     verdict = result["verdicts"].get(step.stage, "kept") if result else ""
     if verdict == "bypassed":
-        return "left", "Left as it was: mending it would have changed too much of the music."
+        return "left", HELD_BACK
     if not step.on:
-        if settings.get(f"{step.stage}.mode") == "off":
-            return "off", "Left: you switched it off."
-        return ("left" if faults else "none"), f"{'Left' if faults else 'Not needed'}: {reason}."
+        if not faults and reason.startswith("off"):
+            return "none", f"{reason.capitalize()}; its switch tries it."
+        return ("left", f"Left: {reason}.") if faults else ("none", f"Not needed: {reason}.")
     if not result:
         return "will", f"Will {repair}: {reason}."
-    softened = " Softened: more would have changed too much of the music."
-    more = softened if verdict == "turned down" else ""
+    more = SOFTENED if verdict == "turned down" else ""
     if not faults:
         return "done", f"Done: {repair}; {reason}.{more}"
-    after = {kind: Finding.from_dict(one) for kind, one in result["after"].items()}
-    left = [after[f.kind] for f in faults if f.kind in after and after[f.kind].found]
-    said = [
-        text
-        for fault in faults
-        if fault.kind in REMEDIES and fault.kind in after
-        for text in mended(fault, after[fault.kind])
-    ]
+    pairs = [(fault, after[fault.kind]) for fault in faults if fault.kind in after]
+    said = [text for old, new in pairs if old.kind in REMEDIES for text in mended(old, new)]
     if step.stage == "loudness":
-        said = [minus(after["loudness"].summary)] if "loudness" in after else []
-    if left:
-        still = " ".join(minus(f.summary) for f in left)
+        said = [minus(new.summary) for _, new in pairs]
+    if left := [minus(new.summary) for _, new in pairs if new.found]:
+        still = " ".join(left)
         return "left", f"Less of it, but not gone. {' '.join(said)} Now: {still}{more}"
     return "done", f"Repaired. {' '.join(said)}{more}"
+
+
+def _weight(finding: Finding) -> int:
+    return SEVERITIES.index(finding.severity)
 
 
 def sentence(diagnosis: Diagnosis) -> str:
     """Return what is wrong with a piece in one sentence, the worst first."""
     if diagnosis.silent:
-        return SILENT
-    faults = [finding for finding in diagnosis.findings if finding.found]
-    faults.sort(key=lambda finding: -SEVERITIES.index(finding.severity))
-    said = "; ".join(_short(finding) for finding in faults)
+        return "There is no sound in it."
+    faults = sorted((f for f in diagnosis.findings if f.found), key=_weight, reverse=True)
+    said = "; ".join(_short(fault) for fault in faults)
     return f"{said[:1].upper()}{said[1:]}." if said else NOTHING_FOUND
 
 
-def _short(finding: Finding) -> str:
-    details = finding.details
-    width = "mono" if details.get("mono") else finding.summary[:1].lower() + finding.summary[1:-1]
-    start = "begins with a click" if details.get("click") else "begins with silence"
-    texts = {
-        "bandwidth": f"treble ends at {amount(finding)}",
-        "clicks": "clicks" if finding.value != 1 else "clicks once",
-        "clipping": "loud peaks are cut off",
-        "comb": f"metallic whine, {finding.severity}",
-        "dc": "off centre",
-        "end": "the end breaks off" if details.get("cut") else "a long silence at the end",
-        "gaps": f"drops out {details.get('count', 0)} times",
-        "harshness": "harsh where it is loud",
-        "loudness": "too quiet" if "quiet" in finding.summary else "peaks over full scale",
-        "mud": "muddy",
-        "nonfinite": "broken samples",
-        "phase": "sides against each other",
-        "rumble": "rumble below hearing",
-        "shimmer": "treble flickers",
-        "sibilance": "a sharp s",
-        "start": start,
-        "tone": "dull",
-        "width": width,
-    }
-    return minus(texts.get(finding.kind, finding.summary.rstrip(".")))
+def _short(fault: Finding) -> str:
+    words, details = FINDINGS[fault.kind], fault.details
+    forms = [form for key, form in words.get("forms", {}).items()
+             if details.get(key, key in fault.summary)]  # fmt: skip
+    told = {"summary": fault.summary[:1].lower() + fault.summary[1:-1], **details}
+    told |= {"amount": amount(fault), "severity": fault.severity}
+    return minus(next(iter(forms), words["short"]).format_map(told))
 
 
 def verdict(piece: SessionPiece) -> str:
     """Return in a few words what became of a piece."""
-    if piece.said:
+    if piece.said or piece.diagnosis is None:
         return piece.said
-    if piece.diagnosis is None:
-        return ""
     if piece.diagnosis.silent:
         return "nothing to restore"
     faults = [f for f in piece.diagnosis.findings if f.found]
@@ -254,10 +209,3 @@ def verdict(piece: SessionPiece) -> str:
     left = sum(piece.result["after"].get(f.kind, {}).get("severity", "ok") != "ok" for f in faults)
     more = f", {new} new" if (new := len(piece.result["new_faults"])) else ""
     return f"{len(faults) - left} of {len(faults)} repaired{more}" if faults else f"finished{more}"
-
-
-def summary(pieces: list[SessionPiece]) -> Iterator[tuple[SessionPiece, str, str]]:
-    """Yield each piece with what was found and what became of it."""
-    for piece in pieces:
-        found = "" if piece.diagnosis is None else sentence(piece.diagnosis)
-        yield piece, found, verdict(piece)

@@ -9,15 +9,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from nitido.errors import CancelledError, NitidoError
 from nitido.web.limits import FullError
 from nitido.web.sessions import Visit
 
-Tell = Callable[[float], None]  # takes the share that is done, 0 to 1
+Tell: TypeAlias = Callable[[float], None]  # takes the share that is done, 0 to 1
+Lane: TypeAlias = Literal["preview", "quick", "long"]
+State: TypeAlias = Literal["waiting", "working", "done", "failed", "cancelled"]
+
 BROKEN = "Something broke; the server's log tells what. Try again."
 KEPT = 20  # finished tasks of a visitor that are remembered, for who asks what became of them
+LATE_MAX = 8  # late tasks that wait, of all visitors: each holds on to what it works on
 _ids = itertools.count(1)
 
 logger = logging.getLogger(__name__)
@@ -29,34 +33,37 @@ class Task:
 
     Attributes:
         visit: whose it is.
-        kind: ``"examine"``, ``"preview"``, ``"restore"``, ``"generate"``, ``"compare"`` or
-            ``"encode"``.
+        kind: such as ``"restore"``; what is cancelled together.
         words: what is being done, for the visitor.
         work: does it; gets a function that takes the share done, and raises when it is cancelled.
-        piece: id of the piece that it is about; 0 if there is none.
-        then: called when it is done.
+        pieces: ids of the pieces that it is about.
+        lane: how long it takes: a second or two, some seconds, or longer. It waits for no task of
+            another lane.
+        late: whether it lets all others go first.
         state: how far it is.
         share: that is done, 0 to 1.
         said: why it failed.
+        ended: set when nothing more will be done.
     """
 
     visit: Visit
     kind: str
     words: str
     work: Callable[[Tell], Any]
-    piece: int = 0
-    then: Callable[[], None] | None = None
+    pieces: tuple[int, ...] = ()
+    lane: Lane = "long"
+    late: bool = False
     id: int = field(default_factory=lambda: next(_ids))
-    state: Literal["waiting", "working", "done", "failed", "cancelled"] = "waiting"
+    state: State = "waiting"
     share: float = 0.0
     said: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
     _cancelled: threading.Event = field(default_factory=threading.Event)
 
     @property
-    def over(self) -> bool:
-        """Whether it has ended, in whatever way."""
-        return self.ended.is_set()
+    def is_cancelled(self) -> bool:
+        """Whether it was cancelled, or its visitor has gone."""
+        return self._cancelled.is_set() or self.visit.gone.is_set()
 
     def tell(self, share: float) -> None:
         """Remember how much is done.
@@ -64,7 +71,7 @@ class Task:
         Raises:
             CancelledError: it was cancelled, or the visitor has gone.
         """
-        if self._cancelled.is_set() or self.visit.gone.is_set():
+        if self.is_cancelled:
             raise CancelledError("Cancelled. Nothing was changed.")
         self.share = max(self.share, min(share, 1.0))
 
@@ -76,7 +83,7 @@ class Queue:
         """Begin empty.
 
         Args:
-            at_once: tasks that run at the same time.
+            at_once: tasks of each lane that run at the same time.
             waiting: tasks that may wait, of all visitors.
             each: of one visitor.
         """
@@ -96,12 +103,12 @@ class Queue:
         """
         with self._lock:
             own = sum(other.visit is task.visit for other in self._waiting)
-            if own >= self._each or len(self._waiting) >= self._most:
+            late = task.late and sum(other.late for other in self._waiting) >= LATE_MAX
+            if late or own >= self._each or len(self._waiting) >= self._most:
                 raise FullError("Too much is waiting already; try again in a while.")
             self._waiting.append(task)
-            self._turns = None
+            self._start()
         task.visit.changed()
-        self._start()
         return task
 
     def of(self, visit: Visit) -> list[Task]:
@@ -110,39 +117,42 @@ class Queue:
             return [t for t in (*self._ended, *self._working, *self._waiting) if t.visit is visit]
 
     def ahead(self, task: Task) -> int:
-        """Return how many tasks begin before a waiting one."""
+        """Return how many tasks begin before a waiting one; 0 for any other."""
         with self._lock:
             if self._turns is None:
-                self._turns = {one.id: place for place, one in enumerate(self._order())}
+                orders = [self._order(lane) for lane in get_args(Lane)]
+                self._turns = {one.id: turn for order in orders for turn, one in enumerate(order)}
             return self._turns.get(task.id, 0)
 
-    def cancel(self, visit: Visit, *, piece: int | None = None, kinds: tuple[str, ...] = ()) -> int:
-        """Cancel what waits and works for a visitor; return how many tasks that were."""
+    def cancel(self, visit: Visit, *, piece: int | None = None, kind: str = "") -> list[Task]:
+        """Cancel what waits and works for a visitor, or what of it is so; return those tasks."""
         with self._lock:
             found = [
                 task
                 for task in (*self._working, *self._waiting)
                 if task.visit is visit
-                and (piece is None or task.piece == piece)
-                and (not kinds or task.kind in kinds)
+                and (piece is None or piece in task.pieces)
+                and (not kind or task.kind == kind)
             ]
+            never = [task for task in found if task in self._waiting]
+            self._waiting = [task for task in self._waiting if task not in never]
             for task in found:
                 task._cancelled.set()
-                self._turns = None
-                if task in self._waiting:
-                    self._waiting.remove(task)
-                    self._end(task, "cancelled")
+            for task in never:
+                self._end(task, "cancelled")
         if found:
             visit.changed()
-        return len(found)
+        return found
 
-    def _order(self) -> list[Task]:
-        """Return the waiting tasks in the order in which they will begin."""
-        left, order = list(self._waiting), []
-        busy = Counter(task.visit.name for task in self._working)
+    def _order(self, lane: Lane) -> list[Task]:
+        """Return the waiting tasks of a lane in the order in which they will begin."""
+        left, order = [task for task in self._waiting if task.lane == lane], list[Task]()
+        busy = Counter(task.visit.name for task in self._working if task.lane == lane)
         served = dict(self._served)
         while left:
-            chosen = min(left, key=lambda t: (busy[t.visit.name], served.get(t.visit.name, 0.0)))
+            chosen = min(
+                left, key=lambda t: (t.late, busy[t.visit.name], served.get(t.visit.name, 0.0))
+            )
             left.remove(chosen)
             order.append(chosen)
             busy[chosen.visit.name] += 1
@@ -150,43 +160,45 @@ class Queue:
         return order
 
     def _start(self) -> None:
-        with self._lock:
-            self._turns = None
-            while len(self._working) < self._at_once and self._waiting:
-                task = self._order()[0]
+        """Begin what there is a place for."""
+        self._turns = None
+        for lane in get_args(Lane):
+            free = self._at_once - sum(task.lane == lane for task in self._working)
+            for task in self._order(lane)[: max(free, 0)]:
                 self._waiting.remove(task)
                 self._working.append(task)
                 known = {t.visit.name for t in (*self._waiting, *self._working)}
-                served = {n: at for n, at in self._served.items() if n in known}
-                self._served = {**served, task.visit.name: time.monotonic()}
+                self._served = {name: at for name, at in self._served.items() if name in known}
+                self._served[task.visit.name] = time.monotonic()
                 task.state = "working"
                 threading.Thread(target=self._run, args=(task,), daemon=True).start()
 
     def _run(self, task: Task) -> None:
-        state: Literal["done", "failed", "cancelled"] = "done"
         task.visit.changed()
+        state: State = "done"
         try:
             task.tell(0.0)
             task.work(task.tell)
-            if task.then:
-                task.then()
-        except CancelledError:
-            state = "cancelled"
-        except NitidoError as error:
-            state, task.said = "failed", str(error)
-        except BaseException:
-            state, task.said = "failed", BROKEN
-            logger.exception("A task failed: %s", task.kind)
+        except BaseException as error:
+            if task.is_cancelled or isinstance(error, CancelledError):
+                state = "cancelled"  # whatever it stumbled over then
+            else:
+                state, task.said = (
+                    "failed",
+                    str(error) if isinstance(error, NitidoError) else BROKEN,
+                )
+                if task.said is BROKEN:
+                    logger.exception("A task failed: %s", task.kind)
         with self._lock:
             self._working.remove(task)
             self._end(task, state)
         task.visit.changed()
-        self._start()
 
-    def _end(self, task: Task, state: Literal["done", "failed", "cancelled"]) -> None:
-        task.state = state
-        task.work, self._ended = (lambda _: None), [*self._ended, task]
+    def _end(self, task: Task, state: State) -> None:
+        task.state, task.work = state, lambda _: None
+        self._ended.append(task)
         own = [old for old in self._ended if old.visit is task.visit]
-        dropped = own[:-KEPT] + [old for old in self._ended if old.visit.gone.is_set()]
-        self._ended = [old for old in self._ended if old not in dropped]
+        gone = [old for old in self._ended if old.visit.gone.is_set()]
+        self._ended = [old for old in self._ended if old not in own[:-KEPT] + gone]
         task.ended.set()
+        self._start()

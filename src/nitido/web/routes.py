@@ -3,62 +3,68 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
+import mimetypes
+import os
 import re
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path, PurePath
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
-from starlette.background import BackgroundTask
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import ClientDisconnect
 
 from nitido.batch.names import AUDIO_SUFFIXES
-from nitido.errors import ConfigError, NitidoError
+from nitido.delivery_check import find_target
+from nitido.errors import ConfigError
 from nitido.restoration.restore_options import RestoreOptions
 from nitido.web import work
-from nitido.web.choices import choose
+from nitido.web.choices import WORDS, Choices
 from nitido.web.limits import FullError
-from nitido.web.security import HEALTH, LATER, REPORT_POLICY, UPLOADS, client_of
-from nitido.web.sessions import KINDS, SessionPiece, Visit
-from nitido.web.site import LISTENERS_MAX, Asked, Site, Version, told
+from nitido.web.queue import Task, Tell
+from nitido.web.security import LATER, REPORT_POLICY, client_of
+from nitido.web.sessions import SessionPiece, Told, Visit, printable
+from nitido.web.site import PieceState, Site, VisitState
 
 COOKIE = "nitido"
 UPLOAD_SECONDS = 1800.0  # that one file may take
 LOOK_SECONDS, BEAT_SECONDS = 0.2, 10.0  # between two looks at the progress; between signs of life
 WAIT_SECONDS_MAX = 60.0
-TYPES = {
-    ".flac": "audio/flac",
-    ".html": "text/html; charset=utf-8",
-    ".json": "application/json",
-    ".m4a": "audio/mp4",
-    ".mp3": "audio/mpeg",
-    ".ogg": "audio/ogg",
-    ".opus": "audio/ogg",
-    ".wav": "audio/wav",
-}
+LISTENERS_MAX = 8  # pages of one visitor that are open
+COMPARISONS_KEPT = 3
+WORDS_NAMED = 4  # of a prompt that a clip is called by
+ZIP_STEP_BYTES = 2**20
 PRIVATE = {"Cache-Control": "private, no-store"}
 
 
-@dataclass
-class Choices:
-    """What is to be done: a preset, and single settings as `nitido restore --set` takes them."""
+class Version(BaseModel):
+    """A sound to compare: a piece as it came, or as it was restored."""
 
-    preset: str = RestoreOptions.preset
-    settings: dict[str, Any] = field(default_factory=dict)
+    piece: int
+    restored: bool = False
 
 
-@dataclass
-class Comparing:
+class Comparing(BaseModel):
     """What is to be compared: the first with each of the others, and how it should sound."""
 
-    versions: list[Version]
+    versions: list[Version] = Field(min_length=2, max_length=4)
     reference: Version | None = None
+
+
+class Asked(BaseModel):
+    """What is to be generated: a clip per candidate, each with the next seed."""
+
+    prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+    seconds: float = Field(10.0, ge=1, le=30)
+    candidates: int = Field(2, ge=1, le=4)
+    seed: int | None = Field(None, ge=0, le=2**31 - 1, description="a new one by chance if none")
+    model: str = next(iter(WORDS["models"]))
+    melody: int | None = Field(None, description="an uploaded piece of the kind melody")
 
 
 def site_of(request: Request) -> Site:
@@ -99,49 +105,59 @@ async def remember(request: Request, call_next: Any) -> Any:
     answer = await call_next(request)
     token = getattr(request.state, "token", None)
     if token is not None:
-        proxied = request.headers.get("x-forwarded-proto", request.url.scheme)
-        answer.set_cookie(
-            COOKIE, token, httponly=True, samesite="lax", secure=proxied.startswith("https")
-        )
+        secure = request.headers.get("x-forwarded-proto", request.url.scheme).startswith("https")
+        answer.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=secure)
     return answer
+
+
+async def refuse(_: Request, error: Exception) -> Response:
+    """Answer what cannot be done with the reason, in one sentence."""
+    if isinstance(error, FileNotFoundError):  # another has just taken its place
+        return JSONResponse({"detail": "This is not there any more."}, 404)
+    full = isinstance(error, FullError)
+    return JSONResponse({"detail": str(error)}, 503 if full else 400, LATER if full else None)
 
 
 SiteOf = Annotated[Site, Depends(site_of)]
 Found = Annotated[Visit | None, Depends(found_visit)]
 Begun = Annotated[Visit, Depends(begun_visit)]
 Own = Annotated[tuple[Visit, SessionPiece], Depends(own_piece)]
+api = APIRouter(prefix="/api")
 
 
+@api.post("/pieces", status_code=201)
 async def upload(
     request: Request,
     site: SiteOf,
     name: str = "piece",
-    kind: str = "piece",
+    kind: Literal["piece", "melody", "version", "reference"] = "piece",
     restore: bool = True,
     preset: str = RestoreOptions.preset,
-) -> Any:
+) -> PieceState:
     """Send a file, as the body of the request, under any name; it is examined, then restored."""
-    if kind not in KINDS:
-        raise ConfigError(f"A file is one of {', '.join(KINDS)}, not {kind!r}.")
-    choices = choose(preset)
+    choices = Choices(preset=preset)
+    _ = choices.options
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         raise HTTPException(415, "The body is the file itself; a form is not taken.")
     length = request.headers.get("content-length", "")
     most = site.limits.file_bytes
     told_bytes = int(length) if re.fullmatch("[0-9]{1,15}", length) else most
-    shown = "".join(c for c in name if c.isprintable())[:80]
-    too_large = f"{shown} is larger than {site.limits.megabytes:g} MB, which this page takes."
+    shown = printable(name)
+    large = f"{shown} is larger than {site.limits.megabytes:g} MB, which this page takes."
     if told_bytes > most:
-        raise HTTPException(413, too_large)
+        raise HTTPException(413, large)
     visit = begun_visit(request)
     await asyncio.to_thread(visit.check_room, kind, site.limits)
     suffix = PurePath(name.replace("\0", "")).suffix.lower()
     path = visit.folder / f"{secrets.token_hex(16)}{suffix if suffix in AUDIO_SUFFIXES else ''}"
     try:
-        with site.visits.room(told_bytes, client=client_of(request.scope)):
+        with site.visits.room(told_bytes, client=client_of(request.scope)), path.open("xb") as file:
             async with asyncio.timeout(UPLOAD_SECONDS):
-                if not await _receive(request, path, most):
-                    raise HTTPException(413, too_large)
+                async for part in request.stream():
+                    if file.tell() + len(part) > most:
+                        raise HTTPException(413, large)
+                    await asyncio.to_thread(file.write, part)
+            file.close()
             await asyncio.to_thread(site.limits.check_length, path, shown)
         piece = visit.add(name, kind=kind, limits=site.limits)
         path.replace(piece.source)
@@ -152,106 +168,152 @@ async def upload(
     piece.choices = choices
     if kind == "piece":
         site.begin(visit, piece, restoring=restore)
+    elif kind == "reference":
+        words = f"Listening to {piece.name}"
+        site.add(visit, piece, "examine", words, partial(work.examine, piece))
     visit.changed()
-    return JSONResponse(told(site, visit, piece), 201)
+    return site.told(visit, piece)
 
 
-async def _receive(request: Request, path: Path, most: int) -> bool:
-    """Write a body to the disk; return whether it is short enough."""
-    size = 0
-    with path.open("xb") as file:
-        async for part in request.stream():
-            size += len(part)
-            if size > most:
-                return False
-            await asyncio.to_thread(file.write, part)
-    return True
-
-
-def list_pieces(site: SiteOf, visit: Found) -> Any:
+@api.get("/pieces")
+def list_pieces(site: SiteOf, visit: Found) -> list[PieceState]:
     """Return all that is yours, without what was found in it."""
     pieces = list(visit.pieces.values()) if visit else []
-    left_out = ("diagnosis", "plan")
-    everything = [told(site, visit, piece) for piece in pieces if visit]
-    return [{k: v for k, v in one.items() if k not in left_out} for one in everything]
+    return [site.told(visit, piece, whole=False) for piece in pieces if visit]
 
 
+@api.get("/pieces/{piece}")
 async def give_piece(
     site: SiteOf, own: Own, wait: Annotated[float, Query(ge=0, le=WAIT_SECONDS_MAX)] = 0.0
-) -> Any:
+) -> PieceState:
     """Return everything about a piece; with `wait`, when nothing more is done with it."""
     for _ in range(round(wait / LOOK_SECONDS)):
         if not site.is_busy(own[0], own[1].id):
             break
         await asyncio.sleep(LOOK_SECONDS)
-    return told(site, *own)
+    return site.told(*own)
 
 
-def remove_piece(site: SiteOf, own: Own) -> Any:
+@api.delete("/pieces/{piece}")
+def remove_piece(site: SiteOf, own: Own) -> dict[str, int]:
     """Delete a piece and all that came of it."""
     site.remove(*own)
     return {"removed": own[1].id}
 
 
-def change(site: SiteOf, own: Own, choices: Choices) -> Any:
-    """Choose what is to be done; the preview is made anew, a result is not until `restore`."""
-    site.change(*own, choices.preset, choices.settings)
-    return told(site, *own)
+@api.put("/pieces/{piece}/choices")
+def change(site: SiteOf, own: Own, choices: Choices) -> PieceState:
+    """Choose what is to be done; the preview is made anew, then the result if there was one."""
+    site.change(*own, choices)
+    return site.told(*own)
 
 
-def restore(site: SiteOf, own: Own) -> Any:
+@api.post("/pieces/{piece}/restore")
+def restore(site: SiteOf, own: Own) -> PieceState:
     """Restore a piece as chosen."""
     site.restore(*own)
-    return told(site, *own)
+    return site.told(*own)
 
 
-def restore_all(site: SiteOf, visit: Begun, choices: Choices | None = None) -> Any:
-    """Restore all pieces; with choices, all by the same."""
-    for piece in visit.of_kind("piece"):
-        if choices is not None:
-            piece.choices = choose(choices.preset, choices.settings)
-        if not piece.result or piece.stale:
-            site.restore(visit, piece)
+@api.post("/restore")
+def restore_all(
+    site: SiteOf, visit: Begun, choices: Choices | None = None, album: bool | None = None
+) -> VisitState:
+    """Restore all pieces; with choices, all by the same; as an album, or not as one any more."""
+    _ = choices and choices.options
+    pieces = visit.of_kind("piece")
+    for piece in pieces:
+        chosen = choices or piece.choices
+        piece.choices = chosen if album is None else chosen.but(album=album)
+    site.restore(visit, *(piece for piece in pieces if not piece.result or piece.stale))
     visit.changed()
     return site.state(visit)
 
 
-def check(site: SiteOf, own: Own, target: str = "streaming") -> Any:
+@api.post("/pieces/{piece}/check")
+def check(site: SiteOf, own: Own, target: str = "streaming") -> PieceState:
     """Ask whether a piece, or its result, is fit for where it goes, as `nitido check` does."""
-    site.check(*own, target)
-    return told(site, *own)
+    words = f"Checking {own[1].name} for {find_target(target).title}"
+    site.add(*own, "check", words, partial(work.judge, own[1], target))
+    return site.told(*own)
 
 
-def take(site: SiteOf, own: Own) -> Any:
+@api.post("/pieces/{piece}/take")
+def take(site: SiteOf, own: Own) -> PieceState:
     """Take a generated clip on to restoring."""
-    if own[1].kind != "clip":
-        raise ConfigError(f"{own[1].name} is no clip that was generated.")
-    site.take(*own)
-    return told(site, *own)
+    visit, clip = own
+    if clip.kind != "clip":
+        raise ConfigError(f"{clip.name} is no clip that was generated.")
+    visit.check_room("piece", site.limits)
+    clip.kind = "piece"
+    site.begin(visit, clip)
+    return site.told(visit, clip)
 
 
-def generate(site: SiteOf, visit: Begun, asked: Asked) -> Any:
+@api.post("/generate")
+def generate(site: SiteOf, visit: Begun, asked: Asked) -> VisitState:
     """Make music from words."""
-    site.generate(visit, asked)
+    if asked.model not in site.models:
+        raise ConfigError(f"There is no model {asked.model!r} here; choose one of the list.")
+    melody = None if asked.melody is None else visit.pieces.get(asked.melody)
+    if asked.melody is not None and (melody is None or melody.kind != "melody"):
+        raise ConfigError("There is no such melody of yours; send it again.")
+    first = secrets.randbelow(10_000) if asked.seed is None else asked.seed
+    options = {"model": asked.model, "seconds": asked.seconds, "melody": melody and melody.source}
+
+    def make(name: str, seed: int, tell: Tell) -> None:
+        with site.visits.room():
+            piece = visit.add(f"{name}.wav", kind="making", limits=site.limits)
+            try:
+                work.generate(piece, asked.prompt, {**options, "seed": seed}, tell)
+            except BaseException:
+                visit.remove(piece.id)
+                raise
+            piece.kind = "clip"
+
+    for seed in range(first, first + asked.candidates):
+        name = f"{' '.join(asked.prompt.split()[:WORDS_NAMED])}, seed {seed}"
+        site.queue.add(Task(visit, "generate", f"Making {name}", partial(make, name, seed)))
     return site.state(visit)
 
 
-def compare(site: SiteOf, visit: Begun, asked: Comparing) -> Any:
+@api.post("/comparisons")
+def compare(site: SiteOf, visit: Begun, asked: Comparing) -> dict[str, int]:
     """Compare versions of a piece; what comes of it is a piece of its own."""
-    return {"id": site.compare(visit, asked.versions, asked.reference)}
+
+    def named(version: Version) -> tuple[str, Path]:
+        piece = visit.pieces.get(version.piece)
+        if piece is None or (version.restored and not piece.result):
+            raise ConfigError("There is no such piece of yours to compare; choose again.")
+        if version.restored:
+            return f"{piece.stem}, restored", work.download(piece, "wav32")
+        return piece.stem, piece.source
+
+    files = [named(version) for version in asked.versions]
+    reference = named(asked.reference)[1] if asked.reference else None
+    for old in visit.of_kind("comparison")[:-COMPARISONS_KEPT]:
+        visit.remove(old.id)
+    title = " and ".join(name for name, _ in files)
+    piece = visit.add(title, kind="comparison", limits=site.limits)
+    do = partial(work.compare_pieces, piece, files, reference)
+    site.add(visit, piece, "compare", f"Comparing {title}", do, lane="long")
+    return {"id": piece.id}
 
 
-def cancel(site: SiteOf, visit: Found) -> Any:
+@api.post("/cancel")
+def cancel(site: SiteOf, visit: Found) -> dict[str, int]:
     """Cancel all that waits and works for you."""
-    return {"cancelled": site.cancel(visit) if visit else 0}
+    return {"cancelled": len(site.queue.cancel(visit)) if visit else 0}
 
 
-def state(site: SiteOf, visit: Found) -> Any:
+@api.get("/state")
+def state(site: SiteOf, visit: Found) -> VisitState:
     """Return what is done and waits for you, and how far it is."""
     return site.state(visit)
 
 
-def events(request: Request, site: SiteOf) -> Any:
+@api.get("/events", response_class=StreamingResponse)
+def events(request: Request, site: SiteOf) -> StreamingResponse:
     """Send the same as server-sent events, each time that it changes."""
     token = token_of(request)
 
@@ -266,7 +328,7 @@ def events(request: Request, site: SiteOf) -> Any:
                     visit.open += 1
                 if visit is not None and visit.open > LISTENERS_MAX:
                     return
-                news = json.dumps(site.state(visit))
+                news = site.state(visit).model_dump_json()
                 if news != said or quiet >= BEAT_SECONDS:
                     yield f"data: {news}\n\n" if news != said else ": here\n\n"
                     said, quiet = news, 0.0
@@ -286,125 +348,80 @@ async def _encoded(request: Request, function: Any, *asked: Any) -> Any:
         return await asyncio.to_thread(function, *asked)
 
 
-async def give_file(request: Request, own: Own, form: str, show: bool = False) -> Any:
+@api.get("/pieces/{piece}/files/{form}", response_class=FileResponse)
+async def give_file(request: Request, own: Own, form: str, show: bool = False) -> FileResponse:
     """Return the result as wav, wav16, wav32, flac, mp3, m4a, ogg, opus, report or plan."""
     piece = own[1]
     if form not in work.DOWNLOADS or not piece.result:
         raise HTTPException(404, "There is no such file; restore the piece first.")
     if piece.kind == "comparison":
-        path = piece.result_folder / "report.html"
+        path = piece.result_folder / work.REPORT
     else:
         path = await _encoded(request, work.download, piece, form)
     named = f"{piece.stem}_restored{work.DOWNLOADS[form].suffix}"
     return _file(path, named, show=show and form == "report")
 
 
-def give_source(own: Own) -> Any:
+@api.get("/pieces/{piece}/source", response_class=FileResponse)
+def give_source(own: Own) -> FileResponse:
     """Return the file as it came, or as it was generated."""
     return _file(own[1].source, own[1].name)
 
 
-def give_set(own: Own, name: str) -> Any:
-    """Return what can be played: original, preview or result, and where each sound is."""
-    piece = own[1]
-    if name not in piece.sets:
+@api.get("/pieces/{piece}/sets/{name}")
+def give_set(own: Own, name: Literal["original", "preview", "result"]) -> Told:
+    """Return what can be played: original, preview or result, part by part, and where it is."""
+    made = own[1].made.get(name)
+    if made is None:
         raise HTTPException(404, "There is nothing of that name to play.")
-    made = piece.sets[name]
-    tracks = [
-        {**track, "url": f"api/pieces/{piece.id}/sets/{name}/{made['id']}/{number}"}
-        for number, track in enumerate(made["tracks"])
-    ]
-    return JSONResponse({**made, "folder": None, "tracks": tracks}, headers=PRIVATE)
+    address = f"api/pieces/{own[1].id}/sets/{name}/{made['folder']}"
+    parts = [
+        {**part, "tracks": [{**track, "url": f"{address}/{number}"}
+                            for number, track in enumerate(part["tracks"], part["first"])]}
+        for part in made["parts"]
+    ]  # fmt: skip
+    return {"sampleRate": made["sampleRate"], "coding": made["coding"], "parts": parts}
 
 
-def give_sound(own: Own, name: str, id: str, number: int) -> Any:  # noqa: A002
+@api.get("/pieces/{piece}/sets/{name}/{id}/{number}", response_class=FileResponse)
+def give_sound(own: Own, name: str, id: str, number: int) -> FileResponse:  # noqa: A002
     """Return one of the sounds of a set."""
-    made = own[1].sets.get(name, {})
-    if made.get("id") != id or not 0 <= number < len(made["tracks"]):
+    if own[1].made.get(name, {}).get("folder") != id:
         raise HTTPException(404, "This is not played any more.")
-    path = own[1].folder / made["folder"] / str(number)
-    if not path.is_file():  # another has just taken its place
-        raise HTTPException(404, "This is not played any more.")
-    return FileResponse(
-        path,
-        media_type="audio/flac",
-        headers={"Cache-Control": "private, max-age=3600"},
-    )
+    path, headers = own[1].folder / id / str(number), {"Cache-Control": "private, max-age=3600"}
+    return FileResponse(path, media_type="audio/flac", headers=headers, stat_result=path.stat())
 
 
-async def give_zip(request: Request, site: SiteOf, visit: Begun, form: str = "wav") -> Any:
+@api.get("/zip", response_class=StreamingResponse)
+async def give_zip(
+    request: Request, site: SiteOf, visit: Begun, form: str = "wav"
+) -> StreamingResponse:
     """Return all results in one ZIP file, each with its report and its plan."""
     pieces = [piece for piece in visit.of_kind("piece") if piece.result]
     if not pieces or form not in work.DOWNLOADS:
         raise HTTPException(404, "There are no results yet; restore a piece first.")
-    with site.visits.room():
-        folder = Path(tempfile.mkdtemp(dir=visit.folder))
-        path = folder / "results.zip"
-        await _encoded(request, work.zip_results, pieces, path, form)
+    with site.visits.room(), contextlib.ExitStack() as opened:
+        file = opened.enter_context(tempfile.TemporaryFile(dir=visit.folder))
+        await _encoded(request, work.zip_results, pieces, file, form)
+        opened.pop_all()  # and so it stays open
 
-    def done() -> None:
-        path.unlink(missing_ok=True)
-        folder.rmdir()
+    def sent() -> Iterator[bytes]:
+        with file:
+            file.seek(0)
+            yield from iter(lambda: file.read(ZIP_STEP_BYTES), b"")
 
-    return _file(path, "nitido_results.zip", background=BackgroundTask(done))
-
-
-def _file(
-    path: Path, name: str, *, show: bool = False, background: BackgroundTask | None = None
-) -> Any:
-    where = "inline" if show else "attachment"
-    headers = {
-        **PRIVATE,
-        "Content-Disposition": f"{where}; filename*=UTF-8''{quote(name, safe='')}",
-        "Content-Security-Policy": REPORT_POLICY if show else "default-src 'none'",
-    }
-    kind = TYPES.get(PurePath(name).suffix.lower(), "application/octet-stream")
-    if not path.is_file():
-        raise HTTPException(404, "This file is not there any more.")
-    return FileResponse(path, media_type=kind, headers=headers, background=background)
+    named = {"Content-Disposition": 'attachment; filename="nitido_results.zip"'}
+    headers = {**PRIVATE, **named, "Content-Length": str(file.seek(0, os.SEEK_END))}
+    return StreamingResponse(sent(), media_type="application/zip", headers=headers)
 
 
-def health() -> Any:
-    """Say that the server is there."""
-    return PlainTextResponse("ok")
-
-
-async def refuse(_: Request, error: Exception) -> Any:
-    """Answer what cannot be done with the reason, in one sentence."""
-    status = 503 if isinstance(error, FullError) else 400
-    headers = {LATER[0].decode(): LATER[1].decode()} if status == 503 else None
-    return JSONResponse({"detail": str(error)}, status, headers)
-
-
-ROUTES = (
-    ("POST", UPLOADS, upload),
-    ("GET", UPLOADS, list_pieces),
-    ("GET", "/api/pieces/{piece}", give_piece),
-    ("DELETE", "/api/pieces/{piece}", remove_piece),
-    ("PUT", "/api/pieces/{piece}/choices", change),
-    ("POST", "/api/pieces/{piece}/restore", restore),
-    ("POST", "/api/pieces/{piece}/check", check),
-    ("POST", "/api/pieces/{piece}/take", take),
-    ("GET", "/api/pieces/{piece}/files/{form}", give_file),
-    ("GET", "/api/pieces/{piece}/source", give_source),
-    ("GET", "/api/pieces/{piece}/sets/{name}", give_set),
-    ("GET", "/api/pieces/{piece}/sets/{name}/{id}/{number}", give_sound),
-    ("POST", "/api/restore", restore_all),
-    ("POST", "/api/generate", generate),
-    ("POST", "/api/comparisons", compare),
-    ("POST", "/api/cancel", cancel),
-    ("GET", "/api/state", state),
-    ("GET", "/api/events", events),
-    ("GET", "/api/zip", give_zip),
-    ("GET", HEALTH, health),
-)
-
-
-def add_routes(app: FastAPI) -> None:
-    """Add the API to an application, whose `state.site` it asks."""
-    for method, path, function in ROUTES:
-        app.add_api_route(path, function, methods=[method], response_model=None)
-    app.add_api_route(HEALTH, health, methods=["HEAD"], include_in_schema=False)
-    app.state.encoding = asyncio.Semaphore(app.state.site.limits.at_once)
-    app.add_exception_handler(NitidoError, refuse)
-    app.middleware("http")(remember)
+def _file(path: Path, name: str, *, show: bool = False) -> FileResponse:
+    policy = {"Content-Security-Policy": REPORT_POLICY if show else "default-src 'none'"}
+    return FileResponse(
+        path,
+        filename=name,
+        media_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
+        content_disposition_type="inline" if show else "attachment",
+        headers={**PRIVATE, **policy},
+        stat_result=path.stat(),
+    )

@@ -13,11 +13,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nitido.errors import ConfigError
+from nitido.errors import ConfigError, NitidoError
 from nitido.optional import load
 from nitido.version import __version__
 from nitido.web.limits import Limits
-from nitido.web.security import HEALTH
 
 SWEEP_SECONDS = 60.0
 LAST_SECONDS = 2  # that open pages get when the server ends; they would stay for ever
@@ -46,8 +45,8 @@ def make_app(
         MissingExtraError: FastAPI is not installed.
     """
     fastapi = load("fastapi", need="The page", remedy="pip install 'nitido[web]'")
-    from nitido.web.pages import add_pages
-    from nitido.web.routes import add_routes
+    from nitido.web.pages import pages
+    from nitido.web.routes import api, refuse, remember
     from nitido.web.security import Security
     from nitido.web.site import Site
 
@@ -55,17 +54,23 @@ def make_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
-        sweeper = asyncio.create_task(_sweep(site.visits))
+        async def sweep() -> None:
+            while True:
+                await asyncio.sleep(SWEEP_SECONDS)
+                await asyncio.to_thread(site.visits.sweep)
+
+        sweeper = asyncio.create_task(sweep())
         yield
         sweeper.cancel()
         site.visits.close()
 
-    app = fastapi.FastAPI(
-        title="nitido", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
-    )
-    app.state.site = site
-    add_routes(app)
-    add_pages(app)
+    about = {"title": "nitido", "version": __version__, "docs_url": None, "redoc_url": None}
+    refused = dict.fromkeys((NitidoError, FileNotFoundError), refuse)
+    app = fastapi.FastAPI(**about, lifespan=lifespan, exception_handlers=refused)
+    app.state.site, app.state.encoding = site, asyncio.Semaphore(site.limits.at_once)
+    app.middleware("http")(remember)
+    app.include_router(api)
+    app.include_router(pages)
     return Security(app, auth=auth, host=host, names=names)
 
 
@@ -93,44 +98,32 @@ def serve(*, host: str = "127.0.0.1", port: int = 7860, open_at: str = "", **opt
         raise ConfigError(f"Port {port} of {host} {why}; `port=` names another.") from None
     app = make_app(host=host, **options)
     uvicorn = load("uvicorn")
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=LAST_SECONDS,
-    )
-    server = uvicorn.Server(config)
-    end = server.handle_exit
+
+    about = {"log_level": "warning", "server_header": False}
+    about |= {"timeout_graceful_shutdown": LAST_SECONDS}
+    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, **about))
+    begin, end = server.startup, server.handle_exit
+
+    async def begin_and_open(*sockets: Any, **more: Any) -> None:
+        await begin(*sockets, **more)
+        if open_at:
+            await asyncio.to_thread(webbrowser.open, open_at)
 
     def end_quietly(*signal: Any) -> None:
         """End; what is then said about pages that were open is no error."""
         logging.getLogger("uvicorn.error").disabled = True
         end(*signal)
 
-    server.handle_exit = end_quietly
-    if open_at:
-        begin = server.startup
-
-        async def begin_and_open(*sockets: Any, **options: Any) -> None:
-            await begin(*sockets, **options)
-            await asyncio.to_thread(webbrowser.open, open_at)
-
-        server.startup = begin_and_open
+    server.startup, server.handle_exit = begin_and_open, end_quietly
     server.run()
 
 
 def _is_served(address: str) -> bool:
     """Return whether a nitido answers at an address."""
+    from nitido.web.security import HEALTH
+
     try:
         with urllib.request.urlopen(f"{address}{HEALTH}", timeout=2) as answer:
             return bool(answer.read(16) == b"ok")
     except OSError:
         return False
-
-
-async def _sweep(visits: Any) -> None:
-    while True:
-        await asyncio.sleep(SWEEP_SECONDS)
-        await asyncio.to_thread(visits.sweep)

@@ -22,22 +22,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeAlias
 
 from nitido.batch.names import AUDIO_SUFFIXES
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError, NitidoError
 from nitido.restoration.plan import Plan
-from nitido.restoration.restore_options import RestoreOptions
-from nitido.web.choices import choose, shown
+from nitido.web.choices import Choices
 from nitido.web.limits import FullError, Limits
+
+Told: TypeAlias = dict[str, Any]  # plain JSON values
 
 FOLDER = "nitido-web-"  # how the name of the folder of all visitors begins
 SECRET, ABOUT = "secret", "about.json"
 LEFT_BEHIND_SECONDS = 3600.0  # a folder that nobody has touched for so long has no server any more
 SHOWN_LENGTH = 80  # letters of a name that are kept
-KEPT = ("id", "name", "kind", "suffix", "result", "sets", "verdict")  # of a piece, as it is
-KINDS = ("piece", "melody", "version")  # of files that are sent
+KEPT = ("id", "name", "kind", "suffix", "pictures", "made", "verdict")  # of a piece, as it is
 _VISIT = re.compile(r"[0-9a-f]{32}")  # name of a folder of a visit
 _TOKEN = re.compile(r"[\w-]{43}\.[0-9a-f]{64}")
 
@@ -53,16 +53,17 @@ class SessionPiece:
         name: as the visitor calls it; shown, never used as a path.
         folder: of its files.
         kind: ``"piece"`` to restore, ``"making"`` and then ``"clip"`` that was generated,
-            ``"melody"`` to generate from, ``"version"`` to compare, ``"comparison"`` of pieces.
+            ``"melody"`` to generate from, ``"version"`` to compare, ``"comparison"`` of pieces,
+            ``"reference"`` of how others should sound.
         suffix: of the file that was uploaded.
         diagnosis: of the file; None until it was examined.
         pictures: of the findings, HTML by kind.
         choices: what the visitor wants done.
-        result: what is told of the last restoration, or comparison; empty before that.
-        sets: of sounds to play, by name: ``"original"``, ``"preview"``, ``"result"``.
+        made: what is told of what came of it, with the name of its folder: the sounds of
+            ``"original"`` and ``"preview"``, and the last ``"result"`` with its sounds.
         verdict: whether it is fit for where it goes; empty if that was not asked.
         said: why the last work on it failed; empty if it did not.
-        encoding: held while its result is written in another form.
+        reading: held while files of its result are read, and while another takes its place.
     """
 
     id: int
@@ -72,12 +73,11 @@ class SessionPiece:
     suffix: str = ""
     diagnosis: Diagnosis | None = None
     pictures: dict[str, str] = field(default_factory=dict)
-    choices: RestoreOptions = field(default_factory=RestoreOptions)
-    result: dict[str, Any] = field(default_factory=dict)
-    sets: dict[str, dict[str, Any]] = field(default_factory=dict)
-    verdict: dict[str, Any] = field(default_factory=dict)
+    choices: Choices = field(default_factory=Choices)
+    made: dict[str, Told] = field(default_factory=dict)
+    verdict: Told = field(default_factory=dict)
     said: str = ""
-    encoding: threading.Lock = field(default_factory=threading.Lock)
+    reading: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def source(self) -> Path:
@@ -89,9 +89,10 @@ class SessionPiece:
         """The name without its suffix."""
         return self.name.rsplit(".", 1)[0] or self.name
 
-    def named(self, text: str) -> str:
-        """Return what is said about the file by the name that its visitor knows."""
-        return text.replace(str(self.source), self.name).replace(self.source.name, self.name)
+    @property
+    def result(self) -> Told:
+        """What is told of the last restoration, or comparison; empty before that."""
+        return self.made.get("result", {})
 
     @property
     def result_folder(self) -> Path:
@@ -101,51 +102,55 @@ class SessionPiece:
     @property
     def stale(self) -> bool:
         """Whether the choices are others than those that the result was made with."""
-        return bool(self.result) and self.result.get("choices") != shown(self.choices)
+        return bool(self.result) and self.result.get("choices") != self.choices.model_dump()
 
     @property
     def plan(self) -> Plan | None:
         """What the choices mean for this piece; None until it was examined."""
-        return None if self.diagnosis is None else self.choices.plan_for(self.diagnosis)
+        return None if self.diagnosis is None else self.choices.options.plan_for(self.diagnosis)
 
-    def new_folder(self) -> Path:
-        """Return a fresh folder for files of this piece."""
+    def is_sound(self) -> bool:
+        """Return whether it was examined, and there is something to restore."""
+        return self.diagnosis is not None and not self.diagnosis.silent
+
+    def named(self, text: str) -> str:
+        """Return what is said about the file by the name that its visitor knows."""
+        within = rf"{re.escape(str(self.folder))}(?:[/\\][\w.]+)*"
+        return re.sub(within, lambda _: self.name, text).replace(self.source.name, self.name)
+
+    @contextmanager
+    def making(self, name: str) -> Iterator[tuple[Path, Told]]:
+        """Lend a new folder, and what is to be told of it.
+
+        When it is filled it takes the place of what was made before under that name, which is
+        deleted; if that fails nothing is left of it.
+        """
         folder = self.folder / secrets.token_hex(4)
         folder.mkdir()  # fails where the piece was removed
-        return folder
+        told: Told = {"folder": folder.name}
+        try:
+            yield folder, told
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        with self.reading:
+            old, self.made = self.made.get(name), {**self.made, name: told}
+            if old:
+                shutil.rmtree(self.folder / old["folder"], ignore_errors=True)
 
-    def keep(self, folder: Path, told: dict[str, Any]) -> None:
-        """Make that folder the result, with what is told of it; the one before is deleted."""
-        old, self.result = self.result, {**told, "folder": folder.name}
-        if old:
-            shutil.rmtree(self.folder / old["folder"], ignore_errors=True)
-
-    def keep_set(self, name: str, told: dict[str, Any]) -> None:
-        """Make those the sounds of that name; those before are deleted."""
-        old = self.sets.get(name)
-        self.sets = {**self.sets, name: told}
-        if old:
-            shutil.rmtree(self.folder / old["folder"], ignore_errors=True)
-
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Told:
         """Return what is to be known of it as plain JSON values."""
-        plain = {n: getattr(self, n) for n in KEPT}
         diagnosis = None if self.diagnosis is None else self.diagnosis.to_dict()
-        return {
-            **plain,
-            "diagnosis": diagnosis,
-            "pictures": self.pictures,
-            "choices": shown(self.choices),
-        }
+        kept = {name: getattr(self, name) for name in KEPT}
+        return {**kept, "diagnosis": diagnosis, "choices": self.choices.model_dump()}
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any], folder: Path) -> SessionPiece:
+    def from_dict(cls, content: Told, folder: Path) -> SessionPiece:
         """Return the piece that `to_dict` made plain values of."""
-        diagnosis = content.pop("diagnosis")
-        choices = choose(**content.pop("choices"))
-        piece = cls(**content, choices=choices, folder=folder)
-        piece.diagnosis = None if diagnosis is None else Diagnosis.from_dict(diagnosis)
-        return piece
+        told, choices = content.pop("diagnosis"), Choices(**content.pop("choices"))
+        diagnosis = None if told is None else Diagnosis.from_dict(told)
+        _ = choices.options  # raises where they are none of this version
+        return cls(**content, folder=folder, diagnosis=diagnosis, choices=choices)
 
 
 @dataclass
@@ -181,23 +186,26 @@ class Visit:
 
         Args:
             given: what the visitor calls it; the suffix is kept if it is one of audio.
-            kind: one of `KINDS`.
+            kind: see `SessionPiece`.
             limits: of a visitor.
 
         Raises:
             ConfigError: there are too many of this kind.
         """
-        plain = given.replace("\\", "/").rsplit("/", 1)[-1]
-        suffix = PurePath(plain).suffix.lower()
-        name = "".join(c for c in plain if c.isprintable())[:SHOWN_LENGTH] or "piece"
+        name = PurePath(given.replace("\\", "/")).name
+        suffix = PurePath(name).suffix.lower()
         with self._lock:
             self.check_room(kind, limits)
             self._last += 1
-            folder = self.folder / f"{self._last}-{secrets.token_hex(8)}"
-            known = suffix if suffix in AUDIO_SUFFIXES else ""
-            piece = SessionPiece(self._last, name, folder, kind, known)
+            piece = SessionPiece(
+                self._last,
+                printable(name) or "piece",
+                self.folder / f"{self._last}-{secrets.token_hex(8)}",
+                kind,
+                suffix if suffix in AUDIO_SUFFIXES else "",
+            )
             self.pieces[piece.id] = piece
-            folder.mkdir(parents=True)
+            piece.folder.mkdir(parents=True)
             return piece
 
     def check_room(self, kind: str, limits: Limits) -> None:
@@ -242,9 +250,8 @@ class Visit:
         visit = cls(folder.name, folder, seen=(folder / ABOUT).stat().st_mtime)
         visit._last = int(content["last"])
         for entry in content["pieces"]:
-            places = list(folder.glob(f"{int(entry['id'])}-*"))
-            if places:
-                visit.pieces[entry["id"]] = SessionPiece.from_dict(entry, places[0])
+            for place in folder.glob(f"{int(entry['id'])}-*"):
+                visit.pieces[entry["id"]] = SessionPiece.from_dict(dict(entry), place)
         return visit
 
 
@@ -261,8 +268,8 @@ class Visits:
         """Begin.
 
         Args:
-            limits: of what a visitor may ask.
-            folder: for all files, which stay when the server ends; None: one that goes with it.
+            limits: of all of them.
+            folder: for their files, which stay when the server ends; None: they go with it.
             clock: in seconds.
 
         Raises:
@@ -277,12 +284,16 @@ class Visits:
         self._stays = folder is not None
         self.folder = folder or Path(tempfile.mkdtemp(prefix=FOLDER))
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not (self.folder / SECRET).is_file() and any(self.folder.iterdir()):
-            raise ConfigError(
-                f"{self.folder} holds files that are none of nitido serve's; name a new folder, as "
-                "what lies there of former visitors is deleted."
-            )
-        self._secret = self._find_secret()
+        secret = self.folder / SECRET
+        if not secret.is_file():
+            if any(self.folder.iterdir()):
+                raise ConfigError(
+                    f"{self.folder} holds files that are none of nitido serve's; name a new "
+                    "folder, as what lies there of former visitors is deleted."
+                )
+            secret.touch(0o600)
+            secret.write_bytes(secrets.token_bytes(32))
+        self._secret = secret.read_bytes()
         self._most = min(limits.gigabytes * 2**30, shutil.disk_usage(self.folder).free / 2)
         for about in self.folder.glob(f"*/{ABOUT}"):
             try:
@@ -290,13 +301,6 @@ class Visits:
             except (NitidoError, OSError, ValueError, TypeError, KeyError):
                 logger.warning("A visit of an earlier server cannot be read and is deleted.")
         self.sweep()
-
-    def _find_secret(self) -> bytes:
-        path = self.folder / SECRET
-        if not path.is_file():
-            with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(32))
-        return path.read_bytes()
 
     def new_token(self) -> str:
         """Return a token that nobody can guess or make up; nothing is kept of it."""
@@ -313,10 +317,8 @@ class Visits:
 
     def find(self, token: str) -> Visit | None:
         """Return the visit of a token, if it has begun."""
-        if not self.is_token(token):
-            return None
         with self._lock:
-            visit = self._visits.get(_name(token))
+            visit = self._visits.get(_name(token)) if self.is_token(token) else None
         if visit is not None:
             visit.seen = self._clock()
         return visit
@@ -325,7 +327,7 @@ class Visits:
         """Return the visit of a token; it begins with the first call.
 
         Raises:
-            ConfigError: there are too many visitors.
+            FullError: there are too many visitors.
         """
         if (visit := self.find(token)) is not None:
             return visit
@@ -340,19 +342,18 @@ class Visits:
                 self._visits[name].folder.mkdir(exist_ok=True)
             return self._visits[name]
 
+    def _idle(self, minutes: float) -> list[Visit]:
+        """Return the visits without an open page that did nothing for so long, longest first."""
+        since = self._clock() - 60 * minutes
+        with self._lock:
+            idle = [one for one in self._visits.values() if not one.open and one.seen <= since]
+        return sorted(idle, key=lambda visit: visit.seen)
+
     def _make_room(self) -> None:
         """End the visit that was idle for longest: nothing here, or else no page open any more."""
-        with self._lock:
-            idle = [
-                (bool(visit.pieces), visit.seen, name)
-                for name, visit in self._visits.items()
-                if not visit.open and (not visit.pieces or self._is_idle(visit, minutes=2.0))
-            ]
-        if idle:
-            self.end(min(idle)[2])
-
-    def _is_idle(self, visit: Visit, *, minutes: float) -> bool:
-        return self._clock() - visit.seen > 60 * minutes
+        empty = [visit for visit in self._idle(minutes=0.0) if not visit.pieces]
+        for visit in (empty or self._idle(minutes=2.0))[:1]:
+            self.end(visit.name)
 
     @contextmanager
     def room(self, size: int = 0, *, client: str = "") -> Iterator[None]:
@@ -363,11 +364,11 @@ class Visits:
             client: address that sends it.
 
         Raises:
-            ConfigError: all visitors together have as much as they may, or too much is on its way
+            FullError: all visitors together have as much as they may, or too much is on its way
                 from that client.
         """
         with self._lock:
-            if self._coming[client] + size > 2 * self.limits.upload_bytes:
+            if self._coming[client] + size > 2 * self.limits.pieces * self.limits.file_bytes:
                 raise FullError("Too much comes from your address at once; wait until it is here.")
             if self._coming.total() + size + _size(self.folder) > self._most:
                 raise FullError("The server is full; come again when others have left.")
@@ -390,36 +391,27 @@ class Visits:
 
     def sweep(self) -> None:
         """End the visits that have been idle for too long; show that this server is alive."""
-        with self._lock:
-            idle = [
-                name
-                for name, visit in self._visits.items()
-                if not visit.open and self._is_idle(visit, minutes=self.limits.idle_minutes)
-            ]
-        for name in idle:
-            self.end(name)
+        for visit in self._idle(self.limits.idle_minutes):
+            self.end(visit.name)
         with self._lock:  # what a visitor's last work wrote after they had left
+            places = [place for place in self.folder.iterdir() if _VISIT.fullmatch(place.name)]
             known = {visit.folder for visit in self._visits.values()}
-            strays = [place for place in self.folder.iterdir() if _VISIT.fullmatch(place.name)]
-            strays = [place for place in strays if place not in known]
             for visit in self._visits.values():
-                own = {piece.folder for piece in visit.pieces.values()}
-                strays += [place for place in visit.folder.iterdir() if place not in own]
-        for stray in strays:
-            if stray.is_dir():
-                shutil.rmtree(stray, ignore_errors=True)
+                known |= {piece.folder for piece in visit.pieces.values()}
+                places += [place for place in visit.folder.iterdir() if place.is_dir()]
+        for stray in set(places) - known:
+            shutil.rmtree(stray, ignore_errors=True)
         with suppress(OSError):
             self.folder.touch()
 
     def close(self) -> None:
         """End all visits, unless their files are to be found by the next server."""
-        for name, visit in list(self._visits.items()):
-            if self._stays:
-                visit.gone.set()
-            else:
-                self.end(name)
         if not self._stays:
+            for name in list(self._visits):
+                self.end(name)
             shutil.rmtree(self.folder, ignore_errors=True)
+        for visit in self._visits.values():
+            visit.gone.set()
 
 
 def remove_left_behind(folder: Path) -> None:
@@ -428,6 +420,11 @@ def remove_left_behind(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > LEFT_BEHIND_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def printable(name: str) -> str:
+    """Return a name as it is shown: short, and without what moves a cursor."""
+    return "".join(c for c in name if c.isprintable())[:SHOWN_LENGTH]
 
 
 def _name(token: str) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import re
-import secrets
-import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, TypeAlias
 
 import numpy as np
 
@@ -23,7 +21,7 @@ from nitido.audio.ffmpeg import program
 from nitido.comparison import compare
 from nitido.delivery_check import check
 from nitido.dsp.chunks import join, reblock
-from nitido.dsp.wav import Wav
+from nitido.dsp.loop import span
 from nitido.errors import ConfigError
 from nitido.output import INGREDIENT
 from nitido.report.page import restoration_tracks, write_report
@@ -32,14 +30,16 @@ from nitido.report.tracks import LOSSLESS, PAGE_RATE_HZ, Track, make_excerpts
 from nitido.restoration.headroom import write_under_ceiling
 from nitido.restoration.plan import Plan
 from nitido.restoration.restore import DIAGNOSED
-from nitido.web.choices import shown
+from nitido.restored import Restoration
+from nitido.web.choices import WORDS, Choices
 from nitido.web.queue import Tell
-from nitido.web.sessions import SessionPiece
+from nitido.web.sessions import SessionPiece, Told
 
-PLAYED_SECONDS = 300.0  # of a piece that the page plays; the files have all of it
+PART_SECONDS = 300.0  # of a piece that the page plays at once: a browser holds it decoded
 PREVIEW_SECONDS = 10.0
-NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # of files: Windows has no such names
 LOUD_STEP_SECONDS = 0.5  # between the places that are tried for the loudest
+NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # of files: Windows has no such names
+STRANGERS = "These seem to be different pieces of music, of which the rest says little."
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Download:
         label: what it is called.
         note: what it is good for.
         suffix: of its name.
-        format: of `nitido.audio`; empty for what is no sound of libsndfile's.
+        format: of `nitido.audio`; empty for what is no sound.
         bit_depth: None for the format's own.
     """
 
@@ -61,28 +61,23 @@ class Download:
     bit_depth: int | None = None
 
 
-DOWNLOADS = {
-    "wav": Download("WAV", "24 bit, for any program", ".wav", "wav", 24),
-    "wav16": Download("WAV", "16 bit, for a CD", ".wav", "wav", 16),
-    "wav32": Download("WAV", "32 bit float, to work on", ".wav", "wav", 32),
-    "flac": Download("FLAC", "24 bit, half the size", ".flac", "flac", 24),
-    "mp3": Download("MP3", "best quality", ".mp3", "mp3"),
-    "m4a": Download("M4A", "AAC, 256 kbit/s", ".m4a", "m4a"),
-    "ogg": Download("Ogg", "Vorbis", ".ogg", "ogg"),
-    "opus": Download("Opus", "192 kbit/s", ".opus", "opus"),
-    "report": Download("Report", "to read, look and listen", ".report.html"),
-    "plan": Download("Plan", "to do it again", ".nitido.json"),
-    "credentials": Download("Credentials", "C2PA, of what came in", INGREDIENT),
-}
-CREDENTIALS = f"result.wav{INGREDIENT}"  # kept aside, if what came in has any
-FILES = {  # that are there as soon as a piece is restored
-    "wav32": "result.wav",
-    "report": "report.html",
-    "plan": "plan.json",
-    "credentials": CREDENTIALS,
-}
+Ready: TypeAlias = Callable[[SessionPiece, Callable[[Tell], None] | None], None]
+
+DOWNLOADS = {name: Download(**one) for name, one in WORDS["downloads"].items()}
+SOUND, REPORT, PLAN, CREDENTIALS = (
+    "result.wav",
+    "report.html",
+    "plan.json",
+    f"result.wav{INGREDIENT}",
+)
+FILES = {"wav32": SOUND, "report": REPORT, "plan": PLAN, "credentials": CREDENTIALS}  # at once
 ZIPPED = ("report", "plan", "credentials")  # with each result
-STRANGERS = "These seem to be different pieces of music, of which the rest says little."
+
+
+def _at_once(_: SessionPiece, report: Callable[[Tell], None] | None) -> None:
+    """Write the report now."""
+    if report:
+        report(lambda _: None)
 
 
 def examine(piece: SessionPiece, tell: Tell) -> None:
@@ -96,9 +91,10 @@ def examine(piece: SessionPiece, tell: Tell) -> None:
 def play_original(piece: SessionPiece, tell: Tell) -> None:
     """Make the piece as it came ready to be played."""
     source = open_source(piece.source)
-    tell(0.0)
-    track = Track("Before", source.blocks, source.sample_rate, "before")
-    piece.keep_set("original", _make_set(piece, [track]))
+    with piece.making("original") as (folder, told):
+        tracks = [Track("Before", source.blocks, source.sample_rate, "before")]
+        for _ in _sounds(folder, told, tracks):
+            tell(0.5)
 
 
 def preview(piece: SessionPiece, tell: Tell) -> None:
@@ -106,78 +102,108 @@ def preview(piece: SessionPiece, tell: Tell) -> None:
 
     Before the piece was examined, that is by what is wrong with the ten seconds alone.
     """
-    choices = shown(piece.choices)
+    choices = piece.choices
     source = open_source(piece.source)
     start = _loudest(source)
     tell(0.2)
-    wav = _cut(source, start, round(PREVIEW_SECONDS * source.sample_rate))
+    end = start + round(PREVIEW_SECONDS * source.sample_rate)
+    stretch = span(SanitizedBlocks(source.blocks()), start, end)
+    wav = join(stretch, channels=source.channels)
     excerpt = ArraySource(wav, source.sample_rate, piece.name)
     if piece.diagnosis is None:
         diagnosis = api.diagnose(excerpt)
     else:
         diagnosis = replace(piece.diagnosis, samples=wav.shape[1], loop=None)
-    plan = piece.choices.plan_for(piece.diagnosis or diagnosis)
+    plan = choices.options.plan_for(piece.diagnosis or diagnosis)
     ending = plan["ending"]  # the excerpt has other ends
     plan = plan.with_step(replace(ending, on=False, settings={**ending.settings, "loop": False}))
-    with api.restore_with(
-        piece.choices.with_plan(plan),
-        excerpt,
-        diagnosis=diagnosis,
-        on_progress=lambda done, total: tell(0.3 + 0.6 * done / total),
-    ) as restoration:
-        offset = start / source.sample_rate
-        told = _make_set(piece, restoration_tracks(restoration), offset=offset)
-    tell(1.0)
-    piece.keep_set("preview", {**told, "choices": choices})
+    with (
+        piece.making("preview") as (folder, told),
+        api.restore_with(
+            choices.options.with_plan(plan),
+            excerpt,
+            diagnosis=diagnosis,
+            on_progress=lambda done, total: tell(0.3 + 0.6 * done / total),
+        ) as restoration,
+    ):
+        told |= {"choices": choices.model_dump(), "offset": start / source.sample_rate}
+        list(_sounds(folder, told, restoration_tracks(restoration)))
+        tell(1.0)
 
 
-def restore(piece: SessionPiece, tell: Tell, ready: Callable[[], None] = lambda: None) -> None:
+def restore(piece: SessionPiece, tell: Tell, ready: Ready = _at_once) -> None:
     """Restore a piece as its visitor chose; its result then lies on the disk, with its report.
 
     Args:
         piece: to restore.
         tell: takes the share done.
-        ready: called when the result can be heard, before the report is written.
+        ready: called when there is more of the result to be heard or had; at last with what writes
+            the report, which may wait.
     """
     examine(piece, lambda share: tell(share * DIAGNOSED))
-    choices = shown(piece.choices)
-    with api.restore_with(
-        piece.choices,
+    choices = piece.choices
+    restoration = api.restore_with(
+        choices.options,
         piece.source,
         name=piece.name,
         diagnosis=piece.diagnosis,
         on_progress=lambda done, total: tell(0.8 * done / total),
-    ) as restoration:
-        folder = piece.new_folder()
-        told: dict[str, Any] = {}
-        try:
-            restoration.write(folder / "result.wav", bit_depth=32)
-            (folder / "result.wav.nitido.json").rename(folder / "plan.json")
-            tell(0.85)
-            told = _make_set(piece, restoration_tracks(restoration))
-            tell(0.9)  # raises if it was cancelled meanwhile
-            sidecar = restoration.sidecar()
-        except BaseException:
-            for place in (folder, piece.folder / told.get("folder", folder)):
-                shutil.rmtree(place, ignore_errors=True)
-            raise
-        piece.keep_set("result", told)
-        piece.keep(
-            folder,
-            {
-                "choices": choices,
-                "peak_dbfs": restoration.peak_dbfs,
-                "channels": restoration.channels,
-                "sentences": sidecar["sentences"],
-                "steps": {step["stage"]: step for step in sidecar["plan"]["steps"]},
-                "verdicts": {change["stage"]: change["verdict"] for change in sidecar["changes"]},
-                "after": {one["kind"]: one for one in sidecar["after"]["findings"]},
-                "new_faults": sidecar["new_faults"],
-            },
-        )
-        ready()
-        tell(0.95)
-        restoration.report(folder / "report.html")
+    )
+    _keep(piece, choices, restoration, tell, ready)
+
+
+def restore_album(pieces: Sequence[SessionPiece], tell: Tell, ready: Ready = _at_once) -> None:
+    """Restore the pieces of an album, all at one gain, as `restore` does; silent ones are not."""
+    for piece in pieces:
+        examine(piece, lambda _: tell(0.0))
+    sounding = [piece for piece in pieces if piece.is_sound()]
+    choices, sources = [piece.choices for piece in sounding], []
+    for piece in sounding:
+        sources.append(open_source(piece.source))
+        sources[-1].name = piece.name
+    restorations = api.restore_album_with(
+        [one.options for one in choices],
+        sources,
+        on_progress=lambda done, total: tell(0.8 * done / total),
+    )
+    for piece, chosen, restoration in zip(sounding, choices, restorations, strict=True):
+        _keep(piece, chosen, restoration, lambda _: tell(0.0), ready)
+
+
+def _keep(
+    piece: SessionPiece, choices: Choices, restoration: Restoration, tell: Tell, ready: Ready
+) -> None:
+    """Make a restoration the result of a piece."""
+    with piece.making("result") as (folder, told):
+        restoration.write(folder / SOUND, bit_depth=32)
+        (folder / f"{SOUND}.nitido.json").rename(folder / PLAN)
+        tell(0.85)
+        more = _sounds(folder, told, restoration_tracks(restoration))
+        next(more, None)
+        tell(0.9)  # raises if it was cancelled meanwhile
+        sidecar = restoration.sidecar()
+        told |= {
+            "choices": choices.model_dump(),
+            "peak_dbfs": restoration.peak_dbfs,
+            "channels": restoration.channels,
+            "sentences": sidecar["sentences"],
+            "steps": {step["stage"]: step for step in sidecar["plan"]["steps"]},
+            "verdicts": {change["stage"]: change["verdict"] for change in sidecar["changes"]},
+            "after": {one["kind"]: one for one in sidecar["after"]["findings"]},
+            "new_faults": sidecar["new_faults"],
+        }
+    ready(piece, None)
+    for _ in more:
+        tell(0.9)
+        ready(piece, None)
+    tell(1.0)
+
+    def report(tell: Tell) -> None:
+        with restoration:
+            tell(0.0)
+            restoration.report(folder / REPORT)
+
+    ready(piece, report)
 
 
 def offered(piece: SessionPiece) -> dict[str, Download]:
@@ -188,12 +214,11 @@ def offered(piece: SessionPiece) -> dict[str, Download]:
     channels = piece.result["channels"]
 
     def holds(name: str, one: Download) -> bool:
-        if one.format == "m4a" and program() is None:
-            return False
-        if one.format:
-            clips = over and one.bit_depth in (16, 24)
-            return channels <= CONTAINERS[one.format].channels_max and not clips
-        return (piece.result_folder / FILES[name]).is_file()
+        if not one.format:
+            return (piece.result_folder / FILES[name]).is_file()
+        clips = over and one.bit_depth in (16, 24)
+        absent = one.format == "m4a" and program() is None
+        return channels <= CONTAINERS[one.format].channels_max and not clips and not absent
 
     return {name: one for name, one in DOWNLOADS.items() if holds(name, one)}
 
@@ -204,11 +229,11 @@ def download(piece: SessionPiece, name: str) -> Path:
     Raises:
         ConfigError: it cannot be had in that form.
     """
-    if name not in offered(piece):
-        raise ConfigError(f"{piece.name} cannot be had as {name}.")
-    one, folder = DOWNLOADS[name], piece.result_folder
-    path = folder / FILES.get(name, f"{name}{one.suffix}")
-    with piece.encoding:
+    with piece.reading:
+        if name not in offered(piece):
+            raise ConfigError(f"{piece.name} cannot be had as {name}.")
+        one, folder = DOWNLOADS[name], piece.result_folder
+        path = folder / FILES.get(name, f"{name}{one.suffix}")
         if not path.is_file():
             _encode(folder, path, one)
     return path
@@ -216,70 +241,58 @@ def download(piece: SessionPiece, name: str) -> Path:
 
 def _encode(folder: Path, path: Path, one: Download) -> None:
     """Write a result in another form, a lossy one under the ceiling of its plan."""
-    source = open_source(folder / "result.wav")
+    source = open_source(folder / SOUND)
     begun = folder / f"begun{one.suffix}"  # it has its name when its peaks are right
-
-    def put(blocks: Iterable[Wav], *, overwrite: bool = True) -> Path:
-        return write(
-            begun,
-            blocks,
-            sample_rate=source.sample_rate,
-            channels=source.channels,
-            samples=source.samples,
-            mask=source.mask,
-            format=one.format,
-            bit_depth=one.bit_depth,
-            tags=source.tags,
-            chunks=source.chunks,
-            pictures=source.pictures,
-            overwrite=overwrite,
-        )
-
+    put = partial(
+        write,
+        begun,
+        sample_rate=source.sample_rate,
+        channels=source.channels,
+        samples=source.samples,
+        mask=source.mask,
+        format=one.format,
+        bit_depth=one.bit_depth,
+        tags=source.tags,
+        chunks=source.chunks,
+        pictures=source.pictures,
+        overwrite=True,
+    )
     if one.bit_depth:
         put(source.blocks())
     else:
-        plan = Plan.from_json((folder / "plan.json").read_text("utf-8"))
+        plan = Plan.from_json((folder / PLAN).read_text("utf-8"))
         write_under_ceiling(put, source, plan["loudness"])
     begun.replace(path)
 
 
-def zip_results(pieces: Sequence[SessionPiece], path: Path, form: str) -> None:
+def zip_results(pieces: Sequence[SessionPiece], file: IO[bytes] | Path, form: str) -> None:
     """Write the results of pieces into a ZIP file, each with its report and its plan."""
     taken: set[str] = set()
-    with zipfile.ZipFile(path, "x", allowZip64=True) as bundle:  # sound does not get smaller
+    with zipfile.ZipFile(file, "w", allowZip64=True) as bundle:  # sound does not get smaller
         for piece in pieces:
             stem, number = piece.stem, 2
             while stem.lower() in taken:
                 stem, number = f"{piece.stem} ({number})", number + 1
             taken.add(stem.lower())
-            had = offered(piece)
-            names = [form if form in had else "wav32", *ZIPPED]
-            for name in [name for name in dict.fromkeys(names) if name in had]:
-                safe = NOT_IN_NAMES.sub("_", stem).lstrip(".") or "piece"
-                bundle.write(download(piece, name), f"{safe}_restored{DOWNLOADS[name].suffix}")
+            safe = NOT_IN_NAMES.sub("_", stem).lstrip(".") or "piece"
+            with piece.reading:
+                had = offered(piece)
+                for name in dict.fromkeys([form if form in had else "wav32", *ZIPPED]):
+                    if name in had:
+                        bundle.write(download(piece, name), f"{safe}_restored{had[name].suffix}")
 
 
 def judge(piece: SessionPiece, target: str, tell: Tell) -> None:
     """Say whether a piece, or its result if there is one, is fit for where it goes."""
-    source = open_source(piece.result_folder / "result.wav" if piece.result else piece.source)
-    source.name = piece.name
-    verdict = check(source, target=target, on_progress=lambda done, total: tell(done / total))
-    reasons = [
-        {"severity": one.severity, "summary": one.summary} for one in verdict.reasons if one.found
-    ]
-    piece.verdict = {
-        "target": target,
-        "sentence": verdict.sentence,
-        "reasons": reasons,
-        "of": piece.result.get("folder", ""),
-    }
+    with piece.reading:
+        source = open_source(piece.result_folder / SOUND if piece.result else piece.source)
+        source.name = piece.name
+        verdict = check(source, target=target, on_progress=lambda done, total: tell(done / total))
+        piece.verdict = {**verdict.to_dict(), "of": piece.result.get("folder", "")}
 
 
 def compare_pieces(
-    piece: SessionPiece,
-    files: Sequence[tuple[str, Path]],
-    reference: Path | None,
-    tell: Tell,
+    piece: SessionPiece, files: Sequence[tuple[str, Path]], reference: Path | None, tell: Tell
 ) -> None:
     """Compare files, the first with each of the others; what comes of it is kept as a result."""
     tell(0.05)
@@ -287,28 +300,23 @@ def compare_pieces(
         *(path for _, path in files), reference=reference, names=[name for name, _ in files]
     )
     tell(0.7)
-    folder = piece.new_folder()
-    try:
-        tracks = comparison.tracks()
-        told = _make_set(piece, tracks)
+    sentences, tracks = comparison.sentences(), comparison.tracks()
+    strangers = any(not matching.aligned for matching in comparison.matchings)
+    with piece.making("result") as (folder, told):
+        told |= {"sentences": [*([STRANGERS] if strangers else []), *sentences]}
+        told |= {"peak_dbfs": None, "channels": 0}
+        list(_sounds(folder, told, tracks))
         write_report(
-            folder / "report.html",
+            folder / REPORT,
             tracks=tracks,
             title=piece.name,
-            sentences=comparison.sentences(),
+            sentences=sentences,
             tables=comparison.tables,
         )
         tell(1.0)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    strangers = any(not matching.aligned for matching in comparison.matchings)
-    sentences = [*([STRANGERS] if strangers else []), *comparison.sentences()]
-    piece.keep_set("result", told)
-    piece.keep(folder, {"sentences": sentences, "peak_dbfs": None, "channels": 0})
 
 
-def generate(piece: SessionPiece, prompt: str, options: dict[str, Any], tell: Tell) -> None:
+def generate(piece: SessionPiece, prompt: str, options: Told, tell: Tell) -> None:
     """Make music from words, as the file of a clip."""
     made = nitido.generate(
         prompt, on_progress=lambda done, total: tell(min(done / total, 0.99)), **options
@@ -327,48 +335,23 @@ def _loudest(source: Source) -> int:
     return int(np.convolve(steps, np.ones(wide), "valid").argmax()) * hop
 
 
-def _cut(source: Source, start: int, samples: int) -> Wav:
-    """Return a stretch of a piece, `[C, n]`; only that is held."""
-    held, position = [], 0
-    for block in SanitizedBlocks(source.blocks()):
-        held.append(block[:, max(start - position, 0) : max(start + samples - position, 0)])
-        position += block.shape[1]
-        if position >= start + samples:
-            break
-    return join(held, channels=source.channels)
-
-
-def _make_set(
-    piece: SessionPiece, tracks: Sequence[Track], *, offset: float = 0.0
-) -> dict[str, Any]:
-    """Return sounds to play side by side, equally loud; their files lie in a folder of the piece.
+def _sounds(folder: Path, told: Told, tracks: Sequence[Track]) -> Iterator[None]:
+    """Make sounds to play side by side, equally loud; yield when each part of them is there.
 
     Args:
-        piece: whose they are.
+        folder: for their files, which are called by their number.
+        told: gets what is told of them; it may have the offset at which they begin in the piece.
         tracks: the sounds.
-        offset: where in the piece they begin, s.
     """
-    excerpts, cut = make_excerpts(tracks, seconds_max=PLAYED_SECONDS)
-    seconds = excerpts[0].wav.shape[1] / PAGE_RATE_HZ
-    folder = piece.new_folder()
-    for number, excerpt in enumerate(excerpts):
-        content = flac_bytes(excerpt.wav, sample_rate=PAGE_RATE_HZ)  # ten times as fast as Opus
-        (folder / str(number)).write_bytes(content)
-    return {
-        "id": secrets.token_hex(4),
-        "folder": folder.name,
-        "coding": LOSSLESS,
-        "sampleRate": PAGE_RATE_HZ,
-        "seconds": seconds,
-        "offset": offset,
-        "cut": cut,
-        "tracks": [
-            {
-                "name": excerpt.track.name,
-                "tint": excerpt.tint,
-                "boostDb": excerpt.boost_db,
-                "wave": base64.b64encode(excerpt.wave).decode("ascii"),
-            }
-            for excerpt in excerpts
-        ],
-    }
+    told |= {"coding": LOSSLESS, "sampleRate": PAGE_RATE_HZ, "parts": []}
+    number, at, goes_on = 0, 0.0, True
+    while goes_on:
+        excerpts, goes_on = make_excerpts(tracks, start_seconds=at, seconds_max=PART_SECONDS)
+        for count, excerpt in enumerate(excerpts, number):  # FLAC is ten times as fast as Opus
+            content = flac_bytes(excerpt.wav, sample_rate=PAGE_RATE_HZ)
+            (folder / str(count)).write_bytes(content)
+        seconds = excerpts[0].wav.shape[1] / PAGE_RATE_HZ
+        made = {"offset": told.get("offset", 0.0) + at, "seconds": seconds, "first": number}
+        told["parts"].append({**made, "tracks": [excerpt.to_dict() for excerpt in excerpts]})
+        number, at = number + len(excerpts), at + PART_SECONDS
+        yield

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nitido.cores import usable_cores, use_one_core
+from nitido.cores import begin_in_a_pool, usable_cores
 from nitido.diagnosis.finding import Diagnosis
 from nitido_lab.benchmark.clips import SAMPLE_RATE, Clip, audio_below, read, spread
 from nitido_lab.benchmark.tables import Table
@@ -216,7 +216,7 @@ def _carried_out(
         yield from map(work, given)
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=use_one_core) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin_in_a_pool) as pool:
         yield from pool.map(work, given)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import resample_poly
 
-from nitido.cores import usable_cores, use_one_core
+from nitido.cores import begin_in_a_pool, usable_cores
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.finding import Finding
@@ -292,7 +292,7 @@ def _carry_out(jobs: Sequence[tuple[Path, Path, bool]], workers: int | None) -> 
         yield from map(_clip, jobs)
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=use_one_core) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin_in_a_pool) as pool:
         yield from pool.map(_clip, jobs)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import nitido
 from nitido.audio import write, write_text
-from nitido.cores import usable_cores, use_one_core
+from nitido.cores import begin_in_a_pool, usable_cores
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError, ConfigError, NitidoError
 from nitido_lab.benchmark.clips import SAMPLE_RATE, Clip
@@ -169,7 +169,7 @@ def _carry_out(jobs: Sequence[_Measurement], workers: int | None) -> Iterator[No
     _work(jobs[0])
     yield
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=use_one_core) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin_in_a_pool) as pool:
         try:
             yield from pool.map(_work, jobs[1:])
         except BaseException:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.audio import write_text
-from nitido.cores import usable_cores
+from nitido.cores import begin_in_a_pool, usable_cores
 from nitido.diagnosis.bandwidth import BandwidthAnalyser
 from nitido.diagnosis.finding import Finding
 from nitido.dsp.wav import Wav
@@ -99,7 +99,8 @@ def build_cache(
     due = [job for job in jobs if not (job[2] / "meta.json").is_file()]
     done = len(jobs) - len(due)
     workers = min(usable_cores(), max(len(due), 1))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin_in_a_pool) as pool:
         left_out: dict[str, int] = {}
         for count, problem in enumerate(pool.map(_make, due)):
             if problem:

@@ -275,10 +275,10 @@
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", i === chosen));
     byId("play").textContent = running ? "Stop" : "Play";
     byId("loop").setAttribute("aria-pressed", loop);
-    byId("time").textContent = `${clock(at)} / ${clock(seconds)}`;
+    byId("time").textContent = `${clock(page.offset + at)} / ${clock(page.offset + seconds)}`;
     if (!running || Math.abs(at - wave.getAttribute("aria-valuenow")) >= 1) {
       wave.setAttribute("aria-valuenow", at.toFixed(1));
-      wave.setAttribute("aria-valuetext", `${clock(at)} of ${clock(seconds)}`);
+      wave.setAttribute("aria-valuetext", `${clock(page.offset + at)} of ${clock(page.offset + seconds)}`);
     }
     for (const cursor of cursors) {
       cursor.style.left = `${(100 * at) / (seconds || 1)}%`;

@@ -81,7 +81,7 @@ class Bandwidth(Stage):
         super().__init__(settings, sample_rate=sample_rate, channels=channels, samples=samples)
         self._treble: RuleTreble | LearnedTreble
         if better_model(settings["model"], settings["ceiling_hz"]) == "learned":
-            from nitido.restoration.treble.learned import LearnedTreble  # brings scipy
+            from nitido.restoration.treble.learned import LearnedTreble
 
             piece = {"sample_rate": sample_rate, "samples": samples}
             self._treble = LearnedTreble(network(self.name), settings, **piece)

@@ -5,12 +5,13 @@ Both have mean power 1 per bin, so a level times a carrier is a spectrum.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from nitido.dsp.fourier import fast_size, irfft, rfft
-from nitido.dsp.spectral import Frames, Spec
+from nitido.dsp.spectral import Frames, Spec, running_mean
 from nitido.dsp.wav import Wav
 
 NOISE_TILE_SAMPLES = 65_536  # one random generator each, so noise does not depend on the cutting
@@ -42,14 +43,20 @@ def beat(spec: Spec, band: slice, frames: Frames, *, first: int, length: int) ->
     """
     alone = np.zeros_like(spec)
     alone[:, :, band] = spec[:, :, band]
-    power = frames.synthesise(alone, first=first, length=length).astype(np.float64) ** 2
+    power = frames.synthesise(alone, first=first, length=length) ** 2
     fast = max(1, round(ATTACK_SECONDS * 23.4 * frames.n_fft))  # 23.4 frames of n_fft per second
-    near = np.maximum(uniform_filter1d(power, fast, axis=1), 0)
+    near = running_mean(power, fast, axis=1)
     slow = round(SLOW_SHARE * frames.n_fft)
-    wide = uniform_filter1d(uniform_filter1d(power, slow, axis=1), slow, axis=1)
-    wide = np.maximum(wide, 0)
+    wide = _long_mean(_long_mean(power, slow), slow)
     ratio = np.sqrt((near + 1e-14) / (wide + 1e-14))
     return np.clip(ratio, *BEAT_LIMITS).astype(np.float32)
+
+
+def _long_mean(power: NDArray[Any], size: int) -> NDArray[np.float64]:
+    """Return the mean of many samples `[C, T]` around each, by a sum that runs along."""
+    padded = np.pad(power, ((0, 0), (size // 2 + 1, size - 1 - size // 2)), mode="edge")
+    sums = np.cumsum(padded, axis=1, dtype=np.float64)
+    return np.asarray(np.maximum(sums[:, size:] - sums[:, :-size], 0) / size, np.float64)
 
 
 def moved_up(spec: Spec, added: slice, crossover: int, frames: Frames, *, index: int) -> Spec:
@@ -67,7 +74,7 @@ def moved_up(spec: Spec, added: slice, crossover: int, frames: Frames, *, index:
         index: of its first frame.
     """
     power = spec.real[:, :, :crossover] ** 2 + spec.imag[:, :, :crossover] ** 2
-    around = uniform_filter1d(power, WHITE_BINS, axis=2, mode="nearest")
+    around = running_mean(power, WHITE_BINS, axis=2)
     white = spec[:, :, :crossover] / np.sqrt(np.maximum(around, 1e-20))
     move = _moves(np.abs(white), crossover)[:, :, None]  # [C, N, 1]
     target = np.arange(added.start, added.stop, dtype=np.int32)
@@ -90,5 +97,5 @@ def _moves(white: NDArray[np.float32], crossover: int) -> NDArray[np.int64]:
     power = spectrum.real**2 + spectrum.imag**2
     same = irfft(power, 2 * power.shape[2] - 2)[:, :, low : high + 1]
     overlap = crossover - np.arange(low, high + 1)
-    same = uniform_filter1d(same / np.sqrt(overlap), GRID_FRAMES, axis=1, mode="nearest")
+    same = running_mean(same / np.sqrt(overlap, dtype=np.float32), GRID_FRAMES, axis=1)
     return np.asarray(low + same.argmax(axis=2), np.int64)

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
-from nitido.dsp.spectral import Spec, band
+from nitido.dsp.spectral import Spec, band, running_mean
 from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Settings
 from nitido.restoration.treble.carrier import beat, moved_up, noise
@@ -212,7 +211,7 @@ class LearnedTreble:
             * (self._over_bins(predicted.gate, self._added) * rise) ** 2
         )
         power = spec.real[:, :, self._added] ** 2 + spec.imag[:, :, self._added] ** 2
-        left = uniform_filter1d(power, SMOOTH_BINS, axis=2, mode="nearest")
+        left = running_mean(power, SMOOTH_BINS, axis=2)
         return np.asarray(np.sqrt(np.maximum(wanted - left, 0)), np.float32)
 
     def _holes(self, levels: Levels, predicted: Prediction) -> Levels:
@@ -254,7 +253,7 @@ def _swung(level: Levels, sound: NDArray[np.bool_]) -> Levels:
     Frames without any `sound`, `[C, N, 1]`, are silence or outside the piece, and do not count.
     """
     heard = np.concatenate([level * sound, sound], axis=2)
-    mean = uniform_filter1d(heard, SWING_FRAMES, axis=1, mode="constant")
+    mean = running_mean(heard, SWING_FRAMES, axis=1)
     slow = mean[:, :, :-1] / np.maximum(mean[:, :, -1:], 0.5 / SWING_FRAMES)
     more = np.clip(SWING * (level - slow), -SWING_LIMIT_DB, SWING_LIMIT_DB)
     return np.asarray(level + more * sound, np.float32)
@@ -262,7 +261,7 @@ def _swung(level: Levels, sound: NDArray[np.bool_]) -> Levels:
 
 def _smooth_db(power: NDArray[np.floating[Any]]) -> Levels:
     """Return levels over a few frames, dB, of powers `[C, N]`."""
-    smooth = uniform_filter1d(power, GATE_FRAMES, axis=1, mode="nearest")
+    smooth = running_mean(power, GATE_FRAMES, axis=1)
     return np.asarray(10 * np.log10(np.maximum(smooth, 1e-10)), np.float32)
 
 

@@ -9,6 +9,8 @@
 
   let version = -1; // of the server's state, as it is shown
   let shownSet = "";
+  let set = null; // of sounds that can be played now, part by part
+  let part = 0;
   let drawing = Promise.resolve(); // the last refresh
   let next = null; // the one that has not begun
   let dragging = false;
@@ -67,15 +69,16 @@
       if (first) continue;
       if (task.state === "failed") notice(task.said);
       if (task.state === "cancelled" && task.kind !== "preview") say(`${task.words}: cancelled. Nothing was changed.`);
-      if (task.state === "done" && ["restore", "generate", "compare", "check"].includes(task.kind)) say(`${task.words}: done.`);
+      if (task.state === "done" && ["restore", "generate", "compare"].includes(task.kind)) say(`${task.words}: done.`);
+      if (task.state === "done" && task.kind === "check") refresh().then(() => say(document.querySelector("#fit .told")?.textContent.trim() ?? ""));
       if (task.state === "done" && task.kind === "preview") say("The preview is ready.");
     }
     const open = list.filter((task) => ["waiting", "working"].includes(task.state) && task.kind !== "original");
     for (const cell of all("[data-task]")) {
-      const task = open.find((one) => one.piece === Number(cell.dataset.task));
+      const task = open.find((one) => one.pieces.includes(Number(cell.dataset.task)));
       if (task) cell.textContent = words(task);
     }
-    const mine = open.filter((task) => kind !== "restore" || task.piece === own());
+    const mine = open.filter((task) => kind !== "restore" || task.pieces.includes(own()));
     const task = mine.find((one) => one.state === "working") ?? mine[0] ?? open.find((one) => one.state === "working") ?? open[0];
     const [doing, share, cancel] = [byId("doing"), byId("share"), byId("cancel")];
     if (!doing) return;
@@ -146,7 +149,7 @@
       if (!old || dragging || (raw.get(old) ?? old.outerHTML) === drawn) continue;
       const focus = old.contains(document.activeElement) ? document.activeElement.id : "";
       const open = all("details[open]", old).map((one) => one.id);
-      const values = new Map(all("select", old).map((one) => [one.id, one.value]));
+      const values = new Map(all("select:not(#like)", old).map((one) => [one.id, one.value]));
       const made = document.importNode(panel, true);
       raw.set(made, drawn);
       for (const one of all("details", made)) if (open.includes(one.id)) one.open = true;
@@ -156,7 +159,11 @@
         if (kept && other) other.replaceWith(kept);
       }
       old.replaceWith(made);
-      if (focus) (byId(focus) ?? made.querySelector("h2[tabindex], a, button") ?? byId("main")).focus({ preventScroll: true });
+      if (!focus) continue;
+      const next = byId(focus) ?? made.querySelector("h2[tabindex], a, button") ?? byId("main");
+      const folded = next.closest("details:not([open])");
+      if (folded && next.tagName !== "SUMMARY") folded.open = true; // what has the focus is to be seen
+      next.focus({ preventScroll: true });
     }
     document.title = fresh.title;
     marks();
@@ -166,9 +173,9 @@
   // ── Sound ────────────────────────────────────────────────────────────────────────────────────
 
   const NOTES = {
-    preview: (set) => `Preview: the loudest ${Math.round(set.seconds)} seconds, from ${clock(set.offset)}.`,
+    preview: ({ seconds, offset }) => `Preview: the loudest ${Math.round(seconds)} seconds, from ${clock(offset)}.`,
     original: () => (byId("bottom").textContent.trim() ? "As it came; After follows as soon as it is restored." : "As it came."),
-    result: (set) => (set.cut ? "The first five minutes are played here; the files have all of it." : ""),
+    result: () => "",
   };
   const clock = (at) => `${Math.floor(at / 60)}:${String(Math.floor(at % 60)).padStart(2, "0")}`;
 
@@ -180,30 +187,65 @@
       if (!wanted && !shownSet.startsWith("local")) byId("player").hidden = true;
       return;
     }
+    const longer = shownSet && wanted.replace(/\d+$/, "") === shownSet.replace(/\d+$/, ""); // more parts of it
     shownSet = wanted;
-    const name = place.dataset.sets.split("/")[0];
     try {
-      const set = await ask("GET", `api/pieces/${own()}/sets/${name}`);
-      await Promise.all(set.tracks.map(async (track) => (track.content = await (await fetch(track.url)).arrayBuffer())));
-      if (shownSet !== wanted) return;
-      await window.nitido.load({ ...set, opens: "after", loops: name === "preview" ? true : undefined });
-      byId("player").hidden = false;
-      all("[data-track]").forEach((button, i) => {
-        const track = set.tracks[i];
-        if (kind === "compare") {
-          button.hidden = !track;
-          if (track) button.className = `track ${track.tint}`;
-        }
-        if (track) button.querySelector("span").textContent = track.name;
-      });
-      byId("status").textContent = NOTES[name](set);
-      const boost = set.tracks.find((track) => track.boostDb);
-      byId("raise").hidden = !boost;
-      if (boost) byId("raise").querySelector("span").textContent = `${boost.name} is raised by ${boost.boostDb.toFixed(1)} dB to be heard`;
+      await open(place.dataset.sets.split("/")[0], longer);
     } catch (error) {
       shownSet = "";
       if (error.name === "EncodingError") byId("status").textContent = "This browser cannot play it; the files can be downloaded.";
     }
+  }
+
+  // Play sounds of that name from where the ones before were in the piece, or from `start`.
+  async function open(name, longer = false, start = null) {
+    const [wanted, before] = [shownSet, set];
+    const fresh = await ask("GET", `api/pieces/${own()}/sets/${name}`);
+    if (shownSet !== wanted) return;
+    set = { ...fresh, name, piece: own() };
+    const at = start ?? (before?.piece === own() ? before.parts[part].offset : 0);
+    if (!longer) await listenTo(partAt(at));
+    parts();
+  }
+
+  const partAt = (at) => Math.max(0, set.parts.findLastIndex(({ offset }) => offset <= at));
+
+  // Load a part of the sounds that can be played now.
+  async function listenTo(number) {
+    const { sampleRate, coding, name } = set;
+    const { offset, seconds, tracks } = set.parts[(part = number)];
+    const wanted = `${shownSet}#${part}`;
+    const loaded = await Promise.all(tracks.map(async (track) => ({ ...track, content: await (await fetch(track.url)).arrayBuffer() })));
+    if (wanted !== `${shownSet}#${part}`) return;
+    await window.nitido.load({ sampleRate, coding, offset, seconds, tracks: loaded, opens: "after", loops: name === "preview" || undefined });
+    byId("player").hidden = false;
+    all("[data-track]").forEach((button, i) => {
+      const track = tracks[i];
+      if (kind === "compare") {
+        button.hidden = !track;
+        if (track) button.className = `track ${track.tint}`;
+      }
+      if (track) button.querySelector("span").textContent = track.name;
+    });
+    byId("status").textContent = NOTES[name](set.parts[part]);
+    const boost = tracks.find((track) => track.boostDb);
+    byId("raise").hidden = !boost;
+    if (boost) byId("raise").querySelector("span").textContent = `${boost.name} is raised by ${boost.boostDb.toFixed(1)} dB to be heard`;
+  }
+
+  // A long piece is played in parts.
+  function parts() {
+    const choice = byId("part");
+    choice.parentElement.hidden = set.parts.length < 2;
+    choice.replaceChildren(...set.parts.map(({ offset, seconds }, i) => new Option(`${clock(offset)} to ${clock(offset + seconds)}`, i, false, i === part)));
+  }
+
+  async function hear(start, end) {
+    const there = set && start < set.parts.at(-1).offset + set.parts.at(-1).seconds && end > set.parts[0].offset;
+    if (set && !there) await open("original", false, start); // a preview is elsewhere
+    else if (set && partAt(start) !== part) await listenTo(partAt(start));
+    if (set) parts();
+    window.nitido.hear(start, end);
   }
 
   // A file that was just dropped plays at once, before it has been sent.
@@ -252,6 +294,7 @@
       const request = new XMLHttpRequest();
       request.open("POST", `api/pieces?name=${encodeURIComponent(file.name)}&kind=${what}`);
       request.setRequestHeader("Content-Type", "application/octet-stream");
+      line.className = "";
       request.upload.onprogress = ({ loaded, total }) => {
         line.textContent = `${file.name}${count}: ${Math.round((100 * loaded) / (total || 1))} % sent`;
       };
@@ -262,7 +305,12 @@
         } catch {
           said = { detail: request.responseText };
         }
-        request.status === 201 ? resolve(said) : reject(new Error(reason(said, request.status)));
+        if (request.status === 201) return resolve(said);
+        const [why, seconds] = [reason(said, request.status), Number(request.getResponseHeader("retry-after"))];
+        if (request.status !== 503 || !seconds) return reject(new Error(why));
+        line.className = "full";
+        say((line.textContent = `${file.name}${count}: ${why} It is sent again by itself, in a minute.`));
+        setTimeout(() => send(file, what, line, count).then(resolve, reject), 1000 * seconds);
       };
       request.onerror = () => reject(new Error(`${file.name} could not be sent: the connection broke off, or it is too large.`));
       request.send(file);
@@ -271,6 +319,7 @@
 
   function arrived(piece, what, count) {
     say(`${piece.name} has arrived.`);
+    if (what === "reference") return ask("GET", `api/pieces/${piece.id}?wait=60`).then(({ said }) => (said ? notice(said) : choose({ ...choices(), reference: piece.id })));
     if (kind !== "restore" || what !== "piece") return refresh();
     const first = !own();
     if (first || count === 1) return show(piece.id, first);
@@ -344,11 +393,14 @@
 
   function change({ target }) {
     const next = kind === "restore" && byId("list").dataset.choices ? choices() : null;
-    if (target.type === "file") {
+    if (target.id === "part") listenTo(Number(target.value)).catch((error) => notice(error.message));
+    else if (target.type === "file") {
       take(target.files, target.dataset.kind);
       target.value = "";
     } else if (!next) return;
-    else if (target.name === "preset") choose({ preset: target.value, settings: {} });
+    else if (target.name === "preset") choose({ ...next, preset: target.value, settings: {}, reference: null });
+    else if (target.id === "like") choose({ ...next, reference: Number(target.value) || null });
+    else if (target.id === "album") ask("POST", `api/restore?album=${target.checked}`).catch((error) => notice(error.message));
     else if (target.dataset.stage) {
       next.settings[`${target.dataset.stage}.mode`] = target.checked ? "on" : "off";
       if (target.dataset.stage === "ending") delete next.settings["ending.loop"];
@@ -380,7 +432,7 @@
     check: () => ask("POST", `api/pieces/${own()}/check?target=${byId("target").value}`),
     all: () => ask("POST", "api/restore"),
     same: () => ask("POST", "api/restore", choices()),
-    reset: () => choose({ preset: choices().preset, settings: {} }),
+    reset: () => choose({ ...choices(), settings: {}, reference: null }),
     compare: async () => {
       const chosen = all("[data-version]").filter((select) => select.value);
       const of = (role) => chosen.filter((one) => one.value === role).map((one) => {
@@ -394,10 +446,13 @@
     generate: () => byId("ask").requestSubmit(),
   };
 
+  const closeOthers = (target) => all(".what[open]").forEach((one) => one.contains(target) || (one.open = false));
+
   async function press(event) {
+    closeOthers(event.target);
     const button = event.target.closest("[data-do], [data-choose], [data-remove], [data-hear], [data-take], [data-prompt]");
     if (!button) return;
-    const { do: what, choose: piece, remove, hear, take: clip, prompt } = button.dataset;
+    const { do: what, choose: piece, remove, hear: place, take: clip, prompt } = button.dataset;
     if (button.tagName === "A" && (event.ctrlKey || event.metaKey || event.shiftKey)) return;
     event.preventDefault();
     if (what && what !== "folder") clearNotices();
@@ -407,7 +462,7 @@
         await show(piece);
         byId("name")?.focus({ preventScroll: true });
       }
-      if (hear) window.nitido.hear(...hear.split(" ").map(Number));
+      if (place) await hear(...place.split(" ").map(Number));
       if (prompt !== undefined) byId("prompt").value = button.textContent;
       if (clip) {
         await ask("POST", `api/pieces/${clip}/take`);
@@ -460,6 +515,7 @@
   document.addEventListener("click", press);
   document.addEventListener("change", change);
   document.addEventListener("input", slide);
+  document.addEventListener("keydown", ({ key }) => key === "Escape" && closeOthers(null));
   document.addEventListener("pointerdown", ({ target }) => (dragging = target.matches?.("[data-setting]") ?? false));
   for (const type of ["pointerup", "pointercancel"]) {
     addEventListener(type, () => {
