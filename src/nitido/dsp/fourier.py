@@ -1,7 +1,8 @@
 """The Fourier transform of real sound, in the precision it comes in, and filtering with it.
 
 numpy alone: importing scipy takes longer than restoring a short clip. Each transform is computed by
-itself, whatever lies beside it, so that a piece in blocks is, to the bit, the piece as a whole.
+itself, whatever lies beside it: a piece in blocks is, to the bit, the piece as a whole, but for the
+last part of `convolve`, whose size is another, and which is so to the rounding of its precision.
 """
 
 from __future__ import annotations
