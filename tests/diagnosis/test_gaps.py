@@ -48,6 +48,15 @@ def test_a_held_sample_is_a_gap():
     assert analyse(wav).value == 1
 
 
+def test_kicks_that_were_cut_off_at_full_scale_are_no_dropouts():
+    wav = music(6.0) + 0.1 * np.random.default_rng(1).standard_normal((1, 288_000))
+    t = np.arange(4_800) / 48_000
+    kick = 8 * np.exp(-80 * t) * np.sin(2 * np.pi * 60 * t)
+    for start in (20_000, 61_000, 117_000, 141_000, 222_000):  # out of time
+        wav[:, start : start + kick.size] += kick
+    assert analyse(np.clip(wav, -1.0, 1.0).astype(np.float32)).value == 0
+
+
 def resampled(wav, *, from_hz=48000, to_hz=44100):
     channels, samples = wav.shape
     stream = resample([wav], from_hz=from_hz, to_hz=to_hz, samples=samples, channels=channels)

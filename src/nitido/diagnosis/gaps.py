@@ -29,6 +29,7 @@ SIDE_SECONDS = 0.01  # how much on either side must be loud
 LOUD = 0.01  # RMS, −40 dBFS
 JUMP = 0.05  # least step at a broken-off edge, re the RMS beside it; a note starts softer
 HELD_JUMP = 0.1  # the same after a held value, which joins the music smoothly at its start
+PLATEAU = 0.99  # of the highest sample beside it: what is held there is a wave's top
 CROWD_SECONDS = 0.125  # more than `CROWD` flat runs this near on either side …
 CROWD = 5  # … is a waveform with flat parts, 20 Hz and up
 MOVING = 0.1  # share of the samples on either side that differ from the one before; steps do not
@@ -184,6 +185,8 @@ class GapsAnalyser:
         jump_after = abs(float(channel[end]) - value)
         if value == 0:
             return jump_before >= JUMP * before and jump_after >= JUMP * after
+        if abs(value) >= PLATEAU * max(float(np.abs(side).max()) for side in beside):
+            return False  # the top of a wave that was cut off: clipping
         return jump_after >= HELD_JUMP * after
 
     def _filled(self, channel: NDArray[np.float32], settled: int) -> Iterator[tuple[int, int]]:
