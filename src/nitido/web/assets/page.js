@@ -147,7 +147,7 @@
       const old = byId(panel.id);
       const drawn = panel.outerHTML;
       if (!old || dragging || (raw.get(old) ?? old.outerHTML) === drawn) continue;
-      const focus = old.contains(document.activeElement) ? document.activeElement.id : "";
+      const focused = old.contains(document.activeElement) ? document.activeElement : null;
       const open = all("details[open]", old).map((one) => one.id);
       const values = new Map(all("select:not(#like)", old).map((one) => [one.id, one.value]));
       const made = document.importNode(panel, true);
@@ -159,8 +159,8 @@
         if (kept && other) other.replaceWith(kept);
       }
       old.replaceWith(made);
-      if (!focus) continue;
-      const next = byId(focus) ?? made.querySelector("h2[tabindex], a, button") ?? byId("main");
+      if (!focused) continue;
+      const next = byId(focused.id) ?? made.querySelector("h2[tabindex], a, button") ?? byId("main");
       const folded = next.closest("details:not([open])");
       if (folded && next.tagName !== "SUMMARY") folded.open = true; // what has the focus is to be seen
       next.focus({ preventScroll: true });
