@@ -6,14 +6,17 @@
   const all = (what, within = document) => [...within.querySelectorAll(what)];
   const kind = document.body.dataset.page;
   const SETTLE_MS = 250; // that a slider rests before its value is sent
+  const NEWS = 20; // lines that are kept
 
   let version = -1; // of the server's state, as it is shown
   let shownSet = "";
   let set = null; // of sounds that can be played now, part by part
   let part = 0;
+  let loads = 0;
   let drawing = Promise.resolve(); // the last refresh
   let next = null; // the one that has not begun
   let dragging = false;
+  let settling = 0; // what a hand changed and the server does not know yet
   let again = false; // whether something changed meanwhile
   let seen = new Set(); // tasks whose end was told
 
@@ -98,8 +101,13 @@
 
   // ── News ─────────────────────────────────────────────────────────────────────────────────────
 
+  // Each is a line of its own, so that a screen reader says the one before to its end.
   function say(text) {
-    byId("news").textContent = text;
+    if (!text) return;
+    const line = document.createElement("p");
+    line.textContent = text;
+    byId("news").append(line);
+    while (byId("news").children.length > NEWS) byId("news").firstChild.remove();
     const doing = byId("doing");
     if (doing && !doing.textContent) doing.textContent = text;
   }
@@ -127,12 +135,17 @@
 
   const raw = new WeakMap(); // a panel as the server last drew it
 
+  // A hand is on something, or what it did is not yet known to the server.
+  const held = () => (dragging || settling ? (again = true) : false);
+
+  function letGo() {
+    if (again && !held()) refresh();
+  }
+
   // Draw the page as it is now; who asks while it is drawn is answered by the next one.
   function refresh() {
-    if (dragging) {
-      again = true;
-      return Promise.resolve();
-    }
+    if (held()) return Promise.resolve();
+    again = false;
     next ??= drawing.then(() => {
       next = null;
       return draw(location.href).catch(() => {});
@@ -146,7 +159,7 @@
     for (const panel of all("[data-panel]", fresh)) {
       const old = byId(panel.id);
       const drawn = panel.outerHTML;
-      if (!old || dragging || (raw.get(old) ?? old.outerHTML) === drawn) continue;
+      if (!old || (raw.get(old) ?? old.outerHTML) === drawn || held()) continue;
       const focused = old.contains(document.activeElement) ? document.activeElement : null;
       const open = all("details[open]", old).map((one) => one.id);
       const values = new Map(all("select:not(#like)", old).map((one) => [one.id, one.value]));
@@ -214,9 +227,9 @@
   async function listenTo(number) {
     const { sampleRate, coding, name } = set;
     const { offset, seconds, tracks } = set.parts[(part = number)];
-    const wanted = `${shownSet}#${part}`;
+    const turn = ++loads;
     const loaded = await Promise.all(tracks.map(async (track) => ({ ...track, content: await (await fetch(track.url)).arrayBuffer() })));
-    if (wanted !== `${shownSet}#${part}`) return;
+    if (turn !== loads) return; // another was asked for meanwhile
     await window.nitido.load({ sampleRate, coding, offset, seconds, tracks: loaded, opens: "after", loops: name === "preview" || undefined });
     byId("player").hidden = false;
     all("[data-track]").forEach((button, i) => {
@@ -254,6 +267,7 @@
     try {
       const content = await file.arrayBuffer();
       shownSet = `local/${file.name}`;
+      loads++;
       await window.nitido.load({ sampleRate: 48000, tracks: [{ name: "Before", tint: "before", content }] });
       byId("player").hidden = false;
       byId("status").textContent = "As it came; After follows as soon as it is restored.";
@@ -374,16 +388,17 @@
 
   // ── Choices ──────────────────────────────────────────────────────────────────────────────────
 
-  let settling = 0;
-
   const choices = () => JSON.parse(byId("list").dataset.choices);
 
   function choose(next) {
     byId("list").dataset.choices = JSON.stringify(next);
     clearTimeout(settling);
-    settling = setTimeout(() => {
-      ask("PUT", `api/pieces/${own()}/choices`, next).catch((error) => notice(error.message)).then(() => refresh());
-    }, SETTLE_MS);
+    const mine = (settling = setTimeout(async () => {
+      await ask("PUT", `api/pieces/${own()}/choices`, next).catch((error) => notice(error.message));
+      if (mine === settling) settling = 0; // else a hand changed more meanwhile
+      again = true;
+      letGo();
+    }, SETTLE_MS));
   }
 
   function told(value, unit) {
@@ -473,6 +488,7 @@
         say("Removed.");
         if (Number(remove) === own()) {
           shownSet = "";
+          loads++;
           history.replaceState(null, "", location.pathname);
         }
         await refresh();
@@ -521,8 +537,7 @@
     addEventListener(type, () => {
       if (!dragging) return;
       dragging = false;
-      if (again) refresh();
-      again = false;
+      letGo();
     });
   }
   document.addEventListener("theme", ({ detail }) => {
