@@ -3,7 +3,7 @@ import pytest
 from tests.signals import cut, noise, pink_noise, silence, sine
 
 from nitido.diagnosis.analysis import Analysis
-from nitido.diagnosis.clicks import ClicksAnalyser
+from nitido.diagnosis.clicks import ClicksAnalyser, find_clicks
 from nitido.diagnosis.edges import StartAnalyser
 from nitido.diagnosis.finding import Finding
 from nitido.dsp.loop import Loop
@@ -104,6 +104,26 @@ def test_notes_that_begin_and_end_in_mid_wave_are_no_clicks(depth: float, bed: f
     wave = np.arccos(np.cos(2 * np.pi * hz * since + bent)) / np.pi * 2 - 1  # triangles
     notes = 0.4 * wave * (since < 0.2) + bed * noise(seconds=3.0)
     assert clicks(notes.astype(np.float32)).value == 0.0
+
+
+@pytest.mark.parametrize("height", [0.2, 0.9])
+def test_rim_shots_over_a_pad_are_no_clicks(height: float) -> None:
+    time = np.arange(RATE // 20) / RATE
+    shot = height * np.sin(2 * np.pi * 2500 * time) * np.exp(-time / 0.0004)
+    pad = sum(sine(hz, seconds=4.0, amplitude=0.03) for hz in (110.0, 164.8, 277.2, 330.0))
+    for start in range(RATE // 2, 3 * RATE, RATE // 2):
+        pad[:, start : start + shot.size] += shot.astype(np.float32)
+    assert clicks(pad).value == 0.0
+
+
+@pytest.mark.parametrize("offset", [0.4, -0.6])
+def test_an_offset_does_not_hide_a_click(offset: float) -> None:
+    wav = spiked(music(), 0.5, 1.234, 2.1)
+    (one, *_), _ = find_clicks(wav[0], first=0, sample_rate=RATE)
+    moved = wav + np.float32(offset)
+    (other, *_), _ = find_clicks(moved[0], first=0, sample_rate=RATE)
+    assert clicks(moved).value == clicks(wav).value == 3.0
+    assert other.rebuilt == pytest.approx(one.rebuilt + offset, abs=0.01)
 
 
 @pytest.mark.parametrize("place", [200, 3 * RATE - 200])

@@ -51,6 +51,7 @@ BEYOND_DOUBT = 1000.0  # … but for what is so much explained, times the height
 RETURNS = 0.5  # … comes back to within so much of it, for a note may begin or end in mid-wave, …
 STEEP = 20.0  # … and is so much steeper than what is beside it, for that may be a high note
 NOT_MOVED = 0.05  # of the height: a sample that the repair moves by less stays as it is
+RINGS = 3.0  # how steep the sound is right after it, re before and later; a rim shot dies away
 LEAST = 1e-3  # its height, −60 dBFS: steps of 16 bits look like clicks in a fade
 EDGE_SECONDS = 0.03  # a click nearer to the start or end is the business of `edges`
 REACH_SECONDS = 0.1  # how far around it is looked at
@@ -184,12 +185,14 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
     half, longest = round(AROUND_SECONDS[0] * rate), math.ceil(LONGEST_SECONDS * rate)
     low = at - half - FINE_ORDER
     part = channel[low : at + half + FINE_ORDER].astype(np.float64)
+    offset = part.mean()
+    part -= offset
     middle = half + FINE_ORDER
     taps = _fitted(_bridged(part, _fitted(part), middle - longest, middle + longest))
     error = np.convolve(part, taps, "valid")  # of the samples from FINE_ORDER on
     near, far = (round(seconds * rate) for seconds in SIDE_SECONDS)
     sides = (error[half - far : half - near], error[half + near + FINE_ORDER :][: far - near])
-    usual = max(math.sqrt(float(np.mean(side**2))) for side in sides) + 1e-9
+    usual = max(_rms(side) for side in sides)
     highest = max(float(np.abs(side).max()) for side in sides) + 1e-9
     # Wherever the longest click may lie: how much of the error goes when it is bridged.
     first = half - 2 * longest
@@ -211,7 +214,7 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
     left = float(np.abs(np.convolve(fixed, taps, "valid")[inside]).max())
     height = float(np.abs(fixed - part).max())
     around, swell = (round(seconds * rate) for seconds in AROUND_SECONDS[1:])
-    level = math.sqrt(float(np.mean(fixed[start - around : end + around] ** 2))) + 1e-9
+    level = _rms(fixed[start - around : end + around])
     swells_db = 10 * math.log10(
         (float(np.mean(part[end : end + swell] ** 2)) + 1e-12)
         / (float(np.mean(part[start - swell : start] ** 2)) + 1e-12)
@@ -226,7 +229,16 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
     sure &= steps[start - 1 : end].max() >= STEEP * beside
     good &= abs(swells_db) <= SWELL_DB or sure
     good &= height >= LEAST
-    return Click(low + start, fixed[start:end].astype(np.float32)) if good else explained >= ALIKE
+    before_it, after_it = steps[start - far : start - near], steps[end + near : end + far]
+    ring = _rms(steps[end : end + near]) / max(_rms(before_it), _rms(after_it))
+    good &= ring <= RINGS
+    if not good:
+        return explained >= ALIKE
+    return Click(low + start, (fixed[start:end] + offset).astype(np.float32))
+
+
+def _rms(samples: Array) -> float:
+    return math.sqrt(float(np.mean(samples**2))) + 1e-9
 
 
 def _fitted(part: Array) -> Array:
