@@ -14,7 +14,7 @@ from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError, ConfigError
 
 BLOCK_VALUES = 2**19  # handed on at once, over all channels: 2 MiB
-MEMORY_MAX_BYTES = 16 * 2**20  # 43 s of 48 kHz stereo: what generators give stays in memory
+MEMORY_MAX_BYTES = 8 * 2**20  # 22 s of 48 kHz stereo: a clip stays in memory
 
 
 class Scratch:
