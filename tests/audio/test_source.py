@@ -577,6 +577,24 @@ def test_what_is_there_of_an_m4a_that_was_cut_short_is_taken(tmp_path):
 
 
 @real_ffmpeg
+@pytest.mark.parametrize(("container", "packet"), [("avi", 4_000), ("wma", 3_200)])
+def test_a_file_that_ends_between_two_packets_is_cut_short_all_the_same(
+    tmp_path, container, packet
+):
+    song = tmp_path / f"a.{container}"
+    codec = {"avi": "libmp3lame", "wma": "wmav2"}[container]
+    run_ffmpeg("-i", written(tmp_path / "a.wav"), "-c:a", codec, song)
+    whole = FileSource(song)
+    content = song.read_bytes()
+    song.write_bytes(content[:-packet])
+    with pytest.raises(AudioReadError, match=r"promises \d+ bytes, the file ends after"):
+        FileSource(song)
+    source = FileSource(song, damaged="take")
+    assert 0 < source.samples < whole.samples
+    assert "are taken" in source.warnings[0]
+
+
+@real_ffmpeg
 def test_where_nothing_can_be_decoded_the_error_says_what_to_do(tmp_path):
     song = tmp_path / "a.mka"
     run_ffmpeg("-i", written(tmp_path / "a.wav"), song)
