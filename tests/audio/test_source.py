@@ -690,3 +690,8 @@ def test_a_file_far_larger_than_its_sound_is_refused_before_it_is_read_through(t
         FileSource(path)
     assert tracemalloc.get_traced_memory()[1] < 2**24
     tracemalloc.stop()
+
+
+def test_an_address_is_said_to_be_one():
+    with pytest.raises(AudioReadError, match="https://example.org/a.wav is an address"):
+        FileSource("https://example.org/a.wav")
