@@ -1,6 +1,7 @@
 """The house: imports go one way, nothing heavy is loaded early, every command explains itself."""
 
 import ast
+import os
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -155,6 +156,21 @@ def test_a_short_clip_is_done_before_a_heavy_library_would_be_loaded(
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("told", [None, "3"])
+def test_the_command_line_has_numpy_start_no_threads_unless_told(told: str | None) -> None:
+    program = (
+        "import os, sys\nfrom nitido.cli import main\ntry:\n    main(['stages'])\n"
+        "except SystemExit:\n    sys.exit(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    name = "OPENBLAS_NUM_THREADS"
+    known = {key: value for key, value in os.environ.items() if key != name}
+    known |= {name: told} if told else {}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=known
+    )
+    assert done.stderr.strip() == (told or "1")
 
 
 @pytest.mark.parametrize("package", ["dsp", "diagnosis", "restoration"])
