@@ -85,6 +85,17 @@ def band(low_hz: float, high_hz: float, *, n_fft: int, sample_rate: int) -> slic
     return slice(int(low), int(high))
 
 
+def noise_power(n_fft: int, *, sample_rate: int) -> float:
+    """Return E|X|² of white noise of RMS 1 that fills the band of 48 kHz, at any sample rate.
+
+    What is held against it has the same level before and after resampling.
+
+    >>> noise_power(2048, sample_rate=48000), noise_power(2048, sample_rate=96000)
+    (768.0, 1536.0)
+    """
+    return 3 / 8 * n_fft * sample_rate / 48_000
+
+
 @dataclass(frozen=True)
 class Frames:
     """The grid of STFT frames of a piece: size and distance, in samples.

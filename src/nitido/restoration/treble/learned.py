@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.dsp.spectral import Spec, band, running_mean
+from nitido.dsp.spectral import Spec, band, noise_power, running_mean
 from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Settings
 from nitido.restoration.treble.carrier import beat, moved_up, noise
@@ -22,7 +22,6 @@ from nitido.restoration.treble.levels import (
     Levels,
     band_levels,
     crossover_band,
-    density,
     envelopes,
     frames_at,
     network_input,
@@ -241,7 +240,7 @@ class LearnedTreble:
 
     def _power(self, level: Levels, bins: slice) -> Levels:
         """Return the power of bins, `[C, N, K]`, from levels in the 64 bands, dB."""
-        unit = density(self._rate, self._frames.n_fft) * 10 ** (self._rms_db / 10)
+        unit = noise_power(self._frames.n_fft, sample_rate=self._rate) * 10 ** (self._rms_db / 10)
         return np.asarray(unit * 10 ** (self._over_bins(level, bins) / 10), np.float32)
 
     def _over_bins(self, bands: Levels, bins: slice) -> Levels:

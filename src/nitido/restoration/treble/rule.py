@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.bandwidth import REFERENCE_BAND
-from nitido.dsp.spectral import Frames, Spec, band, fft_size, running_mean
+from nitido.dsp.spectral import Frames, Spec, band, fft_size, noise_power, running_mean
 from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Settings
 from nitido.restoration.treble.levels import opened
@@ -42,6 +42,7 @@ class RuleTreble:
         n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
         self._frames = Frames(n_fft, n_fft // 4)
         self._bin_hz = sample_rate / n_fft
+        self._noise_power = noise_power(n_fft, sample_rate=sample_rate)
         self._smooth = round(TONALITY_SECONDS * sample_rate / self._frames.hop_length) | 1
         low, high = (share * settings["ceiling_hz"] for share in REFERENCE_BAND)
         self._reference = band(low, high, n_fft=n_fft, sample_rate=sample_rate)
@@ -79,8 +80,8 @@ class RuleTreble:
         shape = 10 ** (slope_db / 20) * np.clip(rise, 0.0, 1.0) * self.settings["amount"]
         # The gate looks at 43 ms, so that it opens for a sound and not for a fluctuation.
         smooth = running_mean(power, 13, axis=1)
-        density_db = 10 * np.log10(np.maximum(smooth / (3 / 8 * self._frames.n_fft), 1e-20))
-        gate = opened(density_db - self.settings["rms_db"], self.settings["gate_db"])
+        level_db = 10 * np.log10(np.maximum(smooth / self._noise_power, 1e-20))
+        gate = opened(level_db - self.settings["rms_db"], self.settings["gate_db"])
         wanted = (power * gate**2)[:, :, None] * shape.astype(np.float32) ** 2
         # Something is left there, around the ceiling and as a coder's or a resampler's residue: add
         # what is missing, no hole, no bump at the seam. It is read close by, so that a burst that a
