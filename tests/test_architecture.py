@@ -1,6 +1,7 @@
 """The house: imports go one way, nothing heavy is loaded early, every command explains itself."""
 
 import ast
+import os
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -14,6 +15,7 @@ from tests.signals import noise
 
 import nitido
 from nitido.cli import main
+from nitido.demo.comb import add_comb
 
 SOURCE = Path(nitido.__file__).parent
 # Lowest first. A module may import from its own place and from those below, nowhere else.
@@ -39,7 +41,10 @@ LAYERS = (
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 HEAVY = ("numpy", "scipy", "soundfile", "soxr", "matplotlib", "rich", "tinytag")
 # What takes longer to load than a short clip takes to restore, unless it is asked for.
-SLOW = ("scipy", "matplotlib", "onnxruntime", "rich", "jinja2", "PIL", "numpy.ma", "numpy.f2py")
+SLOW = (
+    *("scipy", "matplotlib", "onnxruntime", "rich", "jinja2", "PIL"),
+    *("numpy.ma", "numpy.f2py", "multiprocessing", "zipfile"),
+)
 NEURAL = (["generation"], ["separation"])  # packages whose files may import torch
 
 
@@ -142,7 +147,8 @@ def test_a_short_clip_is_done_before_a_heavy_library_would_be_loaded(
     command: str, tmp_path: Path
 ) -> None:
     place = tmp_path / "clip.wav"
-    soundfile.write(place, noise(seconds=2, sample_rate=32_000).T, 32_000)
+    faulty = add_comb(noise(seconds=2, sample_rate=32_000), sample_rate=32_000)
+    soundfile.write(place, faulty.T, 32_000)
     program = (
         "import sys\nfrom nitido.cli import main\n"
         f"main([{command!r}, {str(place)!r}, '--json'], standalone_mode=False)\n"
@@ -150,6 +156,21 @@ def test_a_short_clip_is_done_before_a_heavy_library_would_be_loaded(
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("told", [None, "3"])
+def test_the_command_line_has_numpy_start_no_threads_unless_told(told: str | None) -> None:
+    program = (
+        "import os, sys\nfrom nitido.cli import main\ntry:\n    main(['stages'])\n"
+        "except SystemExit:\n    sys.exit(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    name = "OPENBLAS_NUM_THREADS"
+    known = {key: value for key, value in os.environ.items() if key != name}
+    known |= {name: told} if told else {}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=known
+    )
+    assert done.stderr.strip() == (told or "1")
 
 
 @pytest.mark.parametrize("package", ["dsp", "diagnosis", "restoration"])

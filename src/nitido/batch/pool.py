@@ -19,11 +19,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nitido import c_stderr
 from nitido.batch.job import Job, Outcome, attempt
@@ -31,6 +29,9 @@ from nitido.batch.names import is_remote
 from nitido.cores import end_with_the_starter, usable_cores, use_one_core
 from nitido.errors import AudioWriteError, CancelledError, one_line
 from nitido.output import reserve
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 TRIES = 2
 SIGNALS = tuple(  # that stop a run
@@ -55,6 +56,8 @@ class _Worker:
     """A process, and the turn that it is at."""
 
     def __init__(self, *, crowded: bool) -> None:
+        from multiprocessing import get_context
+
         context = get_context("spawn")
         self.connection, end = context.Pipe()
         self.process = context.Process(
@@ -99,6 +102,8 @@ def run_pool(
         workers: processes at once.
         on_progress: called with `(index, done_seconds, total_seconds)`.
     """
+    from multiprocessing.connection import wait  # here: one piece needs no other process
+
     todo = deque(_Turn(index) for index in range(len(jobs)))
     later: deque[_Turn] = deque()  # what another run is at work on
     crew: list[_Worker] = []

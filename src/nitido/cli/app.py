@@ -7,6 +7,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 done, but the sound is not as it
 from __future__ import annotations
 
 import codecs
+import os
 import sys
 import traceback
 from typing import Any
@@ -45,9 +46,14 @@ class App(click.Group):
     """A group of commands whose errors are one line each."""
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run the command line; in a process of its own, only our words stand on stderr."""
+        """Run the command line; in a process of its own, only our words stand on stderr.
+
+        There numpy starts no threads for large matrices, unless told to: we have none, and they
+        take as much processor time as all else that it loads.
+        """
         if options.get("standalone_mode", True) and sys.stderr is sys.__stderr__:
             c_stderr.mute()
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:

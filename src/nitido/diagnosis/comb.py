@@ -350,10 +350,11 @@ def _finding(
         return Finding(
             "comb", round(height, 2), "dB", "ok", "No decoder comb.", control, (), details
         )
-    hz = grid(coarse.spacing_hz, low_hz=coarse.spacing_hz, high_hz=lines.end_hz)
+    every = {*grid(coarse.spacing_hz, low_hz=coarse.spacing_hz, high_hz=lines.end_hz)}
+    every |= {*lines.lone_hz(coarse.spacing_hz)}
     if fine.found:
-        hz = np.union1d(hz, grid(fine.spacing_hz, low_hz=LOW_HZ[50.0], high_hz=lines.high_hz))
-    hz = np.union1d(hz, lines.lone_hz(coarse.spacing_hz))
+        every |= {*grid(fine.spacing_hz, low_hz=LOW_HZ[50.0], high_hz=lines.high_hz)}
+    hz = np.array(sorted(every), np.float64)  # numpy.unique loads masked arrays
     heights = lines.excess_db(hz)
     stands = heights > coarse.control_db
     details |= {

@@ -263,7 +263,7 @@ class GapsAnalyser:
             return False
         sides = (channel[start - apart - n_fft :][:n_fft], channel[end + apart :][:n_fft])
         power = np.abs(np.fft.rfft(np.stack(sides) * np.hanning(n_fft))) ** 2
-        edges = np.unique(np.geomspace(2, 0.35 * n_fft, SPECTRUM_BANDS).round().astype(int))
+        edges = sorted({*np.geomspace(2, 0.35 * n_fft, SPECTRUM_BANDS).round().astype(int)})
         bands = _db(np.add.reduceat(power, edges, axis=1)[:, :-1] + 1e-9)
         heard = bands.max(axis=0) > bands.max() - SPECTRUM_RANGE_DB
         apart_db = (bands[1] - bands[0])[heard]

@@ -104,13 +104,13 @@ class Chain:
         return layout.piece(stream, sample_rate=rate, before=before)
 
     def _hand_overs(self) -> set[int]:
-        """Return after how many stages the work goes on in another thread, one for each core.
+        """Return after how many stages the work goes on in another thread.
 
-        More threads than cores wait for each other more than they work. To read counts as a stage,
-        and so does what is done with the result.
+        In one more than there are cores: stages take unlike long, and so none waits while another
+        is at work. To read counts as a stage, and so does what is done with the result.
         """
-        cores = usable_cores()
-        return {(self._stages + 2) * core // cores - 1 for core in range(1, cores)}
+        threads = usable_cores() + 1
+        return {math.ceil((self._stages + 2) * k / threads) - 1 for k in range(1, threads)}
 
     @property
     def _stages(self) -> int:

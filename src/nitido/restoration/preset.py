@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nitido.diagnosis.finding import Diagnosis
@@ -17,6 +17,7 @@ from nitido.restoration.stage import Remedy
 
 Mode = Literal["auto", "on", "off"]
 
+PRESETS = Path(__file__).parents[1] / "presets"  # `importlib.resources` loads zipfile first
 AUTO = "auto"
 PICKED = ("musicgen", "song")  # among these
 AUTO_DESCRIPTION = "The repairs for MusicGen or for songs, by what the file shows and its tags say."
@@ -75,8 +76,7 @@ def pick_preset(diagnosis: Diagnosis) -> tuple[str, str]:
 
 def preset_names() -> list[str]:
     """Return the names of the presets that come with nitido."""
-    files = (entry.name for entry in resources.files("nitido.presets").iterdir())
-    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+    return sorted(file.stem for file in PRESETS.glob("*.toml"))
 
 
 def describe_preset(name: str) -> str:
@@ -98,8 +98,7 @@ def load_preset(name: str) -> Preset:
     if name not in preset_names():
         known = [AUTO, *preset_names()]
         raise ConfigError(f"There is no preset {shown(name)}{suggest(name, known)}")
-    text = resources.files("nitido.presets").joinpath(f"{name}.toml").read_text("utf-8")
-    content = tomllib.loads(text)
+    content = tomllib.loads((PRESETS / f"{name}.toml").read_text("utf-8"))
     base = load_preset(content["extends"]) if "extends" in content else None
     stages = dict(base.stages) if base else {}
     for stage_name, stage in STAGES.items():

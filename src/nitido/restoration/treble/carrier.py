@@ -86,7 +86,8 @@ def moved_up(spec: Spec, added: slice, crossover: int, frames: Frames, *, index:
     number = (index + np.arange(spec.shape[1])) * frames.hop_length % frames.n_fft
     turns = moved * number.astype(np.int32)[None, :, None] & (frames.n_fft - 1)  # a power of two
     phase = np.exp(2j * np.pi / frames.n_fft * np.arange(frames.n_fft)).astype(np.complex64)
-    return np.asarray(copied * phase[turns], np.complex64)
+    copied *= phase[turns]
+    return np.asarray(copied, np.complex64)
 
 
 def _moves(white: NDArray[np.float32], crossover: int) -> NDArray[np.int64]:

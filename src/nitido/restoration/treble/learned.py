@@ -128,9 +128,10 @@ class LearnedTreble:
             own = slice(channel, channel + 1)
             spec = self._frames.analyse(window[own], first=first)
             levels = band_levels(spec, sample_rate=self._rate, rms_db=self._rms_db)
+            spec = spec[:, chosen].copy()  # half of it is not needed any more
             predicted = self.predict(levels).between(chosen)
             out[own, inside] = self._sound(
-                white[own], spec[:, chosen], levels[:, chosen], predicted, first + side
+                white[own], spec, levels[:, chosen], predicted, first + side
             )
         return out
 
@@ -145,9 +146,10 @@ class LearnedTreble:
         hiss = self._hiss(spec, white, first)
         tones = moved_up(spec, self._added, self._crossover, self._frames, index=index)
         share = self._over_bins(predicted.tonality, self._added)
-        carrier = np.sqrt(share) * tones + np.sqrt(1 - share) * hiss[:, :, self._added]
+        tones *= np.sqrt(share)
+        tones += np.sqrt(1 - share) * hiss[:, :, self._added]
         added = np.zeros_like(spec)
-        added[:, :, self._added] = carrier * self._above(spec, predicted)
+        added[:, :, self._added] = tones * self._above(spec, predicted)
         if self._fills:
             holes = self._holes(levels, predicted)
             if holes.any():
