@@ -65,7 +65,7 @@ class App(click.Group):
                 raise
             path = error.ctx.command_path if error.ctx else ctx.command_path
             said = error.format_message()
-            dot = "" if said.endswith((".", "?)")) else "."
+            dot = "" if said.endswith((".", "?", "?)")) else "."
             raise Failure(f"{said}{dot} See '{path} --help'.", 2) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # nobody reads on: click ends without a word
