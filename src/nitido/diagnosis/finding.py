@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
@@ -15,15 +14,6 @@ from nitido.notebook import ShownInNotebook
 Severity = Literal["ok", "slight", "moderate", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("ok", "slight", "moderate", "severe")
 REPR_LINES = 7
-
-
-def minus(sentence: str) -> str:
-    """Return a sentence with − before numbers below zero.
-
-    >>> minus("A hum at 50-60 Hz, -40.2 dB.")
-    'A hum at 50-60 Hz, −40.2 dB.'
-    """
-    return re.sub(r"(?<!\w)-(?=\d)", "−", sentence)
 
 
 @dataclass(frozen=True)
@@ -49,10 +39,6 @@ class Finding:
     compared_with: str = ""
     where: tuple[tuple[float, float], ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Write numbers below zero as everywhere in a sentence."""
-        object.__setattr__(self, "summary", minus(self.summary))
 
     @property
     def found(self) -> bool:

@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.dsp.fourier import rfft
-from nitido.dsp.spectral import PROTECTED_HZ, Frames, Spec, band, fft_size, hann, windowed_spectra
+from nitido.dsp.spectral import (
+    PROTECTED_HZ,
+    Frames,
+    Spec,
+    band,
+    fft_size,
+    hann,
+    sum_products,
+    windowed_spectra,
+)
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError, AudioTooShortError
 
@@ -199,26 +208,16 @@ class DifferenceMeter:
     def _add(self, before: Wav, error: Wav | None) -> None:
         """Take some frames `[C, N, n_fft]`; no error: they are the same."""
         spec = windowed_spectra(before).reshape(-1, self._n_fft // 2 + 1)
-        power = _sum_power(spec)
+        power = sum_products(spec, spec)
         self.before += power
         if error is None:
             self.after += power
             return
         wrong = windowed_spectra(error).reshape(-1, self._n_fft // 2 + 1)
-        self.error += _sum_power(wrong)
-        self._cross += _sum_products(spec, wrong)
+        self.error += sum_products(wrong, wrong)
+        self._cross += sum_products(spec, wrong)
         spec += wrong
-        self.after += _sum_power(spec)
-
-
-def _sum_power(spec: Spec) -> Array:
-    return _sum_products(spec, spec)
-
-
-def _sum_products(one: Spec, other: Spec) -> Array:
-    """Return Σ Re(X Y*) over a few frames `[N, F]`, `[F]`."""
-    products = np.einsum("nf,nf->f", one.view(np.float32), other.view(np.float32))
-    return np.asarray(products[0::2] + products[1::2], np.float32)
+        self.after += sum_products(spec, spec)
 
 
 def protected_si_sdr_db(*, estimate: Wav, reference: Wav, sample_rate: int) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nitido.diagnosis.comb import EXCESS_MIN_DB
 from nitido.diagnosis.finding import SEVERITIES, Diagnosis, Finding
 from nitido.metrics.catalogue import CATALOGUE, Measure
-from nitido.report.formatting import channels, clock, quantity
+from nitido.report.formatting import channels, clock, minus, quantity
 
 if TYPE_CHECKING:
     from nitido.restoration.restored_sound import RestoredSound
@@ -196,7 +196,7 @@ def _tally(
         reasons = [f"{NAMES.get(kind, kind)}, {_why_left(restoration, kind)}" for kind in left]
         yield f"{told}; left: {'; '.join(reasons)}." if left else f"{told}."
     for fault in restoration.new_faults:
-        yield f"What was not there before: {fault.summary}"
+        yield f"What was not there before: {minus(fault.summary)}"
 
 
 def _why_left(restoration: RestoredSound, kind: str) -> str:
@@ -211,7 +211,7 @@ def _why_left(restoration: RestoredSound, kind: str) -> str:
     if step.on:
         return "though less of it"
     why = step.reason if step.reason.startswith("off") else f"off: {step.reason}"
-    return f"as {stage} is {why}"
+    return minus(f"as {stage} is {why}")
 
 
 def describe_change(change: Change) -> str:

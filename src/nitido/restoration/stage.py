@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from nitido.diagnosis.finding import Diagnosis, minus
+from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.chunks import windows
 from nitido.dsp.wav import Wav
 from nitido.restoration.resources import Resources
@@ -31,10 +31,6 @@ class Step:
     on: bool
     reason: str
     settings: Settings = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Write numbers below zero as everywhere in a sentence."""
-        object.__setattr__(self, "reason", minus(self.reason))
 
 
 @dataclass(frozen=True)

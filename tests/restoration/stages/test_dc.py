@@ -46,7 +46,7 @@ def test_a_measured_offset_becomes_the_setting() -> None:
     step = Dc.plan(diagnosis(offset=[0.1]), Dc.defaults)
     assert step.on
     assert step.settings == {"offset": [0.1], "high_pass_hz": 0.0}
-    assert step.reason == "removes an offset of −20 dBFS"
+    assert step.reason == "removes an offset of -20 dBFS"
 
 
 def test_rumble_asks_for_a_high_pass_at_20_hz() -> None:

@@ -48,7 +48,7 @@ class Peak(Stage):
         if peak_dbfs is None:
             return Step(cls.name, False, "silence has no peak", dict(settings))
         reason = f"the peak of {peak_dbfs:.1f} dBFS is brought to full scale, in 16 bit"
-        return Step(cls.name, True, reason, {"peak_dbfs": peak_dbfs})
+        return Step(cls.name, True, reason.replace("-", "−", 1), {"peak_dbfs": peak_dbfs})
 
     @property
     def context_samples(self) -> int:
