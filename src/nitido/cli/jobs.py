@@ -171,7 +171,8 @@ def _diagnosis(job: Job, *, as_json: bool) -> Diagnosis:
     if is_remote(job.source):
         raise ConfigError(f"{job.source} is not on this machine; --dry-run looks at files here.")
     with progress(job.shown, quiet=as_json) as on_progress:
-        return api.diagnose(job.source, on_progress=on_progress, **job.options.reading)
+        about = {"as_loop": job.options.loop, **job.options.reading}
+        return api.diagnose(job.source, on_progress=on_progress, **about)
 
 
 def show_plan(name: str, plan: Plan) -> None:
