@@ -21,8 +21,8 @@ from nitido.cli.diagnose import diagnose
 from nitido.cli.doctor import doctor
 from nitido.cli.generate import generate
 from nitido.cli.mcp import mcp
-from nitido.cli.output import as_flags
 from nitido.cli.presets import presets
+from nitido.cli.printing import as_flags
 from nitido.cli.restore import restore
 from nitido.cli.serve import serve
 from nitido.cli.stages import stages

@@ -11,7 +11,7 @@ import click
 
 from nitido.cli.listening import TEST_PAGE, write_test
 from nitido.cli.options import as_json, verbose
-from nitido.cli.output import print_json, print_table
+from nitido.cli.printing import print_json, print_table
 from nitido.errors import AudioWriteError
 
 if TYPE_CHECKING:

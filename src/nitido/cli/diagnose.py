@@ -10,7 +10,7 @@ import click
 
 from nitido.cli.each import each
 from nitido.cli.options import as_json, damaged, max_seconds, verbose
-from nitido.cli.output import STYLES, console, table
+from nitido.cli.printing import STYLES, console, table
 from nitido.cli.progress import progress
 from nitido.errors import one_line
 

@@ -19,7 +19,7 @@ import click
 from nitido.batch.job import Job, Outcome, carry_out, carry_out_album, check_jobs
 from nitido.batch.names import STREAM, is_remote
 from nitido.cli.each import each, exit_failed, failure
-from nitido.cli.output import as_flags, console, print_json, table
+from nitido.cli.printing import as_flags, console, print_json, table
 from nitido.cli.progress import progress, progress_of_many
 from nitido.cli.stop import stoppable
 from nitido.errors import AudioWriteError, ConfigError, one_line

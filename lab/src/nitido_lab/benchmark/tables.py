@@ -38,7 +38,7 @@ class Table:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The columns as `nitido.cli.output.table` takes them: figures are set to the right."""
+        """The columns as `nitido.cli.printing.table` takes them: figures are set to the right."""
         return (self.columns[0], *(f"{head}>" for head in self.columns[1:]))
 
     def parts(self, columns: int) -> list[Table]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nitido.cli.options import as_json, verbose
-from nitido.cli.output import print_json, print_table
+from nitido.cli.printing import print_json, print_table
 from nitido.errors import ConfigError
 from nitido_lab.cli.scale import scale
 from nitido_lab.cli.throughput import throughput
