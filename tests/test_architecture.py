@@ -27,6 +27,7 @@ LAYERS = (
     ("metrics",),
     ("restoration", "presets"),
     ("report",),
+    ("result_files",),
     ("output",),
     ("restored",),
     ("generation",),

@@ -23,7 +23,7 @@ from nitido.cli.printing import as_flags, console, print_json, table
 from nitido.cli.progress import progress, progress_of_many
 from nitido.cli.stop import stoppable
 from nitido.errors import AudioWriteError, ConfigError, one_line
-from nitido.output import INGREDIENT
+from nitido.result_files import INGREDIENT
 
 if TYPE_CHECKING:
     from nitido.diagnosis.finding import Diagnosis

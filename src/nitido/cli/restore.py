@@ -259,7 +259,7 @@ def _spare(reference: str | None, jobs: Sequence[Job]) -> None:
     Raises:
         AudioWriteError: one would.
     """
-    from nitido.output import check_outputs
+    from nitido.result_files import check_outputs
 
     if reference is not None:
         pieces = [(job.source, job.files) for job in jobs if job.output != STREAM]
