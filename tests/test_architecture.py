@@ -29,6 +29,7 @@ LAYERS = (
     ("metrics",),
     ("restoration", "presets"),
     ("report",),
+    ("result_files",),
     ("output",),
     ("restored",),
     ("generation",),

@@ -327,7 +327,7 @@ def test_the_input_is_never_the_output(link: str | None, song: Path, clip: bytes
         (["restore", "song.wav", "--manifest", "list.jsonl"], "leave out"),
         (["restore", "song.wav", "--ray", "song.wav"], "put it last"),
         (["restore", "-", "song.wav", "-o", "out/"], "single stream"),
-        (["restroe"], "Did you mean"),
+        (["restroe"], "Did you mean 'restore'? See"),
         (["stages", "bandwith"], "did you mean 'bandwidth'"),
         (["presets", "loud"], "argument (loud). See "),
     ],

@@ -12,11 +12,12 @@ from tests.batch.cases import contents, how
 from tests.signals import pink_noise
 
 import nitido
-from nitido import output
+from nitido import output, result_files
 from nitido.batch import Job, make_jobs, restore_many
 from nitido.errors import AudioReadError, AudioWriteError, ConfigError, MissingExtraError
 from nitido.lock import try_lock
-from nitido.output import SIDECAR, Reservation, check_outputs, output_files, reserve
+from nitido.output import Reservation, reserve
+from nitido.result_files import SIDECAR, check_outputs, output_files
 
 
 @pytest.fixture
@@ -347,7 +348,7 @@ def test_a_device_or_a_pipe_is_never_replaced(songs: Path) -> None:
     ):  # fmt: skip
         os.mkfifo(name)
         with pytest.raises(AudioWriteError, match="is there already and no"):
-            output.check_writable(output_files(f"{name[0]}.wav", **more), overwrite=True)
+            result_files.check_writable(output_files(f"{name[0]}.wav", **more), overwrite=True)
         if not more:
             with pytest.raises(AudioWriteError, match="no regular file"):
                 result.write(f"{name[0]}.wav", overwrite=True)
@@ -384,4 +385,4 @@ def test_m4a_without_ffmpeg_is_refused_before_any_work(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("nitido.audio.ffmpeg.available", lambda _: False)
     with pytest.raises(MissingExtraError, match=r"pip install 'nitido\[m4a\]'"):
-        output.check_writable(output_files(str(tmp_path / "a.m4a")), overwrite=False)
+        result_files.check_writable(output_files(str(tmp_path / "a.m4a")), overwrite=False)

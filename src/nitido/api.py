@@ -35,6 +35,7 @@ def diagnose(
     audio: Any,
     *,
     sample_rate: int | None = None,
+    as_loop: bool = False,
     max_seconds: float = MAX_SECONDS,
     damaged: Damaged = "refuse",
     on_progress: OnProgress | None = None,
@@ -46,6 +47,8 @@ def diagnose(
             `[1, C, T]`; pair of waveform and rate, as soundfile or Gradio gives it; `Generation`;
             or `Restoration`.
         sample_rate: of a waveform, Hz; all else knows its own.
+        as_loop: its end runs on into its start, though the file may not say so: there may be a
+            click at that seam, too.
         max_seconds: a longer file is refused: a small one can hold days of silence.
         damaged: ``take`` takes what is there of a file that is cut short or damaged.
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
@@ -57,7 +60,7 @@ def diagnose(
     check_max_seconds(max_seconds)
     check_damaged(damaged)
     source = open_source(audio, sample_rate, max_seconds=max_seconds, damaged=damaged)
-    return analyse(source, on_progress=on_progress)
+    return analyse(source, as_loop=as_loop, on_progress=on_progress)
 
 
 def plan(

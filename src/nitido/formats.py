@@ -159,10 +159,10 @@ READABLE = (
     Readable("MPEG-PS", rb"\x00\x00\x01\xba"),
 )
 HEAD_BYTES = 512  # of a file, from which its format is told
-_OWN, _OTHER = (tuple(one for one in READABLE if one.ffmpeg is other) for other in (False, True))
+_TOLD = ("WAV", "AIFF", "FLAC", "MP3", "Ogg Vorbis", "Opus", "M4A")
 READS = (
-    f"{', '.join(one.name for one in _OWN)} can be read, and where the ffmpeg program is there "
-    f"{', '.join(one.name for one in _OTHER)}"
+    f"it reads {', '.join(_TOLD)} and {len(READABLE) - len(_TOLD)} other formats, told by what is "
+    "in a file and not by its name"
 )
 
 
@@ -173,4 +173,6 @@ def is_known(head: bytes) -> bool:
 
 def needs_ffmpeg(head: bytes) -> bool:
     """Return whether a file that begins so is in one of those that libsndfile does not read."""
-    return is_known(head) and not any(re.match(one.begins, head, re.DOTALL) for one in _OWN)
+    return is_known(head) and not any(
+        re.match(one.begins, head, re.DOTALL) for one in READABLE if not one.ffmpeg
+    )

@@ -147,7 +147,8 @@ class Tools:
         file = self._folders.file(file)
         options = RestoreOptions(preset, stages, without or (), settings, output_sample_rate)
         with self._turn:
-            diagnosis = api.diagnose(file, on_progress=_progress(context), **options.reading)
+            about = {"as_loop": options.loop, **options.reading}
+            diagnosis = api.diagnose(file, on_progress=_progress(context), **about)
         return {"file": file, "plan": options.plan_for(diagnosis).to_dict()}
 
     def restore(

@@ -693,5 +693,5 @@ def test_a_file_far_larger_than_its_sound_is_refused_before_it_is_read_through(t
 
 
 def test_an_address_is_said_to_be_one():
-    with pytest.raises(AudioReadError, match=r"https://example.org/a.wav is an address"):
+    with pytest.raises(AudioReadError, match=r"https://example\.org/a\.wav is an address"):
         FileSource("https://example.org/a.wav")

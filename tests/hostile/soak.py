@@ -33,9 +33,9 @@ from nitido.audio import FileSource
 from nitido.batch.job import Job
 from nitido.batch.manifest import read_manifest
 from nitido.errors import NitidoError
-from nitido.output import SIDECAR, read_sidecar
 from nitido.restoration.plan import Plan
 from nitido.restoration.registry import STAGES
+from nitido.result_files import SIDECAR, read_sidecar
 
 Attempt: TypeAlias = Callable[[int, int, Path], str]
 

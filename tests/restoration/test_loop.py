@@ -223,5 +223,7 @@ def test_a_click_at_the_seam_is_mended_where_a_loop_is_merely_asked_for(place: i
         found[loop] = result.diagnosis["clicks"].found, result.after["clicks"].found
     assert found == {False: (False, False), True: (True, False)}
     assert np.abs(result.wav - wav).max() < 0.03
+    diagnosis = nitido.diagnose(clicked, as_loop=True, sample_rate=48_000)
+    assert diagnosis["clicks"] == result.diagnosis["clicks"]
     planned = nitido.restore(clicked, plan=result.plan, sample_rate=48_000)
     assert np.array_equal(planned.wav, result.wav)

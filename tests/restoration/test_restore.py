@@ -175,8 +175,7 @@ def test_a_fault_as_large_as_the_music_is_mended_whole_and_the_rest_is_told_apar
     assert {change.verdict for change in result.changes} == {"kept"}
     assert not {"clicks", "phase"} & {one.kind for one in result.after.findings if one.found}
     assert any(
-        re.search(r"; beside what was wrong, [\d.]+ dB under the music\.", said)
-        for said in result.sentences()
+        re.search(r"; beside what was wrong, [\d.]+ dB\.", said) for said in result.sentences()
     )
     assert describe_change(whole).endswith("under the music; 15 dB or more are asked.")
 

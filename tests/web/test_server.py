@@ -211,6 +211,7 @@ serve(port={free_port}, open_at={url!r})
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == f"{url} ok\n", done.stderr
+    assert done.returncode == 0, "Ctrl-C is how it ends"
 
 
 def test_where_it_is_served_already_it_is_shown_and_what_else_is_there_is_said(

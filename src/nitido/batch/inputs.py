@@ -31,7 +31,7 @@ from nitido.batch.names import (
     local,
 )
 from nitido.errors import ConfigError
-from nitido.output import RESTORED, STEMS
+from nitido.result_files import RESTORED, STEMS
 
 logger = logging.getLogger(__name__)
 

@@ -18,16 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nitido.batch.names import STREAM, SUFFIXES, is_remote
 from nitido.errors import AudioWriteError, ConfigError, explain
-from nitido.output import (
-    Reservation,
-    check_outputs,
-    check_writable,
-    output_files,
-    read_sidecar,
-    reserve,
-    resolved,
-)
+from nitido.output import Reservation, reserve
 from nitido.restoration.restore_options import RestoreOptions
+from nitido.result_files import check_outputs, check_writable, output_files, read_sidecar, resolved
 from nitido.version import __version__
 
 if TYPE_CHECKING:
@@ -123,7 +116,7 @@ class Job:
         """Return whether a sidecar tells of this job, this version and the input of that hash.
 
         Args:
-            content: of the sidecar, see `nitido.output.read_content`.
+            content: of the sidecar, see `nitido.result_files.read_content`.
             sha256: of the input, in hexadecimal.
         """
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePath
 
 from nitido.formats import FORMATS, READABLE
-from nitido.output import REMOVED, SIDECAR
+from nitido.result_files import REMOVED, SIDECAR
 
 STREAM = "-"  # standard input, or standard output
 SUFFIXES = {name: form.suffixes[0] for name, form in FORMATS.items()}

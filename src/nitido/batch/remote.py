@@ -23,7 +23,7 @@ from nitido.errors import (
     NitidoError,
 )
 from nitido.optional import load
-from nitido.output import SIDECAR, read_content
+from nitido.result_files import SIDECAR, read_content
 
 
 def find_pieces(inputs: Sequence[str], output: str | None) -> list[tuple[str, str]]:

@@ -22,8 +22,8 @@ from nitido.cli.diagnose import diagnose
 from nitido.cli.doctor import doctor
 from nitido.cli.generate import generate
 from nitido.cli.mcp import mcp
-from nitido.cli.output import as_flags
 from nitido.cli.presets import presets
+from nitido.cli.printing import as_flags
 from nitido.cli.restore import restore
 from nitido.cli.serve import serve
 from nitido.cli.stages import stages
@@ -71,7 +71,7 @@ class App(click.Group):
                 raise
             path = error.ctx.command_path if error.ctx else ctx.command_path
             said = error.format_message()
-            dot = "" if said.endswith((".", "?)")) else "."
+            dot = "" if said.endswith((".", "?", "?)")) else "."
             raise Failure(f"{said}{dot} See '{path} --help'.", 2) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # nobody reads on: click ends without a word

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nitido.cli.each import each
-from nitido.cli.options import as_json, verbose
-from nitido.cli.output import STYLES, console, table
+from nitido.cli.options import as_json, max_seconds, verbose
+from nitido.cli.printing import STYLES, console, table
 from nitido.cli.progress import progress
 from nitido.errors import one_line
 
@@ -40,18 +40,11 @@ NOT_FIT = 3  # as `nitido restore --strict`: it was done, and the sound is not a
     help="Where it goes: spotify, apple, youtube, broadcast, game …",
 )
 @click.option("--strict", is_flag=True, help="Exit with 3 for what is only to be minded, too.")
-@click.option(
-    "--max-seconds",
-    type=click.FloatRange(0, min_open=True),
-    default=21_600.0,
-    show_default="21600: six hours",
-    metavar="S",
-    help="Refuse longer pieces.",
-)
+@max_seconds
 @as_json
 @verbose
 def check(
-    files: tuple[str, ...], target: str, strict: bool, max_seconds: float, as_json: bool
+    files: tuple[str, ...], target: str, strict: bool, max_seconds: float | None, as_json: bool
 ) -> None:
     """Say whether each FILE is fit for where it goes, and why; nothing is changed.
 
@@ -67,10 +60,13 @@ def check(
     verdicts: list[Verdict] = []
 
     def work(file: str) -> dict[str, Any]:
+        from nitido.audio import MAX_SECONDS
         from nitido.delivery_check import check as judge
 
         with progress(Path(file).name, quiet=as_json) as on_progress:
-            verdict = judge(file, target=target, max_seconds=max_seconds, on_progress=on_progress)
+            verdict = judge(
+                file, target=target, max_seconds=max_seconds or MAX_SECONDS, on_progress=on_progress
+            )
         verdicts.append(verdict)
         if len(pieces) == 1 and not as_json:
             show(file, verdict)

@@ -11,7 +11,7 @@ import click
 
 from nitido.cli.listening import TEST_PAGE, write_test
 from nitido.cli.options import as_json, verbose
-from nitido.cli.output import console, print_json, table
+from nitido.cli.printing import print_json, print_table
 from nitido.errors import AudioWriteError
 
 if TYPE_CHECKING:
@@ -109,10 +109,8 @@ def show(comparison: Comparison) -> None:
     for title, found in comparison.tables.items():
         columns = list(found[0]) if found else []
         ends = ("measure", "better")
-        rows = table(*(name if name in ends else f"{name}>" for name in columns), title=title)
-        for row in found:
-            rows.add_row(*row.values())
-        console().print(rows)
+        heads = (name if name in ends else f"{name}>" for name in columns)
+        print_table(heads, (row.values() for row in found), title=title)
 
 
 def _check_new(path: Path, *, overwrite: bool, inputs: Sequence[Path] = ()) -> None:

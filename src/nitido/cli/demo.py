@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from nitido.cli.options import as_json, verbose
-from nitido.cli.output import print_json
+from nitido.cli.printing import print_json
 from nitido.cli.progress import progress
 
 EXAMPLES = """\b

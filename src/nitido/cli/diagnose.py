@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nitido.cli.each import each
-from nitido.cli.options import as_json, damaged, verbose
-from nitido.cli.output import STYLES, console, table
+from nitido.cli.options import as_json, damaged, max_seconds, verbose
+from nitido.cli.printing import STYLES, console, table
 from nitido.cli.progress import progress
 from nitido.errors import one_line
 
@@ -28,18 +28,13 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "--max-seconds",
-    type=click.FloatRange(0, min_open=True),
-    default=21_600.0,
-    show_default="21600: six hours",
-    metavar="S",
-    help="Refuse longer pieces.",
-)
+@max_seconds
 @damaged
 @as_json
 @verbose
-def diagnose(files: tuple[str, ...], max_seconds: float, damaged: Any, as_json: bool) -> None:
+def diagnose(
+    files: tuple[str, ...], max_seconds: float | None, damaged: Any, as_json: bool
+) -> None:
     """Say what is wrong with each FILE; nothing is changed.
 
     FILE may also be a folder (with everything below it) or a quoted glob. A single file gets one
@@ -53,11 +48,15 @@ def diagnose(files: tuple[str, ...], max_seconds: float, damaged: Any, as_json: 
 
     def work(file: str) -> dict[str, Any]:
         from nitido import api
+        from nitido.audio import MAX_SECONDS
         from nitido.report.text import describe_diagnosis
 
         with progress(Path(file).name, quiet=as_json) as on_progress:
             diagnosis = api.diagnose(
-                file, max_seconds=max_seconds, damaged=damaged, on_progress=on_progress
+                file,
+                max_seconds=max_seconds or MAX_SECONDS,
+                damaged=damaged,
+                on_progress=on_progress,
             )
         counts.update(finding.kind for finding in diagnosis.findings if finding.found)
         if len(pieces) == 1 and not as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from nitido.cli.options import as_json, verbose
-from nitido.cli.output import console, print_json, table
+from nitido.cli.printing import console, print_json, table
 
 EXAMPLES = """\b
 Examples:

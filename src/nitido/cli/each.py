@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from nitido.cli.output import as_flags, print_json
+from nitido.cli.printing import as_flags, print_json
 from nitido.errors import ConfigError, explain, one_line
 
 Item = TypeVar("Item")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from nitido.cli.options import as_json, verbose
-from nitido.cli.output import print_json
+from nitido.cli.printing import print_json
 from nitido.cli.progress import progress
 from nitido.errors import ConfigError
 from nitido.generation.settings import GenerateOptions, Request, read_requests

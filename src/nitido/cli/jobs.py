@@ -19,11 +19,11 @@ import click
 from nitido.batch.job import Job, Outcome, carry_out, carry_out_album, check_jobs
 from nitido.batch.names import STREAM, is_remote
 from nitido.cli.each import each, exit_failed, failure
-from nitido.cli.output import as_flags, console, print_json, table
+from nitido.cli.printing import as_flags, console, print_json, table
 from nitido.cli.progress import progress, progress_of_many
 from nitido.cli.stop import stoppable
 from nitido.errors import AudioWriteError, ConfigError, one_line
-from nitido.output import INGREDIENT
+from nitido.result_files import INGREDIENT
 
 if TYPE_CHECKING:
     from nitido.diagnosis.finding import Diagnosis
@@ -171,7 +171,8 @@ def _diagnosis(job: Job, *, as_json: bool) -> Diagnosis:
     if is_remote(job.source):
         raise ConfigError(f"{job.source} is not on this machine; --dry-run looks at files here.")
     with progress(job.shown, quiet=as_json) as on_progress:
-        return api.diagnose(job.source, on_progress=on_progress, **job.options.reading)
+        about = {"as_loop": job.options.loop, **job.options.reading}
+        return api.diagnose(job.source, on_progress=on_progress, **about)
 
 
 def show_plan(name: str, plan: Plan) -> None:

@@ -29,6 +29,16 @@ def verbose(command: Command) -> Command:
     )(command)
 
 
+def max_seconds(command: Command) -> Command:
+    """Add ``--max-seconds``; None: six hours."""
+    return click.option(
+        "--max-seconds",
+        type=click.FloatRange(0, min_open=True),
+        metavar="S",
+        help="Refuse longer pieces.  [default: 21600: six hours]",
+    )(command)
+
+
 def damaged(command: Command) -> Command:
     """Add ``--damaged``."""
     return click.option(

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from nitido.cli.options import as_json, verbose
-from nitido.cli.output import console, print_json, table
+from nitido.cli.printing import console, print_json, table
 
 EXAMPLES = """\b
 Examples:

@@ -13,7 +13,7 @@ import click
 from nitido.batch.job import BIT_DEPTHS, Job
 from nitido.batch.names import STREAM, SUFFIXES
 from nitido.cli.jobs import run_album, run_dry, run_many, run_one, run_stream
-from nitido.cli.options import as_json, damaged, verbose
+from nitido.cli.options import as_json, damaged, max_seconds, verbose
 from nitido.errors import ConfigError
 from nitido.restoration.restore_options import RestoreOptions
 
@@ -102,12 +102,7 @@ More: 'nitido presets' lists the presets, 'nitido stages' every stage and settin
 @click.option(
     "--demucs-repo", metavar="FOLDER", help="Of Demucs models: NAME.yaml and SIG.safetensors."
 )
-@click.option(
-    "--max-seconds",
-    type=click.FloatRange(0, min_open=True),
-    metavar="S",
-    help="Refuse longer pieces.  [default: 21600: six hours]",
-)
+@max_seconds
 @damaged
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist already.")
@@ -264,7 +259,7 @@ def _spare(reference: str | None, jobs: Sequence[Job]) -> None:
     Raises:
         AudioWriteError: one would.
     """
-    from nitido.output import check_outputs
+    from nitido.result_files import check_outputs
 
     if reference is not None:
         pieces = [(job.source, job.files) for job in jobs if job.output != STREAM]

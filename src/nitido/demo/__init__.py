@@ -16,8 +16,8 @@ from nitido.demo.comb import add_comb
 from nitido.demo.render import render
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioWriteError
-from nitido.output import read_sidecar
 from nitido.restored import Restoration
+from nitido.result_files import read_sidecar
 
 ORIGINAL_HZ, DECODER_HZ = 48_000, 32_000
 SECONDS = 16.0

@@ -441,8 +441,7 @@ def _kept(
     said = "" if si_sdr_db is None else _music_kept(si_sdr_db)
     if beside is not None and (left_out := _beside(beside)):
         kept_db = beside.music_kept_db
-        under = f"{quantity(kept_db, 'dB')} under the music"
-        kept = "it is untouched" if kept_db >= UNTOUCHED_DB else under
+        kept = "it is untouched" if kept_db >= UNTOUCHED_DB else quantity(kept_db, "dB")
         said = f"{said[:-1]};{left_out}, {kept}."
     if most_db is not None:
         more = "" if most_db < LEVEL_DB else f" by more than {quantity(most_db, 'dB')}"

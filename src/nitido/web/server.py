@@ -115,7 +115,8 @@ def serve(*, host: str = "127.0.0.1", port: int = 7860, open_at: str = "", **opt
         end(*signal)
 
     server.startup, server.handle_exit = begin_and_open, end_quietly
-    server.run()
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
+        server.run()
 
 
 def _is_served(address: str) -> bool:

@@ -23,7 +23,6 @@ from nitido.delivery_check import check
 from nitido.dsp.chunks import join, reblock
 from nitido.dsp.loop import span
 from nitido.errors import ConfigError
-from nitido.output import INGREDIENT
 from nitido.report.page import restoration_tracks, write_report
 from nitido.report.thumbnails import thumbnails
 from nitido.report.tracks import LOSSLESS, PAGE_RATE_HZ, Track, make_excerpts
@@ -31,6 +30,7 @@ from nitido.restoration.headroom import write_under_ceiling
 from nitido.restoration.plan import Plan
 from nitido.restoration.restore import DIAGNOSED
 from nitido.restored import Restoration
+from nitido.result_files import INGREDIENT
 from nitido.web.choices import WORDS, Choices
 from nitido.web.queue import Tell
 from nitido.web.sessions import SessionPiece, Told

@@ -36,6 +36,11 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The columns as `nitido.cli.printing.table` takes them: figures are set to the right."""
+        return (self.columns[0], *(f"{head}>" for head in self.columns[1:]))
+
     def parts(self, columns: int) -> list[Table]:
         """Return the table in parts of at most so many columns of figures."""
         starts = range(1, len(self.columns), columns)

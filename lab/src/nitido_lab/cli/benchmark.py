@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nitido.cli.options import as_json, verbose
-from nitido.cli.output import console, print_json, table
+from nitido.cli.printing import print_json, print_table
 from nitido.errors import ConfigError
 from nitido_lab.cli.scale import scale
 from nitido_lab.cli.throughput import throughput
@@ -415,11 +415,7 @@ def finish(
         return
     for chapter in chapters:
         for measured in (part for whole in chapter.tables for part in whole.parts(FIGURES_WIDE)):
-            heads = (f"{head}>" for head in measured.columns[1:])
-            rows = table(measured.columns[0], *heads, title=measured.title)
-            for row in measured.rows:
-                rows.add_row(*row)
-            console().print(rows)
+            print_table(measured.heads, measured.rows, title=measured.title)
         for sentence in chapter.sentences:
             click.echo(f"  {sentence}")
     if docs is not None:

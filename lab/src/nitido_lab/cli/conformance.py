@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from nitido.cli.options import as_json, verbose
-from nitido.cli.output import console, print_json, table
+from nitido.cli.printing import print_json, print_table
 
 EXAMPLES = """\b
 Examples:
@@ -37,10 +37,7 @@ def conformance(docs: str | None, as_json: bool) -> None:
     if as_json:
         print_json([{**asdict(case), "passes": case.passes} for case in cases])
     else:
-        rows = table(*found.columns)
-        for row in found.rows:
-            rows.add_row(*row)
-        console().print(rows)
+        print_table(found.columns, found.rows)
     failed = [case for case in cases if not case.passes]
     if failed:
         names = ", ".join(f"{case.number} ({case.meter})" for case in failed)

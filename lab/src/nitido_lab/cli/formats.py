@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from nitido.cli.options import as_json, verbose
-from nitido.cli.output import console, print_json, table
+from nitido.cli.printing import print_json, print_table
 
 EXAMPLES = """\b
 Examples:
@@ -39,7 +39,4 @@ def formats(docs: str | None, as_json: bool) -> None:
     if as_json:
         print_json([asdict(passage) for passage in passages])
         return
-    rows = table(*found.columns)
-    for row in found.rows:
-        rows.add_row(*row)
-    console().print(rows)
+    print_table(found.columns, found.rows)

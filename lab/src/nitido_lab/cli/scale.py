@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from nitido.cli.options import as_json, verbose
-from nitido.cli.output import console, print_json, table
+from nitido.cli.printing import print_json, print_table
 
 EXAMPLES = """\b
 Examples:
@@ -62,7 +62,4 @@ def scale(
         print_json(result.to_dict())
         return
     shown = result.table()
-    rows = table(shown.columns[0], *(f"{head}>" for head in shown.columns[1:]), title=shown.title)
-    for row in shown.rows:
-        rows.add_row(*row)
-    console().print(rows)
+    print_table(shown.heads, shown.rows, title=shown.title)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from nitido.cli.options import as_json, verbose
-from nitido.cli.output import console, print_json, table
+from nitido.cli.printing import print_json, print_table
 
 EXAMPLES = """\b
 Examples:
@@ -39,7 +39,4 @@ def throughput(workers: int, pieces: int, seconds: float, as_json: bool) -> None
         print_json(result.to_dict())
         return
     shown = result.table()
-    rows = table(shown.columns[0], *(f"{head}>" for head in shown.columns[1:]), title=shown.title)
-    for row in shown.rows:
-        rows.add_row(*row)
-    console().print(rows)
+    print_table(shown.heads, shown.rows, title=shown.title)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,6 +43,16 @@ def table(*columns: str, title: str | None = None) -> Table:
         right = column.endswith(">")
         result.add_column(column.rstrip(">"), justify="right" if right else "left")
     return result
+
+
+def print_table(
+    columns: Iterable[str], rows: Iterable[Iterable[str]], *, title: str | None = None
+) -> None:
+    """Print a table of which all cells are text; columns and title as of `table`."""
+    shown = table(*columns, title=title)
+    for row in rows:
+        shown.add_row(*row)
+    console().print(shown)
 
 
 def as_flags(message: str) -> str:
