@@ -78,6 +78,15 @@ def test_a_piece_is_sent_examined_restored_and_had_in_any_form(
     assert names == [f"my song_restored{end}" for end in (".flac", ".report.html", ".nitido.json")]
 
 
+def test_what_is_taken_as_soon_as_it_can_be_had_has_its_report(ann: Visitor, clip: Path) -> None:
+    ann.drop(clip)
+    status = 404
+    while status == 404:
+        status, content = ann.ask("GET", "/api/zip")
+    with zipfile.ZipFile(io.BytesIO(content)) as bundle:
+        assert "my song_restored.report.html" in bundle.namelist()
+
+
 def test_nothing_of_a_visitor_can_be_had_or_touched_by_another(
     restored: tuple[Any, Visitor],
 ) -> None:

@@ -75,7 +75,7 @@ def restore(request: Request, site: SiteOf, visit: Found, piece: int = 0) -> HTM
         sets=_sets(chosen),
         downloads=work.offered(chosen) if chosen else {},
         targets=targets().values(),
-        busy=[one.id for one in pieces if visit and site.is_busy(visit, one.id)],
+        busy=[one.id for one in pieces if site.is_busy(one)],
     )
 
 

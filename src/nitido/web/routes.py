@@ -91,13 +91,13 @@ def begun_visit(request: Request) -> Visit:
     return site_of(request).visits.of(token_of(request))
 
 
-def own_piece(request: Request, piece: int) -> tuple[Visit, SessionPiece]:
+def own_piece(request: Request, piece: int) -> SessionPiece:
     """Return a piece of who asks; another's is none."""
     visit = found_visit(request)
     mine = visit.pieces.get(piece) if visit else None
-    if visit is None or mine is None:
+    if mine is None:
         raise HTTPException(404, "There is no such piece of yours any more.")
-    return visit, mine
+    return mine
 
 
 async def remember(request: Request, call_next: Any) -> Any:
@@ -121,7 +121,7 @@ async def refuse(_: Request, error: Exception) -> Response:
 SiteOf = Annotated[Site, Depends(site_of)]
 Found = Annotated[Visit | None, Depends(found_visit)]
 Begun = Annotated[Visit, Depends(begun_visit)]
-Own = Annotated[tuple[Visit, SessionPiece], Depends(own_piece)]
+Own = Annotated[SessionPiece, Depends(own_piece)]
 api = APIRouter(prefix="/api")
 
 
@@ -167,19 +167,19 @@ async def upload(
         path.unlink(missing_ok=True)
     piece.choices = choices
     if kind == "piece":
-        site.begin(visit, piece, restoring=restore)
+        site.begin(piece, restoring=restore)
     elif kind == "reference":
         words = f"Listening to {piece.name}"
-        site.add(visit, piece, "examine", words, partial(work.examine, piece))
+        site.add(piece, "examine", words, partial(work.examine, piece))
     visit.changed()
-    return site.told(visit, piece)
+    return site.told(piece)
 
 
 @api.get("/pieces")
 def list_pieces(site: SiteOf, visit: Found) -> list[PieceState]:
     """Return all that is yours, without what was found in it."""
     pieces = list(visit.pieces.values()) if visit else []
-    return [site.told(visit, piece, whole=False) for piece in pieces if visit]
+    return [site.told(piece, whole=False) for piece in pieces]
 
 
 @api.get("/pieces/{piece}")
@@ -188,31 +188,31 @@ async def give_piece(
 ) -> PieceState:
     """Return everything about a piece; with `wait`, when nothing more is done with it."""
     for _ in range(round(wait / LOOK_SECONDS)):
-        if not site.is_busy(own[0], own[1].id):
+        if not site.is_busy(own):
             break
         await asyncio.sleep(LOOK_SECONDS)
-    return site.told(*own)
+    return site.told(own)
 
 
 @api.delete("/pieces/{piece}")
 def remove_piece(site: SiteOf, own: Own) -> dict[str, int]:
     """Delete a piece and all that came of it."""
-    site.remove(*own)
-    return {"removed": own[1].id}
+    site.remove(own)
+    return {"removed": own.id}
 
 
 @api.put("/pieces/{piece}/choices")
 def change(site: SiteOf, own: Own, choices: Choices) -> PieceState:
     """Choose what is to be done; the preview is made anew, then the result if there was one."""
-    site.change(*own, choices)
-    return site.told(*own)
+    site.change(own, choices)
+    return site.told(own)
 
 
 @api.post("/pieces/{piece}/restore")
 def restore(site: SiteOf, own: Own) -> PieceState:
     """Restore a piece as chosen."""
-    site.restore(*own)
-    return site.told(*own)
+    site.restore(own)
+    return site.told(own)
 
 
 @api.post("/restore")
@@ -225,7 +225,7 @@ def restore_all(
     for piece in pieces:
         chosen = choices or piece.choices
         piece.choices = chosen if album is None else chosen.but(album=album)
-    site.restore(visit, *(piece for piece in pieces if not piece.result or piece.stale))
+    site.restore(*(piece for piece in pieces if not piece.result or piece.stale))
     visit.changed()
     return site.state(visit)
 
@@ -233,21 +233,20 @@ def restore_all(
 @api.post("/pieces/{piece}/check")
 def check(site: SiteOf, own: Own, target: str = "streaming") -> PieceState:
     """Ask whether a piece, or its result, is fit for where it goes, as `nitido check` does."""
-    words = f"Checking {own[1].name} for {find_target(target).title}"
-    site.add(*own, "check", words, partial(work.judge, own[1], target))
-    return site.told(*own)
+    words = f"Checking {own.name} for {find_target(target).title}"
+    site.add(own, "check", words, partial(work.judge, own, target))
+    return site.told(own)
 
 
 @api.post("/pieces/{piece}/take")
 def take(site: SiteOf, own: Own) -> PieceState:
     """Take a generated clip on to restoring."""
-    visit, clip = own
-    if clip.kind != "clip":
-        raise ConfigError(f"{clip.name} is no clip that was generated.")
-    visit.check_room("piece", site.limits)
-    clip.kind = "piece"
-    site.begin(visit, clip)
-    return site.told(visit, clip)
+    if own.kind != "clip":
+        raise ConfigError(f"{own.name} is no clip that was generated.")
+    own.visit.check_room("piece", site.limits)
+    own.kind = "piece"
+    site.begin(own)
+    return site.told(own)
 
 
 @api.post("/generate")
@@ -296,14 +295,14 @@ def compare(site: SiteOf, visit: Begun, asked: Comparing) -> dict[str, int]:
     title = " and ".join(name for name, _ in files)
     piece = visit.add(title, kind="comparison", limits=site.limits)
     do = partial(work.compare_pieces, piece, files, reference)
-    site.add(visit, piece, "compare", f"Comparing {title}", do, lane="long")
+    site.add(piece, "compare", f"Comparing {title}", do, lane="long")
     return {"id": piece.id}
 
 
 @api.post("/cancel")
 def cancel(site: SiteOf, visit: Found) -> dict[str, int]:
     """Cancel all that waits and works for you."""
-    return {"cancelled": len(site.queue.cancel(visit)) if visit else 0}
+    return {"cancelled": site.cancel(visit) if visit else 0}
 
 
 @api.get("/state")
@@ -351,30 +350,27 @@ async def _encoded(request: Request, function: Any, *asked: Any) -> Any:
 @api.get("/pieces/{piece}/files/{form}", response_class=FileResponse)
 async def give_file(request: Request, own: Own, form: str, show: bool = False) -> FileResponse:
     """Return the result as wav, wav16, wav32, flac, mp3, m4a, ogg, opus, report or plan."""
-    piece = own[1]
-    if form not in work.DOWNLOADS or not piece.result:
+    if form not in work.DOWNLOADS or not own.result:
         raise HTTPException(404, "There is no such file; restore the piece first.")
-    if piece.kind == "comparison":
-        path = piece.result_folder / work.REPORT
-    else:
-        path = await _encoded(request, work.download, piece, form)
-    named = f"{piece.stem}_restored{work.DOWNLOADS[form].suffix}"
+    path = await _encoded(request, work.download, own, form)
+    done = "" if own.kind == "comparison" else "_restored"
+    named = f"{own.stem}{done}{work.DOWNLOADS[form].suffix}"
     return _file(path, named, show=show and form == "report")
 
 
 @api.get("/pieces/{piece}/source", response_class=FileResponse)
 def give_source(own: Own) -> FileResponse:
     """Return the file as it came, or as it was generated."""
-    return _file(own[1].source, own[1].name)
+    return _file(own.source, own.name)
 
 
 @api.get("/pieces/{piece}/sets/{name}")
 def give_set(own: Own, name: Literal["original", "preview", "result"]) -> Told:
     """Return what can be played: original, preview or result, part by part, and where it is."""
-    made = own[1].made.get(name)
+    made = own.made.get(name)
     if made is None:
         raise HTTPException(404, "There is nothing of that name to play.")
-    address = f"api/pieces/{own[1].id}/sets/{name}/{made['folder']}"
+    address = f"api/pieces/{own.id}/sets/{name}/{made['folder']}"
     parts = [
         {**part, "tracks": [{**track, "url": f"{address}/{number}"}
                             for number, track in enumerate(part["tracks"], part["first"])]}
@@ -386,9 +382,9 @@ def give_set(own: Own, name: Literal["original", "preview", "result"]) -> Told:
 @api.get("/pieces/{piece}/sets/{name}/{id}/{number}", response_class=FileResponse)
 def give_sound(own: Own, name: str, id: str, number: int) -> FileResponse:  # noqa: A002
     """Return one of the sounds of a set."""
-    if own[1].made.get(name, {}).get("folder") != id:
+    if own.made.get(name, {}).get("folder") != id:
         raise HTTPException(404, "This is not played any more.")
-    path, headers = own[1].folder / id / str(number), {"Cache-Control": "private, max-age=3600"}
+    path, headers = own.folder / id / str(number), {"Cache-Control": "private, max-age=3600"}
     return FileResponse(path, media_type="audio/flac", headers=headers, stat_result=path.stat())
 
 

@@ -28,6 +28,7 @@ from nitido.batch.names import AUDIO_SUFFIXES
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError, NitidoError
 from nitido.restoration.plan import Plan
+from nitido.restored import Restoration
 from nitido.web.choices import Choices
 from nitido.web.limits import FullError, Limits
 
@@ -44,11 +45,12 @@ _TOKEN = re.compile(r"[\w-]{43}\.[0-9a-f]{64}")
 logger = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(eq=False)
 class SessionPiece:
     """One file of a visitor, and what became of it.
 
     Attributes:
+        visit: whose it is.
         id: in addresses; unique for its visitor, never used again.
         name: as the visitor calls it; shown, never used as a path.
         folder: of its files.
@@ -63,9 +65,11 @@ class SessionPiece:
             ``"original"`` and ``"preview"``, and the last ``"result"`` with its sounds.
         verdict: whether it is fit for where it goes; empty if that was not asked.
         said: why the last work on it failed; empty if it did not.
+        restoration: what the result came of, until its report is written.
         reading: held while files of its result are read, and while another takes its place.
     """
 
+    visit: Visit
     id: int
     name: str
     folder: Path
@@ -77,6 +81,7 @@ class SessionPiece:
     made: dict[str, Told] = field(default_factory=dict)
     verdict: Told = field(default_factory=dict)
     said: str = ""
+    restoration: Restoration | None = None
     reading: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -119,11 +124,13 @@ class SessionPiece:
         return re.sub(within, lambda _: self.name, text).replace(self.source.name, self.name)
 
     @contextmanager
-    def making(self, name: str) -> Iterator[tuple[Path, Told]]:
+    def making(
+        self, name: str, restoration: Restoration | None = None
+    ) -> Iterator[tuple[Path, Told]]:
         """Lend a new folder, and what is to be told of it.
 
         When it is filled it takes the place of what was made before under that name, which is
-        deleted; if that fails nothing is left of it.
+        deleted; if that fails nothing is left of it. A result has the restoration that it came of.
         """
         folder = self.folder / secrets.token_hex(4)
         folder.mkdir()  # fails where the piece was removed
@@ -135,6 +142,8 @@ class SessionPiece:
             raise
         with self.reading:
             old, self.made = self.made.get(name), {**self.made, name: told}
+            if name == "result":
+                self.restoration = restoration
             if old:
                 shutil.rmtree(self.folder / old["folder"], ignore_errors=True)
 
@@ -145,15 +154,15 @@ class SessionPiece:
         return {**kept, "diagnosis": diagnosis, "choices": self.choices.model_dump()}
 
     @classmethod
-    def from_dict(cls, content: Told, folder: Path) -> SessionPiece:
+    def from_dict(cls, content: Told, visit: Visit, folder: Path) -> SessionPiece:
         """Return the piece that `to_dict` made plain values of."""
         told, choices = content.pop("diagnosis"), Choices(**content.pop("choices"))
         diagnosis = None if told is None else Diagnosis.from_dict(told)
         _ = choices.options  # raises where they are none of this version
-        return cls(**content, folder=folder, diagnosis=diagnosis, choices=choices)
+        return cls(visit, **content, folder=folder, diagnosis=diagnosis, choices=choices)
 
 
-@dataclass
+@dataclass(eq=False)
 class Visit:
     """One visitor: a browser, or a program that calls the API.
 
@@ -198,6 +207,7 @@ class Visit:
             self.check_room(kind, limits)
             self._last += 1
             piece = SessionPiece(
+                self,
                 self._last,
                 printable(name) or "piece",
                 self.folder / f"{self._last}-{secrets.token_hex(8)}",
@@ -251,7 +261,7 @@ class Visit:
         visit._last = int(content["last"])
         for entry in content["pieces"]:
             for place in folder.glob(f"{int(entry['id'])}-*"):
-                visit.pieces[entry["id"]] = SessionPiece.from_dict(dict(entry), place)
+                visit.pieces[entry["id"]] = SessionPiece.from_dict(dict(entry), visit, place)
         return visit
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO
 
 import numpy as np
 
@@ -61,8 +61,6 @@ class Download:
     bit_depth: int | None = None
 
 
-Ready: TypeAlias = Callable[[SessionPiece, Callable[[Tell], None] | None], None]
-
 DOWNLOADS = {name: Download(**one) for name, one in WORDS["downloads"].items()}
 SOUND, REPORT, PLAN, CREDENTIALS = (
     "result.wav",
@@ -72,12 +70,6 @@ SOUND, REPORT, PLAN, CREDENTIALS = (
 )
 FILES = {"wav32": SOUND, "report": REPORT, "plan": PLAN, "credentials": CREDENTIALS}  # at once
 ZIPPED = ("report", "plan", "credentials")  # with each result
-
-
-def _at_once(_: SessionPiece, report: Callable[[Tell], None] | None) -> None:
-    """Write the report now."""
-    if report:
-        report(lambda _: None)
 
 
 def examine(piece: SessionPiece, tell: Tell) -> None:
@@ -131,14 +123,13 @@ def preview(piece: SessionPiece, tell: Tell) -> None:
         tell(1.0)
 
 
-def restore(piece: SessionPiece, tell: Tell, ready: Ready = _at_once) -> None:
-    """Restore a piece as its visitor chose; its result then lies on the disk, with its report.
+def restore(piece: SessionPiece, tell: Tell, more: Callable[[], object] = lambda: None) -> None:
+    """Restore a piece as its visitor chose; its result then lies on the disk, its report apart.
 
     Args:
         piece: to restore.
         tell: takes the share done.
-        ready: called when there is more of the result to be heard or had; at last with what writes
-            the report, which may wait.
+        more: called when there is more of the result to be heard or had.
     """
     examine(piece, lambda share: tell(share * DIAGNOSED))
     choices = piece.choices
@@ -149,10 +140,12 @@ def restore(piece: SessionPiece, tell: Tell, ready: Ready = _at_once) -> None:
         diagnosis=piece.diagnosis,
         on_progress=lambda done, total: tell(0.8 * done / total),
     )
-    _keep(piece, choices, restoration, tell, ready)
+    _keep(piece, choices, restoration, tell, more)
 
 
-def restore_album(pieces: Sequence[SessionPiece], tell: Tell, ready: Ready = _at_once) -> None:
+def restore_album(
+    pieces: Sequence[SessionPiece], tell: Tell, more: Callable[[], object] = lambda: None
+) -> None:
     """Restore the pieces of an album, all at one gain, as `restore` does; silent ones are not."""
     for piece in pieces:
         examine(piece, lambda _: tell(0.0))
@@ -167,19 +160,23 @@ def restore_album(pieces: Sequence[SessionPiece], tell: Tell, ready: Ready = _at
         on_progress=lambda done, total: tell(0.8 * done / total),
     )
     for piece, chosen, restoration in zip(sounding, choices, restorations, strict=True):
-        _keep(piece, chosen, restoration, lambda _: tell(0.0), ready)
+        _keep(piece, chosen, restoration, lambda _: tell(0.0), more)
 
 
 def _keep(
-    piece: SessionPiece, choices: Choices, restoration: Restoration, tell: Tell, ready: Ready
+    piece: SessionPiece,
+    choices: Choices,
+    restoration: Restoration,
+    tell: Tell,
+    more: Callable[[], object],
 ) -> None:
     """Make a restoration the result of a piece."""
-    with piece.making("result") as (folder, told):
+    with piece.making("result", restoration) as (folder, told):
         restoration.write(folder / SOUND, bit_depth=32)
         (folder / f"{SOUND}.nitido.json").rename(folder / PLAN)
         tell(0.85)
-        more = _sounds(folder, told, restoration_tracks(restoration))
-        next(more, None)
+        parts = _sounds(folder, told, restoration_tracks(restoration))
+        next(parts, None)
         tell(0.9)  # raises if it was cancelled meanwhile
         sidecar = restoration.sidecar()
         told |= {
@@ -192,18 +189,20 @@ def _keep(
             "after": {one["kind"]: one for one in sidecar["after"]["findings"]},
             "new_faults": sidecar["new_faults"],
         }
-    ready(piece, None)
-    for _ in more:
+    more()
+    for _ in parts:
         tell(0.9)
-        ready(piece, None)
+        more()
     tell(1.0)
 
-    def report(tell: Tell) -> None:
-        with restoration:
-            tell(0.0)
-            restoration.report(folder / REPORT)
 
-    ready(piece, report)
+def report(piece: SessionPiece) -> None:
+    """Write the report of a result, if it is not there yet."""
+    with piece.reading:
+        restoration, piece.restoration = piece.restoration, None
+        if restoration is not None:
+            with restoration:
+                restoration.report(piece.result_folder / REPORT)
 
 
 def offered(piece: SessionPiece) -> dict[str, Download]:
@@ -215,16 +214,18 @@ def offered(piece: SessionPiece) -> dict[str, Download]:
 
     def holds(name: str, one: Download) -> bool:
         if not one.format:
-            return (piece.result_folder / FILES[name]).is_file()
+            comes = name == "report" and piece.restoration is not None
+            return comes or (piece.result_folder / FILES[name]).is_file()
         clips = over and one.bit_depth in (16, 24)
         absent = one.format == "m4a" and program() is None
-        return channels <= CONTAINERS[one.format].channels_max and not clips and not absent
+        fits = 0 < channels <= CONTAINERS[one.format].channels_max  # a comparison has none
+        return fits and not clips and not absent
 
     return {name: one for name, one in DOWNLOADS.items() if holds(name, one)}
 
 
 def download(piece: SessionPiece, name: str) -> Path:
-    """Return the path of a result in that form; it is written when it is asked for first.
+    """Return the path of a result in that form; it is written when it is first asked for.
 
     Raises:
         ConfigError: it cannot be had in that form.
@@ -234,7 +235,9 @@ def download(piece: SessionPiece, name: str) -> Path:
             raise ConfigError(f"{piece.name} cannot be had as {name}.")
         one, folder = DOWNLOADS[name], piece.result_folder
         path = folder / FILES.get(name, f"{name}{one.suffix}")
-        if not path.is_file():
+        if name == "report":
+            report(piece)
+        elif not path.is_file():
             _encode(folder, path, one)
     return path
 
