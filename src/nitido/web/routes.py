@@ -27,11 +27,10 @@ from nitido.web import work
 from nitido.web.choices import WORDS, Choices
 from nitido.web.limits import FullError
 from nitido.web.queue import Task, Tell
-from nitido.web.security import LATER, REPORT_POLICY, client_of
+from nitido.web.security import COOKIE, LATER, REPORT_POLICY, client_of
 from nitido.web.sessions import SessionPiece, Told, Visit, printable
 from nitido.web.site import PieceState, Site, VisitState
 
-COOKIE = "nitido"
 UPLOAD_SECONDS = 1800.0  # that one file may take
 LOOK_SECONDS, BEAT_SECONDS = 0.2, 10.0  # between two looks at the progress; between signs of life
 WAIT_SECONDS_MAX = 60.0
@@ -73,44 +72,46 @@ def site_of(request: Request) -> Site:
     return site
 
 
-def token_of(request: Request) -> str:
-    """Return the token of who asks; a new one if they have none, which `remember` sends them."""
-    token: str = getattr(request.state, "token", request.cookies.get(COOKIE, ""))
-    if not site_of(request).visits.is_token(token):
-        token = request.state.token = site_of(request).visits.new_token()
+SiteOf = Annotated[Site, Depends(site_of)]
+
+
+def token_of(request: Request, site: SiteOf) -> str:
+    """Return the token of who asks; a new one if they have none, which goes out as a cookie."""
+    token: str = request.cookies.get(COOKIE, "")
+    if not site.visits.is_token(token):
+        token = request.scope["token"] = site.visits.new_token()
     return token
 
 
-def found_visit(request: Request) -> Visit | None:
+Token = Annotated[str, Depends(token_of)]
+
+
+def found_visit(site: SiteOf, token: Token) -> Visit | None:
     """Return the visit of who asks, if it has begun."""
-    return site_of(request).visits.find(token_of(request))
+    return site.visits.find(token)
 
 
-def begun_visit(request: Request) -> Visit:
+def begun_visit(site: SiteOf, token: Token) -> Visit:
     """Return the visit of who asks; it begins now if it had not."""
-    return site_of(request).visits.of(token_of(request))
+    return site.visits.of(token)
 
 
-def own_piece(request: Request, piece: int) -> SessionPiece:
+Found = Annotated[Visit | None, Depends(found_visit)]
+Begun = Annotated[Visit, Depends(begun_visit)]
+
+
+def own_piece(visit: Found, piece: int) -> SessionPiece:
     """Return a piece of who asks; another's is none."""
-    visit = found_visit(request)
     mine = visit.pieces.get(piece) if visit else None
     if mine is None:
         raise HTTPException(404, "There is no such piece of yours any more.")
     return mine
 
 
-async def remember(request: Request, call_next: Any) -> Any:
-    """Send the token of a new visitor as a cookie that no script can read."""
-    answer = await call_next(request)
-    token = getattr(request.state, "token", None)
-    if token is not None:
-        secure = request.headers.get("x-forwarded-proto", request.url.scheme).startswith("https")
-        answer.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=secure)
-    return answer
+Own = Annotated[SessionPiece, Depends(own_piece)]
 
 
-async def refuse(_: Request, error: Exception) -> Response:
+async def answer_error(_: Request, error: Exception) -> Response:
     """Answer what cannot be done with the reason, in one sentence."""
     if isinstance(error, FileNotFoundError):  # another has just taken its place
         return JSONResponse({"detail": "This is not there any more."}, 404)
@@ -118,10 +119,6 @@ async def refuse(_: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, 503 if full else 400, LATER if full else None)
 
 
-SiteOf = Annotated[Site, Depends(site_of)]
-Found = Annotated[Visit | None, Depends(found_visit)]
-Begun = Annotated[Visit, Depends(begun_visit)]
-Own = Annotated[SessionPiece, Depends(own_piece)]
 api = APIRouter(prefix="/api")
 
 
@@ -129,6 +126,7 @@ api = APIRouter(prefix="/api")
 async def upload(
     request: Request,
     site: SiteOf,
+    token: Token,
     name: str = "piece",
     kind: Literal["piece", "melody", "version", "reference"] = "piece",
     restore: bool = True,
@@ -146,7 +144,7 @@ async def upload(
     large = f"{shown} is larger than {site.limits.megabytes:g} MB, which this page takes."
     if told_bytes > most:
         raise HTTPException(413, large)
-    visit = begun_visit(request)
+    visit = site.visits.of(token)
     await asyncio.to_thread(visit.check_room, kind, site.limits)
     suffix = PurePath(name.replace("\0", "")).suffix.lower()
     path = visit.folder / f"{secrets.token_hex(16)}{suffix if suffix in AUDIO_SUFFIXES else ''}"
@@ -312,9 +310,8 @@ def state(site: SiteOf, visit: Found) -> VisitState:
 
 
 @api.get("/events", response_class=StreamingResponse)
-def events(request: Request, site: SiteOf) -> StreamingResponse:
+def events(site: SiteOf, token: Token) -> StreamingResponse:
     """Send the same as server-sent events, each time that it changes."""
-    token = token_of(request)
 
     async def listen() -> AsyncIterator[str]:
         said, quiet = "", BEAT_SECONDS

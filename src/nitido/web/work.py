@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from nitido.comparison import compare
 from nitido.delivery_check import check
 from nitido.dsp.chunks import join, reblock
 from nitido.dsp.loop import span
+from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.output import INGREDIENT
 from nitido.report.page import restoration_tracks, write_report
@@ -39,6 +39,7 @@ PART_SECONDS = 300.0  # of a piece that the page plays at once: a browser holds 
 PREVIEW_SECONDS = 10.0
 LOUD_STEP_SECONDS = 0.5  # between the places that are tried for the loudest
 NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # of files: Windows has no such names
+CARRIED = ("sample_rate", "channels", "samples", "mask", "tags", "chunks", "pictures")
 STRANGERS = "These seem to be different pieces of music, of which the rest says little."
 
 
@@ -246,20 +247,12 @@ def _encode(folder: Path, path: Path, one: Download) -> None:
     """Write a result in another form, a lossy one under the ceiling of its plan."""
     source = open_source(folder / SOUND)
     begun = folder / f"begun{one.suffix}"  # it has its name when its peaks are right
-    put = partial(
-        write,
-        begun,
-        sample_rate=source.sample_rate,
-        channels=source.channels,
-        samples=source.samples,
-        mask=source.mask,
-        format=one.format,
-        bit_depth=one.bit_depth,
-        tags=source.tags,
-        chunks=source.chunks,
-        pictures=source.pictures,
-        overwrite=True,
-    )
+    same: dict[str, Any] = {name: getattr(source, name) for name in CARRIED}
+    same |= {"format": one.format, "bit_depth": one.bit_depth}
+
+    def put(blocks: Iterable[Wav], *, overwrite: bool = True) -> Path:
+        return write(begun, blocks, overwrite=overwrite, **same)
+
     if one.bit_depth:
         put(source.blocks())
     else:
@@ -273,16 +266,16 @@ def zip_results(pieces: Sequence[SessionPiece], file: IO[bytes] | Path, form: st
     taken: set[str] = set()
     with zipfile.ZipFile(file, "w", allowZip64=True) as bundle:  # sound does not get smaller
         for piece in pieces:
-            stem, number = piece.stem, 2
+            own = stem = NOT_IN_NAMES.sub("_", piece.stem).lstrip(".") or "piece"
+            number = 2
             while stem.lower() in taken:
-                stem, number = f"{piece.stem} ({number})", number + 1
+                stem, number = f"{own} ({number})", number + 1
             taken.add(stem.lower())
-            safe = NOT_IN_NAMES.sub("_", stem).lstrip(".") or "piece"
             with piece.reading:
                 had = offered(piece)
                 for name in dict.fromkeys([form if form in had else "wav32", *ZIPPED]):
                     if name in had:
-                        bundle.write(download(piece, name), f"{safe}_restored{had[name].suffix}")
+                        bundle.write(download(piece, name), f"{stem}_restored{had[name].suffix}")
 
 
 def judge(piece: SessionPiece, target: str, tell: Tell) -> None:
