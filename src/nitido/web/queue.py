@@ -22,7 +22,7 @@ State: TypeAlias = Literal["waiting", "working", "done", "failed", "cancelled"]
 BROKEN = "Something broke; the server's log tells what. Try again."
 KEPT = 20  # finished tasks of a visitor that are remembered, for who asks what became of them
 LATE_MAX = 8  # late tasks that wait, of all visitors: each holds on to what it works on
-_ids = itertools.count(1)
+_ids = itertools.count(int(time.time()))  # a server that is started again uses none again
 
 logger = logging.getLogger(__name__)
 

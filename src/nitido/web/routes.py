@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import mimetypes
-import os
 import re
 import secrets
 import tempfile
@@ -21,7 +20,7 @@ from starlette.requests import ClientDisconnect
 
 from nitido.batch.names import AUDIO_SUFFIXES
 from nitido.delivery_check import find_target
-from nitido.errors import ConfigError
+from nitido.errors import ConfigError, NitidoError
 from nitido.restoration.restore_options import RestoreOptions
 from nitido.web import work
 from nitido.web.choices import WORDS, Choices
@@ -149,7 +148,8 @@ async def upload(
     suffix = PurePath(name.replace("\0", "")).suffix.lower()
     path = visit.folder / f"{secrets.token_hex(16)}{suffix if suffix in AUDIO_SUFFIXES else ''}"
     try:
-        with site.visits.room(told_bytes, client=client_of(request.scope)), path.open("xb") as file:
+        room = site.visits.room(told_bytes, client=client_of(request.scope))
+        with visit.here(), room, path.open("xb") as file:
             async with asyncio.timeout(UPLOAD_SECONDS):
                 async for part in request.stream():
                     if file.tell() + len(part) > most:
@@ -263,10 +263,12 @@ def generate(site: SiteOf, visit: Begun, asked: Asked) -> VisitState:
             piece = visit.add(f"{name}.wav", kind="making", limits=site.limits)
             try:
                 work.generate(piece, asked.prompt, {**options, "seed": seed}, tell)
-            except BaseException:
-                visit.remove(piece.id)
-                raise
-            piece.kind = "clip"
+                piece.kind = "clip"
+            except NitidoError as error:
+                raise type(error)(piece.named(str(error))) from error
+            finally:
+                if piece.kind == "making":
+                    visit.remove(piece.id)
 
     for seed in range(first, first + asked.candidates):
         name = f"{' '.join(asked.prompt.split()[:WORDS_NAMED])}, seed {seed}"
@@ -314,14 +316,13 @@ def events(site: SiteOf, token: Token) -> StreamingResponse:
     """Send the same as server-sent events, each time that it changes."""
 
     async def listen() -> AsyncIterator[str]:
-        said, quiet = "", BEAT_SECONDS
-        counted: Visit | None = None
-        try:
+        said, quiet, here = "", BEAT_SECONDS, None
+        with contextlib.ExitStack() as stack:
             while True:
                 visit = site.visits.find(token)
-                if visit is not None and counted is None:
-                    counted = visit
-                    visit.open += 1
+                if visit is not here and visit is not None:
+                    stack.enter_context(visit.here())
+                    here = visit
                 if visit is not None and visit.open > LISTENERS_MAX:
                     return
                 news = site.state(visit).model_dump_json()
@@ -330,9 +331,6 @@ def events(site: SiteOf, token: Token) -> StreamingResponse:
                     said, quiet = news, 0.0
                 quiet += LOOK_SECONDS
                 await asyncio.sleep(LOOK_SECONDS)
-        finally:
-            if counted is not None:
-                counted.open -= 1
 
     headers = {**PRIVATE, "X-Accel-Buffering": "no"}
     return StreamingResponse(listen(), media_type="text/event-stream", headers=headers)
@@ -387,25 +385,26 @@ def give_sound(own: Own, name: str, id: str, number: int) -> FileResponse:  # no
 
 @api.get("/zip", response_class=StreamingResponse)
 async def give_zip(
-    request: Request, site: SiteOf, visit: Begun, form: str = "wav"
+    request: Request, site: SiteOf, visit: Found, form: str = "wav"
 ) -> StreamingResponse:
     """Return all results in one ZIP file, each with its report and its plan."""
-    pieces = [piece for piece in visit.of_kind("piece") if piece.result]
+    pieces = [piece for piece in visit.of_kind("piece") if piece.result] if visit else []
     if not pieces or form not in work.DOWNLOADS:
         raise HTTPException(404, "There are no results yet; restore a piece first.")
-    with site.visits.room(), contextlib.ExitStack() as opened:
-        file = opened.enter_context(tempfile.TemporaryFile(dir=visit.folder))
-        await _encoded(request, work.zip_results, pieces, file, form)
-        opened.pop_all()  # and so it stays open
+    size = sum((piece.result_folder / work.SOUND).stat().st_size for piece in pieces)
 
-    def sent() -> Iterator[bytes]:
-        with file:
+    def sent() -> Iterator[bytes]:  # first how long it is
+        with site.visits.room(size), tempfile.TemporaryFile(dir=pieces[0].visit.folder) as file:
+            work.zip_results(pieces, file, form)
+            yield b"%d" % file.tell()
             file.seek(0)
             yield from iter(lambda: file.read(ZIP_STEP_BYTES), b"")
 
+    body = sent()
+    length = await _encoded(request, next, body)
     named = {"Content-Disposition": 'attachment; filename="nitido_results.zip"'}
-    headers = {**PRIVATE, **named, "Content-Length": str(file.seek(0, os.SEEK_END))}
-    return StreamingResponse(sent(), media_type="application/zip", headers=headers)
+    headers = {**PRIVATE, **named, "Content-Length": length.decode()}
+    return StreamingResponse(body, media_type="application/zip", headers=headers)
 
 
 def _file(path: Path, name: str, *, show: bool = False) -> FileResponse:

@@ -28,7 +28,7 @@ COOKIE = "nitido"  # who a visitor is
 UPLOADS = "/api/pieces"  # where files are sent
 HEALTH = "/health"  # open to everybody: it tells nothing
 BODY_MAX_BYTES = 2**20  # of what is asked, files apart
-PATIENCE_SECONDS = 30.0  # until the next bytes of what is sent must be there
+PATIENCE_SECONDS = 30.0  # for all that is asked, and for the next bytes of a file
 SHOWN = ("/", "/generate", "/compare", "/docs")  # pages, to which another site may link
 READING, METHODS = ("GET", "HEAD"), ("GET", "HEAD", "POST", "PUT", "DELETE")
 PORTS = {"http": "80", "https": "443"}  # which a browser does not say
@@ -255,12 +255,13 @@ async def _read(scope: Scope, receive: Receive) -> tuple[Receive, ASGIApp | None
     """Return what gives the body of a request, which is read by then, or why it is refused."""
     body = bytearray()
     try:
-        async for part in Request(scope, _patient(receive)).stream():
-            body += part
-            if len(body) > BODY_MAX_BYTES:
-                text = f"A request may have {BODY_MAX_BYTES} bytes; files are uploaded."
-                return receive, refuse(413, text)
-    except ClientDisconnect:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for part in Request(scope, receive).stream():
+                body += part
+                if len(body) > BODY_MAX_BYTES:
+                    text = f"A request may have {BODY_MAX_BYTES} bytes; files are uploaded."
+                    return receive, refuse(413, text)
+    except (ClientDisconnect, TimeoutError):
         return receive, refuse(408, "What was asked has not come to its end.")
     unread = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 

@@ -172,7 +172,7 @@ class Visit:
         pieces: by id.
         seen: when they last did anything, s since 1970.
         version: counts what has changed, so that a page knows when to look again.
-        open: how many pages of theirs listen.
+        open: how many of their pages listen, and of their files are on the way.
         gone: set when the visit has ended.
     """
 
@@ -185,6 +185,15 @@ class Visit:
     gone: threading.Event = field(default_factory=threading.Event)
     _last: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Count as being here: who is does not give way to others."""
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
 
     def of_kind(self, *kinds: str) -> list[SessionPiece]:
         """Return the pieces of these kinds, in order."""
@@ -224,7 +233,8 @@ class Visit:
         Raises:
             ConfigError: there are.
         """
-        if len(self.of_kind(kind)) >= limits.pieces:
+        kinds = ("making", "clip") if kind == "making" else (kind,)
+        if len(self.of_kind(*kinds)) >= limits.pieces:
             raise ConfigError(
                 f"You have {limits.pieces} here already, which is the most; remove one first."
             )
@@ -261,7 +271,8 @@ class Visit:
         visit._last = int(content["last"])
         for entry in content["pieces"]:
             for place in folder.glob(f"{int(entry['id'])}-*"):
-                visit.pieces[entry["id"]] = SessionPiece.from_dict(dict(entry), visit, place)
+                if entry["kind"] != "making":  # what was at work is not there
+                    visit.pieces[entry["id"]] = SessionPiece.from_dict(dict(entry), visit, place)
         return visit
 
 
@@ -367,18 +378,21 @@ class Visits:
 
     @contextmanager
     def room(self, size: int = 0, *, client: str = "") -> Iterator[None]:
-        """Keep room for an upload while it comes, or look whether there is any for a result.
+        """Keep room for what comes and goes, or look whether there is any for a result.
 
         Args:
-            size: bytes of the upload.
-            client: address that sends it.
+            size: its bytes.
+            client: address that sends it; empty if it is none of theirs.
 
         Raises:
             FullError: all visitors together have as much as they may, or too much is on its way
                 from that client.
         """
         with self._lock:
-            if self._coming[client] + size > 2 * self.limits.pieces * self.limits.file_bytes:
+            if (
+                client
+                and self._coming[client] + size > 2 * self.limits.pieces * self.limits.file_bytes
+            ):
                 raise FullError("Too much comes from your address at once; wait until it is here.")
             if self._coming.total() + size + _size(self.folder) > self._most:
                 raise FullError("The server is full; come again when others have left.")
