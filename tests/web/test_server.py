@@ -128,8 +128,8 @@ def test_two_restorations_run_while_a_third_visitor_is_told_when_it_is_their_tur
     pieces = [visitor.drop(held_clip, "held.wav") for visitor in visitors[:2]]
     for visitor in visitors[:2]:
         assert until(visitor, "working")["share"] < 1
-    pieces += [visitor.drop(clip) for visitor in visitors[2:]]
     for ahead, visitor in enumerate(visitors[2:]):
+        pieces.append(visitor.drop(clip))
         assert until(visitor, "waiting")["ahead"] == ahead  # you are next; one is before you
     server.let_go()
     for visitor, piece in zip(visitors, pieces, strict=True):

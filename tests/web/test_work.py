@@ -176,9 +176,17 @@ def test_a_result_can_be_heard_before_its_report_is_written_and_asked_for_it_is_
     restore(piece, silent, lambda: had.append({*offered(piece), *piece.made}))
     assert had[0] >= {"wav", "plan", "report", "result"}
     assert not (piece.result_folder / "report.html").exists()
+    write = piece.restoration.report
+
+    def look(path: Path) -> None:
+        write(path)
+        had.append(set(offered(piece)))
+
+    piece.restoration.report = look
     assert piece.name in download(piece, "report").read_text("utf-8")
+    assert "report" in had[-1]  # while it was written
     piece.restoration = None  # and then it stays there
-    assert download(piece, "report").exists()
+    assert "report" in offered(piece)
 
 
 def test_a_long_piece_is_played_in_parts_and_nothing_of_it_is_left_out(

@@ -200,10 +200,13 @@ def _keep(
 def report(piece: SessionPiece) -> None:
     """Write the report of a result, if it is not there yet."""
     with piece.reading:
-        restoration, piece.restoration = piece.restoration, None
-        if restoration is not None:
+        if (restoration := piece.restoration) is None:
+            return
+        try:
             with restoration:
                 restoration.report(piece.result_folder / REPORT)
+        finally:
+            piece.restoration = None
 
 
 def offered(piece: SessionPiece) -> dict[str, Download]:

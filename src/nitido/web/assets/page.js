@@ -89,13 +89,13 @@
     const more = open.length > 1 ? ` · ${open.length - 1} more` : "";
     doing.textContent = task ? `${words(task)}${more}` : "";
     share.hidden = !task;
-    if (task?.state === "working" && task.share < 1) share.value = task.share;
+    if (task?.state === "working" && task.share && task.share < 1) share.value = task.share;
     else share.removeAttribute("value");
     cancel.disabled = !task;
   }
 
   function words(task) {
-    if (task.state === "working") return `${task.words} … ${Math.round(100 * task.share)} %`;
+    if (task.state === "working") return `${task.words} …${task.share ? ` ${Math.round(100 * task.share)} %` : ""}`;
     const before = task.ahead === 1 ? "one is before you" : `${task.ahead} are before you`;
     return `${task.words}: ${task.ahead ? `waiting, ${before}` : "you are next"}`;
   }
