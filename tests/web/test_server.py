@@ -176,20 +176,19 @@ def test_no_other_site_can_send_change_or_remove_anything(
 
 def test_an_upload_that_breaks_off_leaves_nothing(server: Server, ann: Stranger) -> None:
     ann.ask("GET", "/")
+    before = set(server.folder.rglob("*.wav"))
     with socket.create_connection(ann.address.split(":")) as connection:  # type: ignore[arg-type]
         head = (
             f"POST /api/pieces?name=half.wav HTTP/1.1\r\nHost: {ann.address}\r\n"
             f"Cookie: {ann.cookie}\r\nContent-Length: 1000000\r\n\r\n"
         )
         connection.sendall(head.encode() + 100_000 * b"x")
-        time.sleep(0.5)
-    for _ in range(100):
-        names = [path.name for path in server.folder.rglob("*.wav")]
-        if not [name for name in names if re.fullmatch(r"[0-9a-f]{32}\.wav", name)]:
-            break
+        while not (half := set(server.folder.rglob("*.wav")) - before):
+            time.sleep(0.1)
+    end = time.monotonic() + PATIENCE_SECONDS
+    while any(path.exists() for path in half):
+        assert time.monotonic() < end, half
         time.sleep(0.1)
-    else:
-        raise AssertionError(names)
     assert ann.json("GET", "/api/pieces") == []
 
 

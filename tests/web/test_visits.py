@@ -159,10 +159,10 @@ def test_there_is_a_bound_to_the_pieces_of_a_visitor(visit: Visit) -> None:
         visit.add(name, limits=limits)
     with pytest.raises(ConfigError, match="2 here already"):
         visit.add("c", limits=limits)
-    for name in "ab":
-        visit.add(name, kind="making", limits=limits).kind = "clip"
-    with pytest.raises(ConfigError, match="2 here already"):
-        visit.add("c", kind="making", limits=limits)
+    with visit.adding("a", kind="clip", limits=limits):  # what is not there yet counts, too
+        visit.add("b", kind="clip", limits=limits)
+        with pytest.raises(ConfigError, match="2 here already"):
+            visit.add("c", kind="clip", limits=limits)
     visit.add("tune", kind="melody", limits=limits)
     visit.remove(1)
     assert visit.add("c", limits=limits).id == 6  # no number is used again
@@ -208,7 +208,9 @@ def test_what_work_writes_after_its_visitor_or_its_piece_left_goes_too(visits: V
     visits.end(visit.name)
     (visit.folder / "1-late").mkdir(parents=True)
     (other.folder / "9-late").mkdir()
-    visits.sweep()
+    with other.adding("coming.wav", limits=visits.limits) as coming:
+        visits.sweep()
+        assert coming.folder.exists()
     assert not visit.folder.exists()
     assert not (other.folder / "9-late").exists()
     assert other.pieces[1].source.exists()
@@ -231,8 +233,8 @@ def test_a_server_that_is_started_again_finds_its_visitors(tmp_path: Path) -> No
     visit = first.of(token)
     piece = visit.add("my song.wav", limits=Limits())
     piece.source.write_bytes(b"sound")
-    visit.add("a clip", kind="making", limits=Limits())
-    visit.changed()
+    with visit.adding("a clip", limits=Limits()):  # is on its way when the power is cut
+        visit.changed()
     broken = with_piece(first)
     (broken.folder / "about.json").write_text("{")
     again = Visits(Limits(), folder=tmp_path / "files").find(token)

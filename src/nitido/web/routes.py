@@ -10,7 +10,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
@@ -18,9 +18,8 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import ClientDisconnect
 
-from nitido.batch.names import AUDIO_SUFFIXES
 from nitido.delivery_check import find_target
-from nitido.errors import ConfigError, NitidoError
+from nitido.errors import ConfigError
 from nitido.restoration.restore_options import RestoreOptions
 from nitido.web import work
 from nitido.web.choices import WORDS, Choices
@@ -144,26 +143,22 @@ async def upload(
     if told_bytes > most:
         raise HTTPException(413, large)
     visit = site.visits.of(token)
-    await asyncio.to_thread(visit.check_room, kind, site.limits)
-    suffix = PurePath(name.replace("\0", "")).suffix.lower()
-    path = visit.folder / f"{secrets.token_hex(16)}{suffix if suffix in AUDIO_SUFFIXES else ''}"
     try:
-        room = site.visits.room(told_bytes, client=client_of(request.scope))
-        with visit.here(), room, path.open("xb") as file:
+        with (
+            visit.adding(name, kind=kind, limits=site.limits) as piece,
+            site.visits.room(told_bytes, client=client_of(request.scope)),
+            piece.source.open("xb") as file,
+        ):
+            piece.choices = choices
             async with asyncio.timeout(UPLOAD_SECONDS):
                 async for part in request.stream():
                     if file.tell() + len(part) > most:
                         raise HTTPException(413, large)
                     await asyncio.to_thread(file.write, part)
             file.close()
-            await asyncio.to_thread(site.limits.check_length, path, shown)
-        piece = visit.add(name, kind=kind, limits=site.limits)
-        path.replace(piece.source)
+            await asyncio.to_thread(site.limits.check_length, piece.source, piece.name)
     except (ClientDisconnect, TimeoutError):
         raise HTTPException(400, f"{shown} has not come to its end; send it again.") from None
-    finally:
-        path.unlink(missing_ok=True)
-    piece.choices = choices
     if kind == "piece":
         site.begin(piece, restoring=restore)
     elif kind == "reference":
@@ -259,16 +254,9 @@ def generate(site: SiteOf, visit: Begun, asked: Asked) -> VisitState:
     options = {"model": asked.model, "seconds": asked.seconds, "melody": melody and melody.source}
 
     def make(name: str, seed: int, tell: Tell) -> None:
-        with site.visits.room():
-            piece = visit.add(f"{name}.wav", kind="making", limits=site.limits)
-            try:
-                work.generate(piece, asked.prompt, {**options, "seed": seed}, tell)
-                piece.kind = "clip"
-            except NitidoError as error:
-                raise type(error)(piece.named(str(error))) from error
-            finally:
-                if piece.kind == "making":
-                    visit.remove(piece.id)
+        lent = visit.adding(f"{name}.wav", kind="clip", limits=site.limits)
+        with site.visits.room(), lent as piece:
+            work.generate(piece, asked.prompt, {**options, "seed": seed}, tell)
 
     for seed in range(first, first + asked.candidates):
         name = f"{' '.join(asked.prompt.split()[:WORDS_NAMED])}, seed {seed}"

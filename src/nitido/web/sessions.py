@@ -54,7 +54,7 @@ class SessionPiece:
         id: in addresses; unique for its visitor, never used again.
         name: as the visitor calls it; shown, never used as a path.
         folder: of its files.
-        kind: ``"piece"`` to restore, ``"making"`` and then ``"clip"`` that was generated,
+        kind: ``"piece"`` to restore, ``"clip"`` that was generated,
             ``"melody"`` to generate from, ``"version"`` to compare, ``"comparison"`` of pieces,
             ``"reference"`` of how others should sound.
         suffix: of the file that was uploaded.
@@ -170,6 +170,7 @@ class Visit:
         name: of the visit and of its folder; who has the token knows it.
         folder: of all their files.
         pieces: by id.
+        coming: pieces whose file is not there yet.
         seen: when they last did anything, s since 1970.
         version: counts what has changed, so that a page knows when to look again.
         open: how many of their pages listen, and of their files are on the way.
@@ -179,6 +180,7 @@ class Visit:
     name: str
     folder: Path
     pieces: dict[int, SessionPiece] = field(default_factory=dict)
+    coming: list[SessionPiece] = field(default_factory=list)
     seen: float = 0.0
     version: int = 0
     open: int = 0
@@ -200,7 +202,13 @@ class Visit:
         return [piece for piece in list(self.pieces.values()) if piece.kind in kinds]
 
     def add(self, given: str, *, kind: str = "piece", limits: Limits) -> SessionPiece:
-        """Return a new piece, with a folder and no file in it yet.
+        """Return a new piece, with a folder and no file in it yet; see `adding`."""
+        with self.adding(given, kind=kind, limits=limits) as piece:
+            return piece
+
+    @contextmanager
+    def adding(self, given: str, *, kind: str = "piece", limits: Limits) -> Iterator[SessionPiece]:
+        """Lend a new piece, to be given its file; if that fails there never was one.
 
         Args:
             given: what the visitor calls it; the suffix is kept if it is one of audio.
@@ -210,7 +218,7 @@ class Visit:
         Raises:
             ConfigError: there are too many of this kind.
         """
-        name = PurePath(given.replace("\\", "/")).name
+        name = PurePath(given.replace("\\", "/").replace("\0", "")).name
         suffix = PurePath(name).suffix.lower()
         with self._lock:
             self.check_room(kind, limits)
@@ -223,9 +231,19 @@ class Visit:
                 kind,
                 suffix if suffix in AUDIO_SUFFIXES else "",
             )
-            self.pieces[piece.id] = piece
+            self.coming.append(piece)
             piece.folder.mkdir(parents=True)
-            return piece
+        try:
+            with self.here():
+                yield piece
+            self.pieces[piece.id] = piece
+        except BaseException as error:
+            shutil.rmtree(piece.folder, ignore_errors=True)
+            if isinstance(error, NitidoError):
+                raise type(error)(piece.named(str(error))) from error
+            raise
+        finally:
+            self.coming.remove(piece)
 
     def check_room(self, kind: str, limits: Limits) -> None:
         """Say if there are too many of a kind already.
@@ -233,8 +251,8 @@ class Visit:
         Raises:
             ConfigError: there are.
         """
-        kinds = ("making", "clip") if kind == "making" else (kind,)
-        if len(self.of_kind(*kinds)) >= limits.pieces:
+        there = [*self.pieces.values(), *self.coming]
+        if sum(piece.kind == kind for piece in there) >= limits.pieces:
             raise ConfigError(
                 f"You have {limits.pieces} here already, which is the most; remove one first."
             )
@@ -271,8 +289,7 @@ class Visit:
         visit._last = int(content["last"])
         for entry in content["pieces"]:
             for place in folder.glob(f"{int(entry['id'])}-*"):
-                if entry["kind"] != "making":  # what was at work is not there
-                    visit.pieces[entry["id"]] = SessionPiece.from_dict(dict(entry), visit, place)
+                visit.pieces[entry["id"]] = SessionPiece.from_dict(dict(entry), visit, place)
         return visit
 
 
@@ -421,7 +438,7 @@ class Visits:
             places = [place for place in self.folder.iterdir() if _VISIT.fullmatch(place.name)]
             known = {visit.folder for visit in self._visits.values()}
             for visit in self._visits.values():
-                known |= {piece.folder for piece in visit.pieces.values()}
+                known |= {piece.folder for piece in (*visit.pieces.values(), *visit.coming)}
                 places += [place for place in visit.folder.iterdir() if place.is_dir()]
         for stray in set(places) - known:
             shutil.rmtree(stray, ignore_errors=True)
