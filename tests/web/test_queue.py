@@ -163,20 +163,6 @@ def test_what_is_late_lets_everything_else_go_first(visitors: list[Visit]) -> No
     assert begun == ["long", "late"]
 
 
-def test_there_is_a_bound_to_what_waits_late(
-    visitors: list[Visit], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nitido.web.queue.LATE_MAX", 2)
-    queue, go = Queue(at_once=1, waiting=9, each=9), threading.Event()
-    tasks = [queue.add(task(visitors[0], lambda tell: go.wait(60)))]
-    tasks += [queue.add(task(one, late=True)) for one in visitors[:2]]
-    with pytest.raises(FullError):
-        queue.add(task(visitors[2], late=True))
-    tasks.append(queue.add(task(visitors[2])))
-    go.set()
-    assert all(one.ended.wait(60) for one in tasks)
-
-
 def test_what_is_quick_waits_for_nothing_that_takes_long(visitors: list[Visit]) -> None:
     queue, go = Queue(at_once=1, waiting=9, each=9), threading.Event()
     long = [queue.add(task(visitors[0], lambda tell: go.wait(60))) for _ in range(2)]

@@ -290,7 +290,7 @@ def compare(site: SiteOf, visit: Begun, asked: Comparing) -> dict[str, int]:
 @api.post("/cancel")
 def cancel(site: SiteOf, visit: Found) -> dict[str, int]:
     """Cancel all that waits and works for you."""
-    return {"cancelled": site.cancel(visit) if visit else 0}
+    return {"cancelled": len(site.queue.cancel(visit)) if visit else 0}
 
 
 @api.get("/state")

@@ -28,7 +28,6 @@ from nitido.batch.names import AUDIO_SUFFIXES
 from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError, NitidoError
 from nitido.restoration.plan import Plan
-from nitido.restored import Restoration
 from nitido.web.choices import Choices
 from nitido.web.limits import FullError, Limits
 
@@ -65,7 +64,6 @@ class SessionPiece:
             ``"original"`` and ``"preview"``, and the last ``"result"`` with its sounds.
         verdict: whether it is fit for where it goes; empty if that was not asked.
         said: why the last work on it failed; empty if it did not.
-        restoration: what the result came of, until its report is written.
         reading: held while files of its result are read, and while another takes its place.
     """
 
@@ -81,7 +79,6 @@ class SessionPiece:
     made: dict[str, Told] = field(default_factory=dict)
     verdict: Told = field(default_factory=dict)
     said: str = ""
-    restoration: Restoration | None = None
     reading: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -124,13 +121,11 @@ class SessionPiece:
         return re.sub(within, lambda _: self.name, text).replace(self.source.name, self.name)
 
     @contextmanager
-    def making(
-        self, name: str, restoration: Restoration | None = None
-    ) -> Iterator[tuple[Path, Told]]:
+    def making(self, name: str) -> Iterator[tuple[Path, Told]]:
         """Lend a new folder, and what is to be told of it.
 
         When it is filled it takes the place of what was made before under that name, which is
-        deleted; if that fails nothing is left of it. A result has the restoration that it came of.
+        deleted; if that fails nothing is left of it.
         """
         folder = self.folder / secrets.token_hex(4)
         folder.mkdir()  # fails where the piece was removed
@@ -142,8 +137,6 @@ class SessionPiece:
             raise
         with self.reading:
             old, self.made = self.made.get(name), {**self.made, name: told}
-            if name == "result":
-                self.restoration = restoration
             if old:
                 shutil.rmtree(self.folder / old["folder"], ignore_errors=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,10 @@ class VisitState(BaseModel):
 
     version: int
     tasks: list[TaskState]
+
+
+def _report(piece: SessionPiece) -> Callable[[Tell], object]:
+    return lambda _: work.download(piece, "report")
 
 
 class Site:
@@ -151,29 +156,17 @@ class Site:
             self._restore(words, partial(work.restore_album, together), *together)
 
     def _restore(self, words: str, function: Callable[..., None], *pieces: SessionPiece) -> None:
-        """Let pieces be restored; their reports wait until nobody waits for a result."""
+        """Let pieces be restored; their reports follow when nobody waits for a result."""
 
         def do(tell: Tell) -> None:
-            try:
-                function(tell, pieces[0].visit.changed)
-            finally:
+            function(tell, pieces[0].visit.changed)
+            with suppress(FullError):  # then a report is written when it is asked for
                 for piece in pieces:
-                    self._report(piece)
+                    if piece.result:
+                        words, report = f"Writing the report of {piece.name}", _report(piece)
+                        self.add(piece, "report", words, report, lane="long", late=True)
 
         self.add(pieces[0], "restore", words, do, *pieces[1:], lane="long")
-
-    def _report(self, piece: SessionPiece) -> None:
-        def do(tell: Tell) -> None:
-            tell(0.0)
-            work.report(piece)
-
-        if piece.restoration is None:
-            return
-        try:
-            words = f"Writing the report of {piece.name}"
-            self.add(piece, "report", words, do, lane="long", late=True)
-        except FullError:
-            work.report(piece)
 
     def change(self, piece: SessionPiece, choices: Choices) -> None:
         """Take over what a visitor wants: the preview is made anew at once, then the whole.
@@ -200,14 +193,6 @@ class Site:
             self.add(piece, "preview", f"Preview of {piece.name}", do, lane="preview")
             if again and (piece.stale or not piece.result):
                 self.restore(piece)
-
-    def cancel(self, visit: Visit) -> int:
-        """Cancel all that waits and works for a visitor, reports too; return how much that was."""
-        cancelled = self.queue.cancel(visit)
-        for piece in visit.of_kind("piece"):
-            piece.restoration = None  # which holds the sound of a result
-        visit.changed()
-        return len(cancelled)
 
     def remove(self, piece: SessionPiece) -> None:
         """Cancel what is done with a piece, and delete it."""

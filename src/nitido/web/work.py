@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 import nitido
 from nitido import api
 from nitido.audio import FORMATS as CONTAINERS
-from nitido.audio import ArraySource, SanitizedBlocks, Source, open_source, write
+from nitido.audio import ArraySource, SanitizedBlocks, Source, open_source
 from nitido.audio.encode import flac_bytes
 from nitido.audio.ffmpeg import program
 from nitido.comparison import compare
 from nitido.delivery_check import check
 from nitido.dsp.chunks import join, reblock
 from nitido.dsp.loop import span
-from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.output import INGREDIENT
 from nitido.report.page import restoration_tracks, write_report
 from nitido.report.thumbnails import thumbnails
 from nitido.report.tracks import LOSSLESS, PAGE_RATE_HZ, Track, make_excerpts
-from nitido.restoration.headroom import write_under_ceiling
-from nitido.restoration.plan import Plan
 from nitido.restoration.restore import DIAGNOSED
 from nitido.restored import Restoration
 from nitido.web.choices import WORDS, Choices
@@ -39,7 +37,6 @@ PART_SECONDS = 300.0  # of a piece that the page plays at once: a browser holds 
 PREVIEW_SECONDS = 10.0
 LOUD_STEP_SECONDS = 0.5  # between the places that are tried for the loudest
 NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # of files: Windows has no such names
-CARRIED = ("sample_rate", "channels", "samples", "mask", "tags", "chunks", "pictures")
 STRANGERS = "These seem to be different pieces of music, of which the rest says little."
 
 
@@ -172,41 +169,30 @@ def _keep(
     more: Callable[[], object],
 ) -> None:
     """Make a restoration the result of a piece."""
-    with piece.making("result", restoration) as (folder, told):
-        restoration.write(folder / SOUND, bit_depth=32)
-        (folder / f"{SOUND}.nitido.json").rename(folder / PLAN)
-        tell(0.85)
-        parts = _sounds(folder, told, restoration_tracks(restoration))
-        next(parts, None)
-        tell(0.9)  # raises if it was cancelled meanwhile
-        sidecar = restoration.sidecar()
-        told |= {
-            "choices": choices.model_dump(),
-            "peak_dbfs": restoration.peak_dbfs,
-            "channels": restoration.channels,
-            "sentences": sidecar["sentences"],
-            "steps": {step["stage"]: step for step in sidecar["plan"]["steps"]},
-            "verdicts": {change["stage"]: change["verdict"] for change in sidecar["changes"]},
-            "after": {one["kind"]: one for one in sidecar["after"]["findings"]},
-            "new_faults": sidecar["new_faults"],
-        }
-    more()
-    for _ in parts:
-        tell(0.9)
+    with restoration:
+        with piece.making("result") as (folder, told):
+            restoration.write(folder / SOUND, bit_depth=32)
+            (folder / f"{SOUND}.nitido.json").rename(folder / PLAN)
+            tell(0.85)
+            parts = _sounds(folder, told, restoration_tracks(restoration))
+            next(parts, None)
+            tell(0.9)  # raises if it was cancelled meanwhile
+            sidecar = restoration.sidecar()
+            told |= {
+                "choices": choices.model_dump(),
+                "peak_dbfs": restoration.peak_dbfs,
+                "channels": restoration.channels,
+                "sentences": sidecar["sentences"],
+                "steps": {step["stage"]: step for step in sidecar["plan"]["steps"]},
+                "verdicts": {change["stage"]: change["verdict"] for change in sidecar["changes"]},
+                "after": {one["kind"]: one for one in sidecar["after"]["findings"]},
+                "new_faults": sidecar["new_faults"],
+            }
         more()
-    tell(1.0)
-
-
-def report(piece: SessionPiece) -> None:
-    """Write the report of a result, if it is not there yet."""
-    with piece.reading:
-        if (restoration := piece.restoration) is None:
-            return
-        try:
-            with restoration:
-                restoration.report(piece.result_folder / REPORT)
-        finally:
-            piece.restoration = None
+        for _ in parts:
+            tell(0.9)
+            more()
+        tell(1.0)
 
 
 def offered(piece: SessionPiece) -> dict[str, Download]:
@@ -218,8 +204,8 @@ def offered(piece: SessionPiece) -> dict[str, Download]:
 
     def holds(name: str, one: Download) -> bool:
         if not one.format:
-            comes = name == "report" and piece.restoration is not None
-            return comes or (piece.result_folder / FILES[name]).is_file()
+            there = (piece.result_folder / FILES[name]).is_file()
+            return there or (name == "report" and channels > 0)
         clips = over and one.bit_depth in (16, 24)
         absent = one.format == "m4a" and program() is None
         fits = 0 < channels <= CONTAINERS[one.format].channels_max  # a comparison has none
@@ -239,29 +225,18 @@ def download(piece: SessionPiece, name: str) -> Path:
             raise ConfigError(f"{piece.name} cannot be had as {name}.")
         one, folder = DOWNLOADS[name], piece.result_folder
         path = folder / FILES.get(name, f"{name}{one.suffix}")
-        if name == "report":
-            report(piece)
-        elif not path.is_file():
-            _encode(folder, path, one)
+        if not path.is_file():
+            begun = folder / f"begun{one.suffix}"  # it has its name when it is whole
+            begun.unlink(missing_ok=True)
+            sidecar = json.loads((folder / PLAN).read_text("utf-8"))
+            with Restoration.reopen(piece.source, folder / SOUND, sidecar) as restoration:
+                if one.format:
+                    form = {"format": one.format, "bit_depth": one.bit_depth}
+                    restoration.write_audio(begun, **form)
+                else:
+                    restoration.report(begun)
+            begun.replace(path)
     return path
-
-
-def _encode(folder: Path, path: Path, one: Download) -> None:
-    """Write a result in another form, a lossy one under the ceiling of its plan."""
-    source = open_source(folder / SOUND)
-    begun = folder / f"begun{one.suffix}"  # it has its name when its peaks are right
-    same: dict[str, Any] = {name: getattr(source, name) for name in CARRIED}
-    same |= {"format": one.format, "bit_depth": one.bit_depth}
-
-    def put(blocks: Iterable[Wav], *, overwrite: bool = True) -> Path:
-        return write(begun, blocks, overwrite=overwrite, **same)
-
-    if one.bit_depth:
-        put(source.blocks())
-    else:
-        plan = Plan.from_json((folder / PLAN).read_text("utf-8"))
-        write_under_ceiling(put, source, plan["loudness"])
-    begun.replace(path)
 
 
 def zip_results(pieces: Sequence[SessionPiece], file: IO[bytes] | Path, form: str) -> None:
