@@ -332,7 +332,9 @@ def _begin(
     )
     options.prepare(resources)  # before the file is read
     if diagnosis is None:
-        diagnosis = analyse(source, on_progress=on_progress, share=(0.0, DIAGNOSED))
+        diagnosis = analyse(
+            source, as_loop=options.loop, on_progress=on_progress, share=(0.0, DIAGNOSED)
+        )
     plan = options.plan_for(diagnosis)
     return Restoring(
         source, diagnosis, plan, resources, block_seconds, on_progress, result=Restoration

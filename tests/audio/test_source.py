@@ -577,6 +577,24 @@ def test_what_is_there_of_an_m4a_that_was_cut_short_is_taken(tmp_path):
 
 
 @real_ffmpeg
+@pytest.mark.parametrize(("container", "packet"), [("avi", 4_000), ("wma", 3_200)])
+def test_a_file_that_ends_between_two_packets_is_cut_short_all_the_same(
+    tmp_path, container, packet
+):
+    song = tmp_path / f"a.{container}"
+    codec = {"avi": "libmp3lame", "wma": "wmav2"}[container]
+    run_ffmpeg("-i", written(tmp_path / "a.wav"), "-c:a", codec, song)
+    whole = FileSource(song)
+    content = song.read_bytes()
+    song.write_bytes(content[:-packet])
+    with pytest.raises(AudioReadError, match=r"promises \d+ bytes, the file ends after"):
+        FileSource(song)
+    source = FileSource(song, damaged="take")
+    assert 0 < source.samples < whole.samples
+    assert "are taken" in source.warnings[0]
+
+
+@real_ffmpeg
 def test_where_nothing_can_be_decoded_the_error_says_what_to_do(tmp_path):
     song = tmp_path / "a.mka"
     run_ffmpeg("-i", written(tmp_path / "a.wav"), song)
@@ -672,3 +690,8 @@ def test_a_file_far_larger_than_its_sound_is_refused_before_it_is_read_through(t
         FileSource(path)
     assert tracemalloc.get_traced_memory()[1] < 2**24
     tracemalloc.stop()
+
+
+def test_an_address_is_said_to_be_one():
+    with pytest.raises(AudioReadError, match=r"https://example.org/a.wav is an address"):
+        FileSource("https://example.org/a.wav")

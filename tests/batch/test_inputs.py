@@ -127,6 +127,18 @@ def test_pieces_that_are_called_alike_get_names_of_their_own_and_that_is_said(
     assert "Called alike, and so named apart: " in caplog.text
 
 
+@pytest.mark.parametrize("output", [None, "out/", "out/{stem}.mp3"])
+def test_names_that_differ_in_letter_case_alone_stay_apart_where_case_is_not_told(
+    output: str | None,
+) -> None:
+    touch("A.wav", "a.wav", "a_2.wav")
+    if Path("A.WAV").exists():
+        pytest.skip("this file system does not tell large letters from small")
+    names = [name.casefold() for name in results("A.wav", "a.wav", "a_2.wav", output=output)]
+    assert len(set(names)) == 3
+    assert "a_3" in names[1]
+
+
 def test_a_format_that_the_name_of_the_result_contradicts_is_refused() -> None:
     touch("a.wav")
     with pytest.raises(ConfigError, match="`format=flac` another"):

@@ -9,7 +9,7 @@ import pytest
 from tests.batch.cases import contents, how, make_pieces, run_all
 
 from nitido.batch import Job, Outcome, make_jobs, restore_many
-from nitido.errors import AudioReadError, ConfigError
+from nitido.errors import AudioReadError, ConfigError, MissingExtraError
 
 fsspec = pytest.importorskip("fsspec", reason="the extra nitido[ray] brings fsspec")
 
@@ -114,3 +114,15 @@ def test_an_address_of_this_file_system_is_a_plain_name(songs: Path, tmp_path: P
     (job, _) = make_jobs([f"file://{songs}"], Job(), output=f"file://{tmp_path}/out/")
     assert job.source == str(songs / "piece0.wav")
     assert job.output == str(tmp_path / "out" / "piece0_restored.wav")
+
+
+@pytest.mark.parametrize(("scheme", "extra"), [("https", "http"), ("s3", "s3")])
+def test_where_a_library_for_an_address_is_missing_it_is_said_what_to_install(
+    scheme: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise ImportError("its own words")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    with pytest.raises(MissingExtraError, match=rf"pip install 'fsspec\[{extra}\]'\.$"):
+        restored(f"{scheme}://example.org/song.wav", "out")

@@ -168,6 +168,16 @@ def test_treble_below_the_ceiling_is_measured_against_the_piece() -> None:
     assert quiet.details["treble_db"] == pytest.approx(loud.details["treble_db"], abs=0.2)
 
 
+@pytest.mark.parametrize("sample_rate", [44_100, 48_000, 96_000])
+def test_the_treble_below_the_ceiling_reads_the_same_at_any_sample_rate(sample_rate: int) -> None:
+    wav = noise(seconds=6, sample_rate=32_000)  # up to the last bin; resampling takes some of it
+    fall = 10 ** (-5 / 20 * np.fft.rfftfreq(wav.shape[1], 1 / 32))
+    wav = np.fft.irfft(np.fft.rfft(wav) * fall, wav.shape[1]).astype(np.float32)
+    resampled = soxr.resample(wav[0], 32_000, sample_rate)[None]
+    came, finding = analyse(wav, sample_rate=32_000), analyse(resampled, sample_rate=sample_rate)
+    assert finding.details["treble_db"] == pytest.approx(came.details["treble_db"], abs=1.5)
+
+
 @pytest.mark.parametrize("samples", [0, 1, 1000, 48_000])
 def test_silence_of_any_length_gives_no_ceiling(samples: int) -> None:
     finding = analyse(np.zeros((2, samples), np.float32))

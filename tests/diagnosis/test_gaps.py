@@ -129,6 +129,32 @@ def test_short_sounds_in_quick_succession_have_no_dropouts(milliseconds):
     assert analyse(wav).value == 0
 
 
+def chord(seconds, phases):
+    t = np.arange(round(seconds * 48_000)) / 48_000
+    partials = [hz * k for hz in (220.0, 277.2, 329.6) for k in range(1, 7)]
+    sines = (np.sin(2 * np.pi * hz * t + p) / hz for hz, p in zip(partials, phases, strict=True))
+    return 12 * np.sum(list(sines), axis=0)
+
+
+@pytest.mark.parametrize("kind", ["", "mp3"])
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_chord_played_again_and_again_by_hand_has_no_dropouts(kind, alike):
+    parts, rng = [], np.random.default_rng(3)
+    for _ in range(12):
+        phases = np.zeros(18) if alike else rng.uniform(0, 2 * np.pi, 18)
+        parts += [chord(rng.uniform(0.2, 0.4), phases), np.zeros(int(rng.uniform(1_920, 3_600)))]
+    wav = np.concatenate(parts)[None].astype(np.float32)
+    assert analyse(coded(wav, kind) if kind else wav).value == 0
+
+
+def test_a_chord_that_is_held_and_breaks_off_as_often_has_dropouts():
+    wav, rng, start = chord(4, np.zeros(18))[None].astype(np.float32), np.random.default_rng(3), 0
+    for _ in range(8):
+        start += int(rng.uniform(12_000, 20_000))
+        wav[:, start : start + int(rng.uniform(1_920, 3_600))] = 0
+    assert analyse(coded(wav, "mp3")).value == 8
+
+
 def test_a_gap_in_one_channel_counts_once_and_in_both_too():
     wav = music(channels=2)
     wav[1, 60000:61000] = 0

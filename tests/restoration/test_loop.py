@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from scipy.signal import butter, sosfiltfilt
-from tests.signals import cut, noise
+from tests.signals import cut, noise, pink_noise, sine
 
 import nitido
 from nitido.audio import ArraySource, FileSource, Tags
@@ -209,3 +209,19 @@ def test_loop_points_and_marks_of_a_file_keep_their_moments(tmp_path: Path) -> N
     assert source.tags["loopstart"] == ["48000"]
     assert source.tags["looplength"] == ["240000"]
     assert sf.info(written).frames == 288_000
+
+
+@pytest.mark.parametrize("place", [200, 3 * 48_000 - 200])
+def test_a_click_at_the_seam_is_mended_where_a_loop_is_merely_asked_for(place: int) -> None:
+    wav = sine(220, seconds=3.0, amplitude=0.1) + 0.05 * np.tile(pink_noise(seconds=1.0), 3)
+    clicked = wav.copy()
+    clicked[:, place] += np.float32(0.3)
+    chosen = {"stages": ["declick"], "preset": "song", "sample_rate": 48_000}
+    found = {}
+    for loop in (False, True):
+        result = nitido.restore(clicked, settings={"ending.loop": loop}, **chosen)
+        found[loop] = result.diagnosis["clicks"].found, result.after["clicks"].found
+    assert found == {False: (False, False), True: (True, False)}
+    assert np.abs(result.wav - wav).max() < 0.03
+    planned = nitido.restore(clicked, plan=result.plan, sample_rate=48_000)
+    assert np.array_equal(planned.wav, result.wav)

@@ -22,6 +22,9 @@ from nitido.dsp.speakers import NAMES
 # Left in the size field by ffmpeg, nothing at all, sox, arecord when they write to a pipe.
 _UNKNOWN_SIZES = frozenset({0xFFFFFFFF, 0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000})
 _HEADER_MAX_BYTES = 2**26  # that are held in memory where they have to be put right
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # the object of its file properties
+_ASF_HEAD_BYTES = 2**16
 _CHUNKS_MAX = 10_000  # a file of empty chunks must not keep us busy
 _SLACK_BYTES = 64  # that a header may promise too much: some writers count it in, or a pad byte
 MPEG_IN_WAV = (0x50, 0x55)  # format tags: MP2 and MP3
@@ -112,6 +115,29 @@ def boxes(file: BinaryIO, inside: Chunk | None = None) -> Iterator[Chunk]:
     if inside is not None:
         start, end = inside.start, min(inside.end, end)
     yield from _walk(file, _BOXES, start, end)
+
+
+def missing_from(path: Path) -> str:
+    """Return what is missing from an AVI or ASF (WMA) file by its header, in words; or nothing.
+
+    Both may end anywhere between two packets, where no decoder sees that more was to come.
+
+    Source: Microsoft, AVI RIFF File Reference; Advanced Systems Format Specification, sec. 3.2.
+    """
+    there = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_ASF_HEAD_BYTES)
+    promised, position = 0, head.find(_ASF_FILE)
+    if head[:4] == b"RIFF" and head[8:11] == b"AVI":
+        (size,) = struct.unpack_from("<I", head, 4)
+        promised = 0 if size in _UNKNOWN_SIZES else size + 8
+    elif head[:16] == _ASF and 0 <= position <= len(head) - 92:
+        (promised,) = struct.unpack_from("<Q", head, position + 40)
+        (flags,) = struct.unpack_from("<I", head, position + 88)
+        promised = 0 if flags & 1 else promised  # of a broadcast nobody knew the end
+    if promised <= there + _SLACK_BYTES:
+        return ""
+    return f"its header promises {promised} bytes, the file ends after {there}"
 
 
 def _walk(

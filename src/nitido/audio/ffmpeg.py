@@ -21,7 +21,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
-from nitido.audio.containers import Chunk, boxes, wave_format
+from nitido.audio.containers import Chunk, boxes, missing_from, wave_format
 from nitido.audio.limits import cut_short, too_long
 from nitido.dsp.speakers import arrange, default_mask
 from nitido.dsp.wav import CHANNELS_MAX, Wav
@@ -111,6 +111,10 @@ def probe(path: Path, max_seconds: float, *, take: bool = False) -> Stream:
             count += len(piece)
             if count > max_seconds * form.sample_rate * frame:
                 raise too_long(path.name, count / frame / form.sample_rate, max_seconds)
+    if not losses and (loss := missing_from(path)):
+        losses.append(loss)
+        if not take:
+            raise cut_short(path.name, loss)
     played = _samples_by_edit_list(path, sound.number, form.sample_rate)
     samples = count // frame if played is None else min(count // frame, round(played))
     late = round(sound.late_seconds * form.sample_rate)

@@ -36,6 +36,12 @@ def check_regular(path: Path) -> os.stat_result:
     try:
         status = path.stat()
     except FileNotFoundError as error:
+        scheme, mark, place = str(path).partition(":/")
+        if mark and len(scheme) > 1 and scheme.isalnum():  # one letter is a drive
+            raise AudioReadError(
+                f"{scheme}://{place.lstrip('/')} is an address; only restoring many files fetches "
+                "from there (`nitido restore ADDRESS -o FOLDER`), so save it to a file first."
+            ) from error
         raise AudioReadError(f"{path} does not exist; check the name.") from error
     except OSError as error:
         raise AudioReadError(f"{path} cannot be read: {error.strerror}.") from error

@@ -216,31 +216,56 @@ def named_apart(sources: Sequence[str], namers: Sequence[Callable[..., str]]) ->
     """Return the name of each result; pieces that would share one say more of their own in it.
 
     That is the folder where they lie in different ones, and the suffix where they end differently:
-    `song.wav` and `song.flac` become `song_wav_restored.wav` and `song_flac_restored.wav`.
+    `song.wav` and `song.flac` become `song_wav_restored.wav` and `song_flac_restored.wav`. Two that
+    differ in large and small letters alone are one name on Windows and macOS, so they are numbered
+    wherever they are made: after `Song.wav`, `song.wav` becomes `song_2_restored.wav`.
 
     Args:
         sources: the pieces.
         namers: give the name of the result of each, also with another `stem=` of the piece.
     """
     outputs = [name() for name in namers]
+    taken = {_folded(output) for output in outputs}
     alike: dict[str, list[int]] = {}
     for index, output in enumerate(outputs):
-        alike.setdefault(unicodedata.normalize("NFC", output).casefold(), []).append(index)
+        alike.setdefault(_folded(output), []).append(index)
     moved: list[str] = []
     for group in alike.values():
         paths = [PurePath(_absolute(sources[index])) for index in group]
         levels = zip(*(path.parts[:-1] for path in paths), strict=False)
         shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, levels))
         suffixes = {path.suffix for path in paths}
+        given: dict[str, int] = {}
         for index, path in zip(group, paths, strict=True):
             if len(group) > 1:
                 more = f"_{path.suffix[1:]}" if len(suffixes) > 1 and path.suffix else ""
                 stem = "/".join((*path.parts[shared:-1], path.stem + more))
                 name, outputs[index] = outputs[index], namers[index](stem=stem)
+                first = given.setdefault(_folded(outputs[index]), index)
+                if outputs[index] != outputs[first] and not _same(sources[index], sources[first]):
+                    numbered = (
+                        namers[index](stem=f"{stem}_{n}") for n in range(2, len(outputs) + 2)
+                    )
+                    free = (one for one in numbered if _folded(one) not in taken)
+                    outputs[index] = next(free, outputs[index])  # its list may have named it
+                taken.add(_folded(outputs[index]))
                 if outputs[index] != name:
                     moved.append(f"{sources[index]} → {outputs[index]}")
     _warn("Called alike, and so named apart", moved)
     return outputs
+
+
+def _folded(name: str) -> str:
+    """Return a name as a file system has it that does not tell large letters from small."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _same(one: str, other: str) -> bool:
+    """Return whether two names are known to be of one file."""
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121  names
+    except (OSError, ValueError):
+        return False
 
 
 def _warn(what: str, names: Sequence[str]) -> None:

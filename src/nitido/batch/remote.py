@@ -10,11 +10,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nitido.batch.names import is_audio, local, results_of
-from nitido.errors import AudioReadError, AudioWriteError, ConfigError, NitidoError
+from nitido.errors import (
+    AudioReadError,
+    AudioWriteError,
+    ConfigError,
+    MissingExtraError,
+    NitidoError,
+)
 from nitido.optional import load
 from nitido.output import SIDECAR, read_content
 
@@ -120,8 +127,22 @@ def _system(name: str) -> tuple[Any, str]:
     """Return the file system of a name, and its path there."""
     fsspec = load("fsspec", need=f"Reaching {name}", remedy="pip install 'nitido[ray]'")
     with _failing(AudioReadError, name, "reached"):
-        system, path = fsspec.core.url_to_fs(name)
+        try:
+            system, path = fsspec.core.url_to_fs(name)
+        except ImportError as error:
+            raise _missing(name, str(error)) from error
     return system, path
+
+
+def _missing(name: str, says: str) -> MissingExtraError:
+    """Return that fsspec lacks a library for such a name, and which of its extras brings it."""
+    scheme = name.partition("://")[0].lower()
+    extra = "http" if scheme == "https" else scheme
+    known = extra in (metadata("fsspec").get_all("Provides-Extra") or [])
+    remedy = f"pip install 'fsspec[{extra}]'" if known else says.rstrip(".")
+    return MissingExtraError(
+        f"Reaching {name} needs a library for {scheme}://, which is not installed: {remedy}."
+    )
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def show(name: str, diagnosis: Diagnosis) -> None:
     """Print a diagnosis as a table."""
     from rich.text import Text
 
-    from nitido.report.formatting import amount, channels, clock, places
+    from nitido.report.formatting import amount, channels, clock, minus, places
     from nitido.report.text import describe_diagnosis
 
     rows = table("what", "how much>", "severity", "where", "in words")
@@ -90,7 +90,7 @@ def show(name: str, diagnosis: Diagnosis) -> None:
             amount(finding),
             Text(finding.severity, style),
             places(finding),
-            Text(finding.summary, "" if finding.found else "dim"),
+            Text(minus(finding.summary), "" if finding.found else "dim"),
         )
     click.secho(name, bold=True, nl=False)
     length, form = clock(diagnosis.duration_seconds), channels(diagnosis.channels)

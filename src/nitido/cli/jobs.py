@@ -178,14 +178,14 @@ def show_plan(name: str, plan: Plan) -> None:
     """Print a plan as a table."""
     from rich.text import Text
 
-    from nitido.report.formatting import settings
+    from nitido.report.formatting import minus, settings
 
     rows = table("stage", "", "why", "settings")
     for step in plan.steps:
         style = "" if step.on else "dim"
         state = Text("on" if step.on else "off", "bold green" if step.on else "dim")
         shown = settings(step.settings) if step.on else ""
-        rows.add_row(Text(step.stage, style), state, Text(step.reason, style), shown)
+        rows.add_row(Text(step.stage, style), state, Text(minus(step.reason), style), shown)
     click.secho(name, bold=True, nl=False)
     loop = ", as a loop" if plan.loop else ""
     click.echo(f"  preset {plan.preset_told}, result at {plan.sample_rate} Hz{loop}")

@@ -73,6 +73,7 @@ class Analysis:
         channels: int,
         mask: int | None = None,
         loop: Loop | None = None,
+        seam: Loop | None = None,
         warnings: tuple[str, ...] = (),
         made_by: str = "",
     ) -> None:
@@ -85,7 +86,7 @@ class Analysis:
         piece = {"sample_rate": sample_rate, "channels": channels}
         self._analysers: tuple[Analyser, ...] = (
             GapsAnalyser(**piece),
-            ClicksAnalyser(**piece, loop=loop),
+            ClicksAnalyser(**piece, loop=loop or seam),
             DcAnalyser(**piece),
             RumbleAnalyser(**piece),
             ClippingAnalyser(**piece),
@@ -145,6 +146,7 @@ class Analysis:
 def analyse(
     source: Analysable,
     *,
+    as_loop: bool = False,
     on_progress: OnProgress | None = None,
     share: tuple[float, float] = (0.0, 1.0),
 ) -> Diagnosis:
@@ -152,6 +154,8 @@ def analyse(
 
     Args:
         source: of the samples.
+        as_loop: whether its end runs on into its start, though it may not say so: there may be a
+            click at that seam, too.
         on_progress: called with `(done_seconds, total_seconds)`; what it raises stops the work.
         share: part of the whole work that this pass is.
     """
@@ -160,6 +164,7 @@ def analyse(
         channels=source.channels,
         mask=source.mask,
         loop=source.loop,
+        seam=Loop(0, source.samples) if as_loop else None,
         warnings=source.warnings,
         made_by=generator(source.tags),
     )

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.spectral import Frames, fft_size, median
+from nitido.dsp.spectral import Frames, fft_size, median, noise_power
 from nitido.dsp.wav import Wav
 
 # Above, treble that is put back is heard less than treble that was never there: real songs through
@@ -46,6 +46,9 @@ END_BANDS, AT_ITS_LOUDEST = ((0.70, 0.84), (0.84, 0.93)), 0.97
 # Where there is less treble than this below the ceiling in the loudest tenth of the piece, none is
 # missing above: the gate of the stage that gives it back is not open even then.
 TREBLE_MIN_DB = -41.0
+# What lies further up, of the band of a sample rate, is lost with the next resampling: the treble
+# below a ceiling is read below that, so that it is the same before and after.
+RESAMPLED = 0.95
 # Before it ends, the sound may sink: a soft filter, or a model that never learned the last bands.
 # It sinks where it falls this far below the line through the part of the band that tells the trend.
 ROLLOFF_DB = 5.0
@@ -117,8 +120,7 @@ class BandwidthAnalyser:
             return
         self._square += float(mean_square[live].sum())
         self._count += int(live.sum())
-        # As density: 0 dB is white noise of mean square 1, at any frame length.
-        density = power[live] / (3 / 8 * self._n_fft)
+        density = power[live] / noise_power(self._n_fft, sample_rate=self._rate)
         bands = np.add.reduceat(density, self._band_starts, axis=1) / self._band_sizes
         top = bands[:, self._top].mean(axis=1) if self._top.any() else np.zeros(len(bands))
         bands = np.concatenate([bands, top[:, None]], axis=1)
@@ -147,9 +149,10 @@ class BandwidthAnalyser:
         levels = _Levels(self._histogram, self._hz, rms_db)
         ceiling = levels.ceiling(self._rate / 2)
         end_hz = levels.reach_hz if ceiling is None else ceiling.hz
-        treble_db = levels.mean_db(end_hz, REFERENCE_BAND)
-        fall = levels.fall_db_per_khz(end_hz, (BAND_BELOW, REFERENCE_BAND), LOUDLY)
-        end_fall = levels.fall_db_per_khz(end_hz, END_BANDS, AT_ITS_LOUDEST)
+        kept_hz = min(end_hz, RESAMPLED * self._rate / 2)
+        treble_db = levels.mean_db(kept_hz, REFERENCE_BAND)
+        fall = levels.fall_db_per_khz(kept_hz, (BAND_BELOW, REFERENCE_BAND), LOUDLY)
+        end_fall = levels.fall_db_per_khz(kept_hz, END_BANDS, AT_ITS_LOUDEST)
         details = {
             "ceiling_hz": round(end_hz),
             "rolloff_hz": round(levels.rolloff_hz(end_hz)),

@@ -2,7 +2,8 @@
 
 A gap is a run of equal samples, zeros or a held value, with loud music right up to it on both
 sides. Rests, fades and the flat parts of square waves are music, not gaps. So are gaps that keep
-time: a gated synthesiser is cut as sharply as by a fault, but again and again in its rhythm.
+time: a gated synthesiser is cut as sharply as by a fault, but again and again in its rhythm. And so
+are those after which a note is struck anew: a fault leaves the waves in step, a player does not.
 
 After a resampler or a coder nothing stands still any more: ringing and noise fill the gap. It is
 told by its level then, which falls and rises within some milliseconds, and by the music beside it,
@@ -36,7 +37,16 @@ MOVING = 0.1  # share of the samples on either side that differ from the one bef
 BEAT_SECONDS = 1.0  # a rhythm has its next gap within this …
 BEATS = 8  # … as far away as one of so many before, …
 BEAT_TOLERANCE_SECONDS = 0.002  # … to this; packets that a network lost come at any distance
-IN_RHYTHM = 0.5  # of the gaps, and at least four: then they are a gate's
+# So many of the gaps, and at least four, in rhythm or before a note struck anew, or two and all of
+# them before one: then all are rests.
+RESTS = 0.5
+# Steady tones can be predicted across a gap, in either direction; where that works as well without
+# one, but not across it, a note was struck anew. Of 185 planted dropouts 6 look so, of the rests of
+# 40 to 75 ms between chords played by hand 80 % and more.
+PREDICTED_HZ = 8_000.0  # about the sample rate at which it is tried
+FITTED, TAPS, TOLD = 480, 64, 80  # samples: fitted to, combined, predicted
+CAN_BE_TOLD, TOLD_WRONG = 0.9, 0.3  # share of the power that is explained: at least, less than
+CONTEXT_SECONDS = 0.2  # before a gap and after it, for all of this
 SEVERE_PER_MINUTE = 10
 SPANS = 50
 # A gap that was filled again, in milliseconds. Set on 6.4 hours of music by people and generators,
@@ -63,14 +73,14 @@ class GapsAnalyser:
         self._longest = round(LONGEST_SECONDS * sample_rate)
         self._side = round(SIDE_SECONDS * sample_rate)
         self._crowd = round(CROWD_SECONDS * sample_rate)
-        self._before = self._crowd + self._side
+        self._before = round(CONTEXT_SECONDS * sample_rate)
         self._after = self._longest + self._before
         self._held: Wav = np.zeros((channels, 0), np.float32)
         self._position = 0  # of the first held sample in the piece
         self._settled = 0  # runs that begin before this position have been judged
         self._waiting: list[Wav] = []
         self._count = 0
-        self._in_rhythm = 0
+        self._rests = self._struck = 0  # gaps that are like rests; before a note struck anew
         self._beats: deque[int] = deque(maxlen=BEATS)  # the last distances from gap to gap
         self._start = 0  # of the last gap
         self._total = 0  # samples in gaps
@@ -87,14 +97,14 @@ class GapsAnalyser:
         """Return the finding ``"gaps"``: how many there are."""
         self._search(final=True)
         rate = self._sample_rate
-        gate = self._in_rhythm >= max(4, IN_RHYTHM * self._count)
-        count, total = (0, 0) if gate else (self._count, self._total)
+        rests = self._rests >= max(4, RESTS * self._count) or self._struck == self._count > 1
+        count, total = (0, 0) if rests else (self._count, self._total)
         seconds = total / rate
         duration = (self._position + self._held.shape[1]) / rate
         severity: Severity = "ok"
         summary = "No dropouts."
-        if gate:
-            summary = f"No dropouts: it pauses {self._count} times, but in a rhythm."
+        if rests:
+            summary = f"No dropouts: it rests {self._count} times, as it is played."
         if count:
             many = count > 1 and count * 60 > SEVERE_PER_MINUTE * duration
             severity = "severe" if many else "moderate"
@@ -106,7 +116,7 @@ class GapsAnalyser:
             "gaps",
             severity,
             summary,
-            where=tuple((start / rate, end / rate) for start, end in self._spans if not gate),
+            where=tuple((start / rate, end / rate) for start, end in self._spans if not rests),
             details={"count": count, "seconds": seconds},
         )
 
@@ -115,7 +125,7 @@ class GapsAnalyser:
         self._waiting = []
         end = self._position + self._held.shape[1]
         settled = end if final else max(self._settled, end - self._after)
-        found: list[tuple[int, int]] = []
+        found: list[tuple[int, int, bool]] = []
         for channel in self._held:
             # A run of `shortest` samples holds two neighbours of a grid half as wide.
             grid = channel[:: max(1, self._shortest // 2)]
@@ -130,13 +140,14 @@ class GapsAnalyser:
         self._held = self._held[:, drop:].copy()
         self._position += drop
 
-    def _note(self, found: list[tuple[int, int]]) -> None:
+    def _note(self, found: list[tuple[int, int, bool]]) -> None:
         """Add the gaps of all channels, which begin after those that were noted before."""
-        for start, end in sorted(found):
+        for start, end, struck in sorted(found):
             if self._count and start <= self._end:
                 self._total += max(0, end - self._end)
             else:
-                self._keep_time(start)
+                self._rests += self._in_time(start) or struck
+                self._struck += struck
                 self._count += 1
                 self._total += end - start
                 if len(self._spans) < SPANS:
@@ -145,17 +156,21 @@ class GapsAnalyser:
             if self._count == len(self._spans):
                 self._spans[-1][1] = self._end
 
-    def _keep_time(self, start: int) -> None:
-        """Note whether a gap that begins at `start` comes when it is expected."""
+    def _in_time(self, start: int) -> bool:
+        """Return whether a gap that begins at `start` comes when it is expected, and note it."""
         beat, self._start = start - self._start, start
         if not self._count or beat > BEAT_SECONDS * self._sample_rate:
-            return
+            return False
         tolerance = BEAT_TOLERANCE_SECONDS * self._sample_rate
-        self._in_rhythm += any(abs(beat - other) <= tolerance for other in self._beats)
+        expected = any(abs(beat - other) <= tolerance for other in self._beats)
         self._beats.append(beat)
+        return expected
 
-    def _gaps(self, channel: NDArray[np.float32], settled: int) -> Iterator[tuple[int, int]]:
-        """Yield the gaps of one channel that begin from `_settled` to `settled`."""
+    def _gaps(self, channel: NDArray[np.float32], settled: int) -> Iterator[tuple[int, int, bool]]:
+        """Yield the gaps of one channel that begin from `_settled` to `settled`.
+
+        And whether a note is struck anew after each.
+        """
         moves = np.flatnonzero(channel[1:] != channel[:-1]) + 1
         edges = np.concatenate([[0], moves, [channel.size]])
         length = np.diff(edges)
@@ -170,7 +185,8 @@ class GapsAnalyser:
         good &= (starts >= self._side) & (ends <= channel.size - self._side)
         for start, end in zip(starts[good].tolist(), ends[good].tolist(), strict=True):
             if self._is_gap(channel, start, end):
-                yield start + self._position, end + self._position
+                struck = self._struck_anew(channel, start, end)
+                yield start + self._position, end + self._position, struck
 
     def _is_gap(self, channel: NDArray[np.float32], start: int, end: int) -> bool:
         before = _rms(channel[start - self._side : start])
@@ -189,8 +205,10 @@ class GapsAnalyser:
             return False  # the top of a wave that was cut off: clipping
         return jump_after >= HELD_JUMP * after
 
-    def _filled(self, channel: NDArray[np.float32], settled: int) -> Iterator[tuple[int, int]]:
-        """Yield the gaps that something filled again, and that begin from `_settled` on."""
+    def _filled(
+        self, channel: NDArray[np.float32], settled: int
+    ) -> Iterator[tuple[int, int, bool]]:
+        """Yield the gaps that something filled again, like `_gaps`."""
         size = max(1, round(FRAME_SECONDS * self._sample_rate))
         skipped = -self._position % size  # frames lie on a grid of the piece
         count = (channel.size - skipped) // size
@@ -222,8 +240,20 @@ class GapsAnalyser:
                     goes_on &= _lasts(level[edge:][:LASTS_FRAMES], after_db)
                     sides = (skipped + start * size, skipped + edge * size)
                     if goes_on and self._alike(channel, *sides):
-                        yield first, skipped + end * size + self._position
+                        struck = self._struck_anew(channel, *sides)
+                        yield first, skipped + end * size + self._position, struck
                     break
+
+    def _struck_anew(self, channel: NDArray[np.float32], start: int, end: int) -> bool:
+        """Return whether music that can be predicted does not go on after a gap as predicted."""
+        rate = self._sample_rate
+        if end - start > FILLED_FRAMES[1] * FRAME_SECONDS * rate:
+            return False
+        apart, step = round(2 * FRAME_SECONDS * rate), max(1, int(rate / PREDICTED_HZ))
+        start, end = start - apart, end + apart
+        ways = (channel, start, end), (channel[::-1], channel.size - end, channel.size - start)
+        told = [across for own, across in (_told(*way, step) for way in ways) if own >= CAN_BE_TOLD]
+        return bool(told) and max(told) < TOLD_WRONG
 
     def _alike(self, channel: NDArray[np.float32], start: int, end: int) -> bool:
         """Return whether the music has the same spectrum on both sides of a gap."""
@@ -259,12 +289,39 @@ def _edges(level: NDArray[np.float64], before: NDArray[np.float64]) -> Iterator[
         yield start, float(fallen_from[start])
 
 
+def _told(channel: NDArray[np.float32], start: int, end: int, step: int) -> tuple[float, float]:
+    """Return how much of its power is explained before a gap, and after it, by what was earlier.
+
+    By the linear combination that is best before it, of samples that lie as far back as from the
+    other side of the gap; means of `step` samples each. Nothing where there is too little music.
+    """
+    ahead = -(-(end - start) // step) + TOLD
+    first = start - (FITTED + ahead + TAPS - 1) * step
+    end += (start - end) % step
+    if first < 0 or end + TOLD * step > channel.size:
+        return 0.0, 0.0
+    past, future = (
+        part.reshape(-1, step).mean(axis=1, dtype=np.float64)
+        for part in (channel[first:start], channel[end : end + TOLD * step])
+    )
+    seen = np.lib.stride_tricks.sliding_window_view(past, TAPS)
+    fitted, wanted = seen[:FITTED], past[-FITTED:]
+    known = fitted.T @ fitted
+    known += 1e-4 * np.trace(known) / TAPS * np.eye(TAPS) + 1e-12
+    taps = np.linalg.solve(known, fitted.T @ wanted)
+    return _explained(wanted, fitted @ taps), _explained(future, seen[-TOLD:] @ taps)
+
+
+def _explained(wanted: NDArray[np.float64], told: NDArray[np.float64]) -> float:
+    return 1.0 - float(np.mean((wanted - told) ** 2) / (np.mean(wanted**2) + 1e-20))
+
+
 def _lasts(level: NDArray[np.float64], beside_db: float) -> bool:
     """Return whether there is music as long as it takes, given the levels of frames, dB."""
     return bool(np.sum(level > beside_db - FALL_DB) >= LASTS * LASTS_FRAMES)
 
 
-def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+def _overlap(one: tuple[int, int, bool], other: tuple[int, int, bool]) -> bool:
     return one[0] <= other[1] and other[0] <= one[1]
 
 

@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.fourier import rfft
-from nitido.dsp.spectral import band, fft_size, hann
+from nitido.dsp.spectral import band, fft_size, sum_products, windowed_spectra
 from nitido.dsp.wav import Wav
 
 Array: TypeAlias = NDArray[np.float64]
 
 FRAME_SECONDS = 0.085
+TOGETHER = 16  # frames
 BANDS_HZ = tuple(pairwise((20, 120, 500, 2000, 8000, 20_000)))
 LEAST = 1e-5  # of the energy: a band 50 dB under the piece is not heard to be missing
 HEARD_DB = -20.0  # a softer band is not missed
@@ -75,17 +75,22 @@ class PhaseAnalyser:
         """Take the next samples `[C, n]`, any n."""
         if not self._stereo:
             return
+        self._take(np.concatenate([self._rest, block], axis=1), TOGETHER)
+
+    def _take(self, samples: Wav, together: int) -> None:
+        """Take so many frames at a time, as often as they are there: so all sums round alike."""
         n_fft, hop = self._n_fft, self._n_fft // 2
-        samples = np.concatenate([self._rest, block], axis=1)
-        frames = max(0, (samples.shape[1] - n_fft) // hop + 1)
-        self._frames += frames
-        if frames:
+        times = max(0, samples.shape[1] // hop - 1) // together
+        if times:
             cut = np.lib.stride_tricks.sliding_window_view(samples, n_fft, axis=1)[:, ::hop]
-            left, right = rfft(cut * hann(n_fft))
-            self._left += np.sum(left.real**2 + left.imag**2, axis=0, dtype=np.float64)
-            self._right += np.sum(right.real**2 + right.imag**2, axis=0, dtype=np.float64)
-            self._both += np.sum(left * right.conj(), axis=0, dtype=np.complex128)
-        self._rest = samples[:, frames * hop :].copy()
+        for start in range(0, times * together, together):
+            left, right = windowed_spectra(cut[:, start : start + together])
+            self._left += sum_products(left, left)
+            self._right += sum_products(right, right)
+            self._both.real += sum_products(left, right)
+            self._both.imag += sum_products(left, right * np.complex64(1j))
+        self._frames += times * together
+        self._rest = samples[:, times * together * hop :].copy()
 
     def finish(self) -> Finding:
         """Return the finding ``"phase"``: what mono leaves of the band that loses most, dB.
@@ -95,7 +100,7 @@ class PhaseAnalyser:
         of the side at `side_hz`. Outside they stay what they are at their ends.
         """
         if self._rest.shape[1]:  # the end, with silence after it
-            self.update(np.zeros((2, self._n_fft), np.float32))
+            self._take(np.pad(self._rest, ((0, 0), (0, self._n_fft))), 1)
         bands = self._fold()
         details: dict[str, Any] = {"bands": bands, "side_over_middle_db": None}
         details |= {"turn_hz": [], "turn_degrees": [], "side_hz": [], "side_db": []}

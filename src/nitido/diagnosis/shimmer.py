@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
 from nitido.dsp.fourier import fast_size
-from nitido.dsp.spectral import Frames, FrameStream, band, running_mean
+from nitido.dsp.spectral import Frames, FrameStream, band, running_max, running_mean
 from nitido.dsp.wav import Wav
 
 BAND_HZ = (5_000.0, 14_000.0)
@@ -145,7 +145,7 @@ class ShimmerAnalyser:
 def _both_sides(log: Levels, bins: int) -> tuple[Levels, Levels]:
     """Return the loudest of some bins in the frames before and after each, `[N − 4, K]`."""
     padded = np.pad(log, ((0, 0), (bins // 2, bins // 2)), mode="edge")
-    near = np.maximum.reduce([padded[:, k : k + log.shape[1]] for k in range(bins)])
+    near = running_max(padded, bins)
     return near[: -2 * APART], near[2 * APART :]
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.dsp.loudness import SIDE_TAPS, most_between, peaks_between, rows_reach
+from nitido.dsp.loudness import SIDE_TAPS, most_reached, peaks_between, rows_reach
 from nitido.dsp.wav import Wav
 
 Floats = NDArray[np.float32]
@@ -52,13 +52,15 @@ def interval_peaks(window: Wav, *, interval: int, floor: float) -> Floats:
     if not count:
         return np.zeros(0, np.float32)
     rows = np.lib.stride_tricks.sliding_window_view(window, width, axis=1)[:, ::interval]
-    body = window[:, SIDE_TAPS : SIDE_TAPS + count * interval].reshape(-1, count, interval)
-    peaks = np.maximum(body.max(axis=2), -body.min(axis=2))
+    middle = window[:, SIDE_TAPS : SIDE_TAPS + count * interval]
+    peaks = np.abs(middle).reshape(-1, count, interval).max(axis=2)
     # Interpolation sees SIDE_TAPS samples on either side, which lie in the intervals beside it.
     beside = -(-SIDE_TAPS // interval)
-    around = np.pad(peaks, ((0, 0), (beside, beside)), constant_values=np.inf)
-    reach = np.maximum.reduce([around[:, k : k + count] for k in range(2 * beside + 1)])
-    channel, index = np.nonzero(reach * np.float32(most_between(OVERSAMPLING)) > floor)
+    bends = np.abs(np.diff(window, n=2, axis=1)[:, SIDE_TAPS - 1 :][:, : count * interval])
+    both = np.stack([peaks, bends.reshape(-1, count, interval).max(axis=2)])
+    around = np.pad(both, ((0, 0), (0, 0), (beside, beside)), constant_values=np.inf)
+    reach = np.maximum.reduce([around[:, :, k : k + count] for k in range(2 * beside + 1)])
+    channel, index = np.nonzero(most_reached(*reach, factor=OVERSAMPLING) > floor)
     for begin in range(0, len(index), BATCH):
         at = channel[begin : begin + BATCH], index[begin : begin + BATCH]
         chosen = rows[at]

@@ -227,10 +227,19 @@ def rows_reach(rows: Wav, *, factor: int) -> NDArray[np.float32]:
     A smooth wave hardly rises between its samples, so this is far less than `most_between` times
     the highest of them, and costs a tenth of computing the values.
     """
-    of_highest, of_bend = _bending(factor)
-    highest = np.maximum(rows.max(axis=1), -rows.min(axis=1))
     bends = np.diff(rows, n=2, axis=1)
-    bend = np.maximum(bends.max(axis=1), -bends.min(axis=1))
+    highest, bend = (np.maximum(one.max(axis=1), -one.min(axis=1)) for one in (rows, bends))
+    return most_reached(highest, bend, factor=factor)
+
+
+def most_reached(
+    highest: NDArray[np.float32], bend: NDArray[np.float32], *, factor: int
+) -> NDArray[np.float32]:
+    """Return what no value between samples exceeds whose highest, and second difference, is given.
+
+    Both without sign, over all the samples that the filters see.
+    """
+    of_highest, of_bend = _bending(factor)
     return np.asarray(np.float32(of_highest) * highest + np.float32(of_bend) * bend, np.float32)
 
 

@@ -63,6 +63,12 @@ def windowed_spectra(frames: Wav) -> Spec:
     return spec
 
 
+def sum_products(one: Spec, other: Spec) -> NDArray[np.float32]:
+    """Return Σ Re(X Y*) over a few frames `[N, F]`, `[F]`: of more, single precision loses some."""
+    products = np.einsum("nf,nf->f", one.view(np.float32), other.view(np.float32))
+    return np.asarray(products[0::2] + products[1::2], np.float32)
+
+
 def fft_size(seconds: float, *, sample_rate: int) -> int:
     """Return the power of two nearest to `seconds` on a logarithmic scale.
 
@@ -77,6 +83,17 @@ def band(low_hz: float, high_hz: float, *, n_fft: int, sample_rate: int) -> slic
     bins = np.ceil(np.array([low_hz, high_hz]) * n_fft / sample_rate - 1e-9)
     low, high = np.clip(bins, 0, n_fft // 2 + 1).astype(int)
     return slice(int(low), int(high))
+
+
+def noise_power(n_fft: int, *, sample_rate: int) -> float:
+    """Return E|X|² of white noise of RMS 1 that fills the band of 48 kHz, at any sample rate.
+
+    What is held against it has the same level before and after resampling.
+
+    >>> noise_power(2048, sample_rate=48000), noise_power(2048, sample_rate=96000)
+    (768.0, 1536.0)
+    """
+    return 3 / 8 * n_fft * sample_rate / 48_000
 
 
 @dataclass(frozen=True)
@@ -210,17 +227,17 @@ def running_mean(values: NDArray[Real], size: int, *, axis: int) -> NDArray[Real
 
 
 def running_max(values: NDArray[Any], size: int) -> NDArray[Any]:
-    """Return the highest of every `size` values `[n]` that follow one another, `[n − size + 1]`.
+    """Return the highest of every `size` values that follow one another, `[…, n − size + 1]`.
 
     >>> running_max(np.array([3, 1, 2, 0, 4]), 3)
     array([3, 2, 4])
     """
     width = 1
     while 2 * width <= size:
-        values = np.maximum(values[:-width], values[width:])
+        values = np.maximum(values[..., :-width], values[..., width:])
         width *= 2
-    last = len(values) - size + width
-    return np.asarray(np.maximum(values[:last], values[size - width :]))
+    last = values.shape[-1] - size + width
+    return np.asarray(np.maximum(values[..., :last], values[..., size - width :]))
 
 
 def lower_ceiling(wav: Wav, *, sample_rate: int, ceiling_hz: float) -> Wav:

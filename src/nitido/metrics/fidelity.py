@@ -10,12 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nitido.dsp.fourier import rfft
-from nitido.dsp.spectral import PROTECTED_HZ, Frames, Spec, band, fft_size, hann, windowed_spectra
+from nitido.dsp.spectral import (
+    PROTECTED_HZ,
+    Frames,
+    Spec,
+    band,
+    fft_size,
+    hann,
+    sum_products,
+    windowed_spectra,
+)
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError, AudioTooShortError
 
@@ -176,29 +186,38 @@ class DifferenceMeter:
         si_sdr_db = float(np.clip(10 * np.log10(ratio + 1e-30), SI_SDR_LEAST_DB, SDR_LIMIT_DB))
         return si_sdr_db, float(20 * np.log10(max(abs(gain), 1e-6)))
 
+    def level_change_db(self, low_hz: float, high_hz: float) -> float | None:
+        """Return the largest change of level of any third octave of the music in a band, dB.
+
+        The overall change of the band is taken out first. Third octaves 50 dB below the loudest are
+        left out: nobody hears them beside it. None in silence.
+        """
+        third_octaves = np.geomspace(low_hz, high_hz, 1 + round(3 * np.log2(high_hz / low_hz)))
+        cuts = [self.bins(low, high) for low, high in pairwise(third_octaves)]
+        cuts = [slice(cut.start, max(cut.stop, cut.start + 2)) for cut in cuts]  # one bin leaks
+        before, after = (
+            np.array([sums[cut].sum() for cut in (self.bins(low_hz, high_hz), *cuts)])
+            for sums in (self.before, self.after)
+        )
+        if not before[0] > 0 or not after[0] > 0:
+            return None
+        heard = before > 1e-5 * before[1:].max()
+        change = 10 * np.log10(np.maximum(after[heard], 1e-12 * after[0]) / before[heard])
+        return float(np.abs(change - change[0]).max())
+
     def _add(self, before: Wav, error: Wav | None) -> None:
         """Take some frames `[C, N, n_fft]`; no error: they are the same."""
         spec = windowed_spectra(before).reshape(-1, self._n_fft // 2 + 1)
-        power = _sum_power(spec)
+        power = sum_products(spec, spec)
         self.before += power
         if error is None:
             self.after += power
             return
         wrong = windowed_spectra(error).reshape(-1, self._n_fft // 2 + 1)
-        self.error += _sum_power(wrong)
-        self._cross += _sum_products(spec, wrong)
+        self.error += sum_products(wrong, wrong)
+        self._cross += sum_products(spec, wrong)
         spec += wrong
-        self.after += _sum_power(spec)
-
-
-def _sum_power(spec: Spec) -> Array:
-    return _sum_products(spec, spec)
-
-
-def _sum_products(one: Spec, other: Spec) -> Array:
-    """Return Σ Re(X Y*) over a few frames `[N, F]`, `[F]`."""
-    products = np.einsum("nf,nf->f", one.view(np.float32), other.view(np.float32))
-    return np.asarray(products[0::2] + products[1::2], np.float32)
+        self.after += sum_products(spec, spec)
 
 
 def protected_si_sdr_db(*, estimate: Wav, reference: Wav, sample_rate: int) -> float:
@@ -206,11 +225,17 @@ def protected_si_sdr_db(*, estimate: Wav, reference: Wav, sample_rate: int) -> f
 
     From the spectra, as each stage of a restoration is held to its budget.
     """
+    meter = difference(estimate=estimate, reference=reference, sample_rate=sample_rate)
+    return meter.si_sdr_db(*PROTECTED_HZ)[0]
+
+
+def difference(*, estimate: Wav, reference: Wav, sample_rate: int) -> DifferenceMeter:
+    """Return what was measured of the difference of two whole waveforms."""
     validate(estimate=estimate, reference=reference)
     meter = DifferenceMeter(sample_rate)
     meter.update(reference, estimate)
     meter.finish()
-    return meter.si_sdr_db(*PROTECTED_HZ)[0]
+    return meter
 
 
 def sdr_by_band_db(

@@ -218,8 +218,8 @@ def _tables(restoration: RestoredSound) -> dict[str, Rows]:
     found = [
         {
             "finding": finding.kind,
-            "before": finding.summary,
-            "after": later[finding.kind].summary if finding.kind in later else None,
+            "before": minus(finding.summary),
+            "after": minus(later[finding.kind].summary) if finding.kind in later else None,
         }
         for finding in restoration.diagnosis.findings
     ]

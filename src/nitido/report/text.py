@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nitido.diagnosis.comb import EXCESS_MIN_DB
 from nitido.diagnosis.finding import SEVERITIES, Diagnosis, Finding
 from nitido.metrics.catalogue import CATALOGUE, Measure
-from nitido.report.formatting import channels, clock, quantity
+from nitido.report.formatting import channels, clock, minus, quantity
 
 if TYPE_CHECKING:
     from nitido.restoration.restored_sound import RestoredSound
@@ -26,7 +26,6 @@ Values: TypeAlias = Mapping[str, float | None]
 COMB_DB, WHINE_DB, CEILING_HZ, LOUDER_LU, HOLES_PERCENT = 0.3, 1.0, 500.0, 0.1, 0.1
 LEVEL_DB = 0.05  # of a band; less is no change
 UNTOUCHED_DB = 119.0  # the SI-SDR of an unchanged signal reads 120
-BASS_HZ, BODY_HZ = 60.0, 8000.0  # the bands of a `Change` in which the music lives
 PROMISED = {"chroma_cosine": 0.98, "onset_f1": 0.95}  # of a restoration
 FIDELITY_TOLD = ("lsd_db", "mel_l1_db", "visqol_mos")  # of all measures against the reference
 NOTHING_FOUND = "Nothing wrong was found."
@@ -138,13 +137,8 @@ def describe_restoration(restoration: RestoredSound) -> list[str]:
     if ran:
         for change in restoration.changes:
             if change.stage == "whole":
-                most_db, up_to_hz = _most_level_change(change, restoration.diagnosis)
-                told += _kept(
-                    most_db,
-                    change.music_kept_db,
-                    up_to=f"{up_to_hz / 1000:g} kHz",
-                    beside=_beside(change, ends="ending" in ran),
-                )
+                heard_db = change.si_sdr_db if change.with_ends_db is None else change.with_ends_db
+                told += _kept(change.level_change_db, heard_db, beside=change)
         old, new = (d["loudness"] for d in (restoration.diagnosis, restoration.after))
         told += _loudness(old.value, new.value, new.details.get("true_peak_dbtp"))
         told += _headroom(restoration)
@@ -202,7 +196,7 @@ def _tally(
         reasons = [f"{NAMES.get(kind, kind)}, {_why_left(restoration, kind)}" for kind in left]
         yield f"{told}; left: {'; '.join(reasons)}." if left else f"{told}."
     for fault in restoration.new_faults:
-        yield f"What was not there before: {fault.summary}"
+        yield f"What was not there before: {minus(fault.summary)}"
 
 
 def _why_left(restoration: RestoredSound, kind: str) -> str:
@@ -217,7 +211,7 @@ def _why_left(restoration: RestoredSound, kind: str) -> str:
     if step.on:
         return "though less of it"
     why = step.reason if step.reason.startswith("off") else f"off: {step.reason}"
-    return f"as {stage} is {why}"
+    return minus(f"as {stage} is {why}")
 
 
 def describe_change(change: Change) -> str:
@@ -264,19 +258,6 @@ def mended(old: Finding, new: Finding) -> Iterator[str]:
             )
     elif not new.found:
         yield GONE[old.kind]
-
-
-def _most_level_change(change: Change, before: Diagnosis) -> tuple[float, float]:
-    """Return the most by which a band changed its level, dB, and up to where, Hz.
-
-    Bands in which the music had ended are left out: what is new there has no level to keep.
-    """
-    ceiling = before["bandwidth"]
-    ends_hz = ceiling.value if ceiling.found and ceiling.value is not None else BODY_HZ
-    body = [row for row in change.bands if BASS_HZ <= row["low_hz"] < row["high_hz"] <= BODY_HZ]
-    kept = [row for row in body if row["high_hz"] <= ends_hz] or body[:1]
-    most_db = max((abs(row["level_db"]) for row in kept), default=0.0)
-    return most_db, max((row["high_hz"] for row in kept), default=BODY_HZ)
 
 
 # ── A comparison ─────────────────────────────────────────────────────────────────────────────────
@@ -451,22 +432,30 @@ def _end(old: float | None, new: float | None) -> Iterator[str]:
 
 
 def _kept(
-    most_db: float | None, si_sdr_db: float | None, *, up_to: str = "7 kHz", beside: str = ""
+    most_db: float | None, si_sdr_db: float | None, *, beside: Change | None = None
 ) -> Iterator[str]:
-    """Yield how much of the music is as it was: the level of its bands, then the waveform."""
-    said = "" if si_sdr_db is None else _music_kept(si_sdr_db, beside)
+    """Yield how much of the music is as it was: the level of its bands, then the waveform.
+
+    A restoration knows, beside what both files show, what it was up to: `beside`.
+    """
+    said = "" if si_sdr_db is None else _music_kept(si_sdr_db)
+    if beside is not None and (left_out := _beside(beside)):
+        kept_db = beside.music_kept_db
+        under = f"{quantity(kept_db, 'dB')} under the music"
+        kept = "it is untouched" if kept_db >= UNTOUCHED_DB else under
+        said = f"{said[:-1]};{left_out}, {kept}."
     if most_db is not None:
         more = "" if most_db < LEVEL_DB else f" by more than {quantity(most_db, 'dB')}"
         said = f"; {said[0].lower()}{said[1:]}" if said else "."
-        said = f"No band from 60 Hz to {up_to} changed its level{more}{said}"
+        said = f"No band of the music up to 7 kHz changed its level{more}{said}"
     if said:
         yield said
 
 
-def _beside(change: Change, *, ends: bool = False) -> str:
+def _beside(change: Change) -> str:
     """Return what is left out of how much of the music a change kept."""
     left_out = ["what was wrong"] if change.beside_faults_db is not None else []
-    left_out += ["the ends"] if ends else []
+    left_out += ["the ends"] if change.with_ends_db is not None else []
     return f" beside {' and '.join(left_out)}" if left_out else ""
 
 

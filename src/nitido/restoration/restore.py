@@ -28,9 +28,9 @@ from nitido.restoration.stages.loudness import (
 )
 from nitido.restoration.verify import Change, ChangeMeter, beside_faults, correct
 
-# Shares of the work, for the progress callback; measured on 60 s of stereo.
 Result = TypeVar("Result", bound=RestoredSound)
 
+# Shares of the work, for the progress callback; measured on 60 s of stereo.
 DIAGNOSED, CHAINED = 0.25, 0.75
 
 

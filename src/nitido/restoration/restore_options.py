@@ -111,6 +111,13 @@ class RestoreOptions:
         }
 
     @property
+    def loop(self) -> bool:
+        """Whether it is asked for that the end runs on into the start, whatever the file says."""
+        if self.plan is not None:
+            return self.plan.loop
+        return any(one.stages["ending"].settings["loop"] for one in self._presets.values())
+
+    @property
     def reading(self) -> dict[str, Any]:
         """How a file is read: keyword arguments of `nitido.audio.open_source`."""
         longest = {} if self.max_seconds is None else {"max_seconds": self.max_seconds}

@@ -146,7 +146,7 @@ class RestoredSound:
     def after(self) -> Diagnosis:
         """The diagnosis of the result: once it was written, of the file as it was written."""
         if self._after is None:
-            self._after = analyse(self)
+            self._after = analyse(self, as_loop=self.plan.loop)
         return self._after
 
     @property
@@ -173,7 +173,7 @@ class RestoredSound:
 
     def analyse_file(self, path: Path) -> None:
         """Let `after` be the diagnosis of a file that the result was written to."""
-        self._after = analyse(open_source(path, max_seconds=inf))
+        self._after = analyse(open_source(path, max_seconds=inf), as_loop=self.plan.loop)
 
     @cached_property
     def wav(self) -> Wav:

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from nitido.audio import no_room
+from nitido.dsp.chunks import reblock
 from nitido.dsp.wav import Wav
 from nitido.errors import AudioShapeError, ConfigError
 
 BLOCK_VALUES = 2**19  # handed on at once, over all channels: 2 MiB
-MEMORY_MAX_BYTES = 16 * 2**20  # 43 s of 48 kHz stereo: what generators give stays in memory
+MEMORY_MAX_BYTES = 8 * 2**20  # 22 s of 48 kHz stereo: a clip stays in memory
 
 
 class Scratch:
@@ -31,6 +32,7 @@ class Scratch:
         self.channels = channels
         self.samples = 0
         self.peak = 0.0
+        self._lengths: list[int] = []  # of what was stored at once, each channel after the other
         self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_MAX_BYTES)  # noqa: SIM115
         self.close = weakref.finalize(self, self._file.close)  # gives memory or file back
 
@@ -43,9 +45,13 @@ class Scratch:
         """
         if block.shape[0] != self.channels:
             raise AudioShapeError(f"{self.channels} channels were announced, {len(block)} came.")
+        most = max(1, BLOCK_VALUES // self.channels)
         try:
             self._file.seek(0, 2)
-            self._file.write(np.ascontiguousarray(block.T, np.float32).tobytes())
+            for start in range(0, block.shape[1], most):
+                part = np.ascontiguousarray(block[:, start : start + most], np.float32)
+                self._file.write(part.data)
+                self._lengths.append(part.shape[1])
         except OSError as error:
             raise no_room(error) from error
         self.samples += block.shape[1]
@@ -58,19 +64,20 @@ class Scratch:
             yield block
 
     def blocks(self, block_samples: int | None = None) -> Iterator[Wav]:
-        """Yield the stored samples from the start, `[C, n]`.
+        """Yield the stored samples from the start, `[C, n]`, as they were stored if not told.
 
         Raises:
             ConfigError: it was closed.
         """
+        stored = self._stored()
+        return stored if block_samples is None else reblock(stored, block_samples)
+
+    def _stored(self) -> Iterator[Wav]:
         if not self.close.alive:
             raise ConfigError("The restoration was closed: its sound is gone; restore again.")
-        block_samples = block_samples or BLOCK_VALUES // self.channels
-        size = 4 * self.channels
         position = 0
-        while position < self.samples:
-            self._file.seek(position * size)
-            raw = self._file.read(block_samples * size)
-            block = np.frombuffer(raw, np.float32).reshape(-1, self.channels)
-            position += len(block)
-            yield np.ascontiguousarray(block.T)
+        for length in self._lengths:
+            block = np.empty((self.channels, length), np.float32)
+            self._file.seek(position)
+            position += self._file.readinto(block.data)
+            yield block

@@ -7,7 +7,9 @@ Where the budget of a stage asks for it, the music that it took is measured as t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from math import inf
@@ -47,6 +49,10 @@ class Change(ShownInNotebook):
         beside_faults_db: of the whole, what is held against `budget_db` where a stage ran that may
             change everything: the SI-SDR that the other stages make up together, for what that one
             changed is the fault; else None.
+        with_ends_db: of the whole, the SI-SDR with the ends that were faded and are not judged, as
+            a comparison of both files reads; None where nothing was faded.
+        level_change_db: of the whole, the most by which a third octave of the music in the
+            protected band changed its level, as a comparison reads; None in silence.
     """
 
     stage: str
@@ -58,6 +64,8 @@ class Change(ShownInNotebook):
     taken_sone: float | None = None
     budget_sone: float | None = None
     beside_faults_db: float | None = None
+    with_ends_db: float | None = None
+    level_change_db: float | None = None
 
     @property
     def within_budget(self) -> bool:
@@ -95,7 +103,7 @@ class ChangeMeter:
     """Compares two streams of the same length and rate, block by block.
 
     Equal channels are compared one by one; where the number differs, the downmixes are. Only the
-    samples from `judged[0]` to `judged[1]` count, if given.
+    samples from `judged[0]` to `judged[1]` count; of the whole, all are measured beside them.
 
     Attributes:
         stage: its name, or ``"whole"``.
@@ -110,7 +118,7 @@ class ChangeMeter:
         sample_rate: int,
         budget: Budget,
         loudness_lufs: float | None = None,
-        judged: tuple[int, int] | None = None,
+        judged: tuple[int, int] = (0, sys.maxsize),
         all_of_it: bool = True,
     ) -> None:
         """Prepare for a stage; `all_of_it` as of `DifferenceMeter`."""
@@ -119,6 +127,7 @@ class ChangeMeter:
         self._judged = judged
         self._samples = 0
         self.difference = DifferenceMeter(sample_rate, all_of_it=all_of_it)
+        self._with_ends: DifferenceMeter | None = None  # of the whole, once there is more
         self._taken: MusicTakenMeter | None = None
         if budget.taken_sone is not None:
             self._taken = MusicTakenMeter(
@@ -130,20 +139,31 @@ class ChangeMeter:
         """Take the next samples of both streams, `[C, n]`."""
         position = self._samples
         self._samples += before.shape[1]
-        if self._judged is not None:
-            first, last = (max(0, edge - position) for edge in self._judged)
-            before, after = before[:, first:last], after[:, first:last]
         if before.shape[0] != after.shape[0]:
             before, after = (w.mean(axis=0, keepdims=True) for w in (before, after))
-        self.difference.update(before, after)
+        first, last = (max(0, edge - position) for edge in self._judged)
+        self.difference.update(before[:, first:last], after[:, first:last])
         if self._taken is not None:
-            self._taken.update(before, after)
+            self._taken.update(before[:, first:last], after[:, first:last])
+        if self.stage == "whole":
+            self._update_with_ends(before, after, last)
+
+    def _update_with_ends(self, before: Wav, after: Wav, last: int) -> None:
+        """Take all samples; up to a fade-out they are those that are judged, and taken once."""
+        if self._with_ends is None:
+            if self._judged[0] > 0:
+                self._with_ends = DifferenceMeter(self._sample_rate)
+            elif last < before.shape[1]:
+                self._with_ends = deepcopy(self.difference)
+        if self._with_ends is not None:
+            start = 0 if self._judged[0] > 0 else last
+            self._with_ends.update(before[:, start:], after[:, start:])
 
     def finish(self, **known: Any) -> Change:
         """Return the change, after the last block; `known` as of `DifferenceMeter.finish`."""
         self.difference.finish(**known)
         si_sdr_db, gain_db = self.difference.si_sdr_db(*PROTECTED_HZ)
-        return Change(
+        change = Change(
             self.stage,
             round(si_sdr_db, 2),
             self.budget.si_sdr_db,
@@ -152,6 +172,15 @@ class ChangeMeter:
             taken_sone=None if self._taken is None else round(self._taken.finish(), 3),
             budget_sone=self.budget.taken_sone,
         )
+        if self.stage != "whole":
+            return change
+        heard = self.difference
+        if self._with_ends is not None:
+            heard = self._with_ends
+            heard.finish()
+            change = replace(change, with_ends_db=round(heard.si_sdr_db(*PROTECTED_HZ)[0], 2))
+        level_db = heard.level_change_db(*PROTECTED_HZ)
+        return replace(change, level_change_db=None if level_db is None else round(level_db, 2))
 
     def _bands(self) -> tuple[Mapping[str, float], ...]:
         power = self.difference

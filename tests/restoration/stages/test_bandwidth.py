@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import soxr
 from scipy.signal import firwin, oaconvolve
 from tests.signals import noise, pink_noise
 
@@ -81,6 +82,20 @@ def test_no_treble_is_invented_for_dull_music() -> None:
     assert not step.on
     forced = Step("bandwidth", True, "", {**step.settings, "ceiling_hz": 16_000.0})
     assert level_db(apply(wav, forced) - wav) - level_db(wav) < -100
+
+
+def test_as_much_treble_is_added_at_twice_the_sample_rate() -> None:
+    wav = lower_ceiling(pink_noise(seconds=3), sample_rate=RATE, ceiling_hz=16_000)
+    step = plan(wav)
+    settings = {**step.settings, "model": "rule", "gate_db": -9.0}  # half open
+    twice = soxr.resample(wav[0], RATE, 2 * RATE)[None]
+    added_db = []
+    for piece, rate in ((wav, RATE), (twice, 2 * RATE)):
+        size = {"channels": 1, "samples": piece.shape[1]}
+        stage = Bandwidth(settings, sample_rate=rate, **size)
+        padded = np.pad(piece, ((0, 0), (stage.context_samples, stage.context_samples)))
+        added_db.append(level_db(stage.apply(padded, start=0) - piece) - level_db(piece))
+    assert added_db[1] == pytest.approx(added_db[0], abs=1.0)
 
 
 def found(**details: float) -> Step:

@@ -1,5 +1,6 @@
 """The learned treble with networks whose answers are known, so that the sound can be judged."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -194,3 +195,15 @@ def test_what_follows_silence_does_not_jump(dull: Wav) -> None:
     steady = slice(2 * RATE, 2 * RATE + 24_000)
     onset_db, steady_db = (10 * np.log10((added[:, s] ** 2).mean()) for s in (onset, steady))
     assert onset_db - steady_db < SWING_LIMIT_DB + 0.5
+
+
+def test_many_channels_take_little_more_memory_than_one(dull: Wav) -> None:
+    def peak(channels: int) -> int:
+        wav = np.repeat(dull[:1], channels, axis=0)
+        tracemalloc.start()
+        treble(wav, Says(-12.0))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert peak(4) < 2 * peak(1)

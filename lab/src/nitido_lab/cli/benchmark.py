@@ -99,7 +99,7 @@ def clipped(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group(epilog=EXAMPLES)
 def benchmark() -> None:
-    """Column nitido on this computer, beside systems on the same clips.
+    """Measure nitido on this computer, beside systems on the same clips.
 
     What is measured is kept in a folder, and --docs writes a page of all of it.
     """
@@ -163,7 +163,7 @@ def speed(as_json: bool, out: str, docs: str | None, **options: Any) -> None:
 )
 @shared
 def memory(minutes: tuple[float, ...], as_json: bool, out: str, docs: str | None) -> None:
-    """Column the peak memory of a fresh process, for short and long pieces."""
+    """Measure the peak memory of a fresh process, for short and long pieces."""
     chapter, content = run_memory(out, minutes)
     finish([chapter], content, out, docs, as_json=as_json)
 
@@ -249,7 +249,7 @@ def caution(folder: str, as_json: bool, out: str, docs: str | None, limit: int |
 @benchmark.command("all", epilog=EXAMPLES.replace("speed --seconds 20", "all --limit 2"))
 @clipped
 def everything(as_json: bool, docs: str | None, **options: Any) -> None:
-    """Column all of it, one task after the other."""
+    """Measure all of it, one task after the other."""
     done = [run_clips(name, None, **options) for name in TASKS]
     if options["audio"] is not None:
         chosen = {key: options[key] for key in ("limit", "workers")}
@@ -345,7 +345,7 @@ def run_speed(
 
 
 def run_memory(out: str, minutes: tuple[float, ...]) -> tuple[Chapter, dict[str, Any]]:
-    """Column memory; return the chapter and the figures."""
+    """Measure memory; return the chapter and the figures."""
     from nitido_lab.benchmark.document import save_chapter
     from nitido_lab.benchmark.memory import MINUTES, measure
 

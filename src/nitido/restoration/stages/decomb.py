@@ -111,22 +111,23 @@ class Decomb(Stage):
 
     def apply(self, window: Wav, *, start: int) -> Wav:
         """Return the samples from `start` on, `[C, n]`, without the lines."""
-        first = start - self.context_samples
-        removed = self._removed(self._frames.analyse(window, first=first))
-        return self.span(window) - self.span(
-            self._frames.synthesise(removed, first=first, length=window.shape[1])
-        )
+        context = self.context_samples
+        first, last = start - context, window.shape[1] - context
+        seen = window[:, : last + self._frames.n_fft]  # the frame more is only before them
+        removed = self._removed(self._frames.analyse(seen, first=first))
+        taken = self._frames.synthesise(removed, first=first, length=seen.shape[1])
+        return window[:, context:last] - taken[:, context:last]
 
     def _removed(self, spec: Spec) -> Spec:
         """Return the spectrum of what is to be taken from the spectrum `[C, N, F]`."""
         removed, mag = np.zeros_like(spec), np.abs(spec)
         for lines in self._lines:
-            beside = median(mag[:, :, lines.around])[..., None]
-            own = mag[:, :, lines.bins]
+            beside = median(mag.take(lines.around, axis=2))[..., None]
+            own = mag.take(lines.bins, axis=2)
             floor = np.maximum(beside * lines.beside, own * lines.height)
             limit = lines.most * np.minimum(1.0, 4.0 * lines.most / np.maximum(own, 1e-20))
             take = np.clip(own - floor, 0.0, limit) * self.settings["amount"]
-            taken = spec[:, :, lines.bins] * (take / np.maximum(own, 1e-20))
+            taken = spec.take(lines.bins, axis=2) * (take / np.maximum(own, 1e-20))
             removed[:, :, lines.bins] = _steady(taken, beside, lines.turn)
         return removed
 

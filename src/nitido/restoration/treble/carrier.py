@@ -79,7 +79,8 @@ def moved_up(spec: Spec, added: slice, crossover: int, frames: Frames, *, index:
     move = _moves(np.abs(white), crossover)[:, :, None]  # [C, N, 1]
     target = np.arange(added.start, added.stop, dtype=np.int32)
     # So often that the source lies below. Small whole numbers: the quotient is exact enough.
-    times = np.ceil((target + 1 - crossover) / move.astype(np.float32)).astype(np.int32)
+    beyond = (target + 1 - crossover).astype(np.float32)
+    times = np.ceil(beyond / move.astype(np.float32)).astype(np.int32)
     moved = times * move.astype(np.int32)
     copied = np.take_along_axis(white, np.maximum(target - moved, 1), axis=2)
     number = (index + np.arange(spec.shape[1])) * frames.hop_length % frames.n_fft

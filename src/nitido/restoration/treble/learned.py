@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.dsp.spectral import Spec, band, running_mean
+from nitido.dsp.spectral import Spec, band, noise_power, running_mean
 from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Settings
 from nitido.restoration.treble.carrier import beat, moved_up, noise
@@ -22,7 +22,6 @@ from nitido.restoration.treble.levels import (
     Levels,
     band_levels,
     crossover_band,
-    density,
     envelopes,
     frames_at,
     network_input,
@@ -115,29 +114,35 @@ class LearnedTreble:
 
         The network's reach at both ends of the window is heard, and gets nothing added.
         """
-        spec = self._frames.analyse(window, first=first)
         side = self._reach_frames * self._frames.hop_length
         length = window.shape[1] - 2 * side
         out = np.zeros_like(window)
         if length < self._frames.n_fft or self._added.stop <= self._added.start:
             return out
-        levels = band_levels(spec, sample_rate=self._rate, rms_db=self._rms_db)
         start = self._frames.indices(first, window.shape[1]).start
         inner = self._frames.indices(first + side, length)
         chosen = slice(inner.start - start, inner.stop - start)
-        predicted = self.predict(levels).between(chosen)
         inside = slice(side, side + length)
-        out[:, inside] = self._sound(
-            window[:, inside], spec[:, chosen], levels[:, chosen], predicted, first + side
-        )
+        white = noise(length, channels=len(window), start=first + side)
+        for channel in range(len(window)):  # one by one: half of the memory
+            own = slice(channel, channel + 1)
+            spec = self._frames.analyse(window[own], first=first)
+            levels = band_levels(spec, sample_rate=self._rate, rms_db=self._rms_db)
+            predicted = self.predict(levels).between(chosen)
+            out[own, inside] = self._sound(
+                white[own], spec[:, chosen], levels[:, chosen], predicted, first + side
+            )
         return out
 
     def _sound(
-        self, window: Wav, spec: Spec, levels: Levels, predicted: Prediction, first: int
+        self, white: Wav, spec: Spec, levels: Levels, predicted: Prediction, first: int
     ) -> Wav:
-        """Return the treble of a window `[C, T]`, as it was predicted for its frames."""
-        index = self._frames.indices(first, window.shape[1]).start
-        hiss = self._hiss(spec, window, first)
+        """Return the treble `[C, T]` from sample `first` on, as it was predicted for its frames.
+
+        Made of white noise `[C, T]`, and of the tones of the spectra.
+        """
+        index = self._frames.indices(first, white.shape[1]).start
+        hiss = self._hiss(spec, white, first)
         tones = moved_up(spec, self._added, self._crossover, self._frames, index=index)
         share = self._over_bins(predicted.tonality, self._added)
         carrier = np.sqrt(share) * tones + np.sqrt(1 - share) * hiss[:, :, self._added]
@@ -150,8 +155,8 @@ class LearnedTreble:
                 gate = holes[:, :, (bins * self._bin_hz // ENVELOPE_HZ).astype(int)]
                 gate *= np.sqrt(self._power(predicted.level, self._inside))
                 added[:, :, self._inside] = hiss[:, :, self._inside] * gate
-        wav = self._frames.synthesise(added, first=first, length=window.shape[1])
-        return wav * self._ends(first, window.shape[1])
+        wav = self._frames.synthesise(added, first=first, length=white.shape[1])
+        return wav * self._ends(first, white.shape[1])
 
     def _ends(self, first: int, length: int) -> Levels:
         """Return the gain of the treble, `[T]`: a piece that begins or ends loud gets no click."""
@@ -224,18 +229,16 @@ class LearnedTreble:
         hole = (heard < HOLE_DB) & (heard < predicted.level - HOLE_DEPTH_DB)
         return np.asarray(np.where(hole, _filled(predicted.presence), 0), np.float32)
 
-    def _hiss(self, spec: Spec, window: Wav, first: int) -> Spec:
-        """Return noise that beats with the music, `[C, N, F]`, mean power 1."""
-        channels, length = window.shape
+    def _hiss(self, spec: Spec, white: Wav, first: int) -> Spec:
+        """Return noise that beats with the music, `[C, N, F]`, mean power 1, of white noise."""
         low, high = (int(share * self._crossover) for share in REFERENCE)
-        swell = beat(spec, slice(low, high), self._frames, first=first, length=length)
-        white = noise(length, channels=channels, start=first) * swell
+        swell = beat(spec, slice(low, high), self._frames, first=first, length=white.shape[1])
         scale = np.float32(1 / np.sqrt(3 / 8 * self._frames.n_fft))
-        return self._frames.analyse(white * scale, first=first)
+        return self._frames.analyse(white * swell * scale, first=first)
 
     def _power(self, level: Levels, bins: slice) -> Levels:
         """Return the power of bins, `[C, N, K]`, from levels in the 64 bands, dB."""
-        unit = density(self._rate, self._frames.n_fft) * 10 ** (self._rms_db / 10)
+        unit = noise_power(self._frames.n_fft, sample_rate=self._rate) * 10 ** (self._rms_db / 10)
         return np.asarray(unit * 10 ** (self._over_bins(level, bins) / 10), np.float32)
 
     def _over_bins(self, bands: Levels, bins: slice) -> Levels:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.dsp.spectral import Frames, Spec, fft_size, running_mean
+from nitido.dsp.spectral import Frames, Spec, fft_size, noise_power, running_mean
 
 Levels = NDArray[np.float32]
 
@@ -40,11 +40,6 @@ def frames_at(sample_rate: int) -> Frames:
     return Frames(n_fft, n_fft // 4)
 
 
-def density(sample_rate: int, n_fft: int) -> float:
-    """Return E|X|² of white noise of RMS 1 that fills the band of 48 kHz, at this rate."""
-    return 3 / 8 * n_fft * sample_rate / RATE
-
-
 def band_levels(spec: Spec, *, sample_rate: int, rms_db: float) -> Levels:
     """Return the levels `[C, N, 256]`, dB, of spectra `[C, N, F]`; −80 dB where there is nothing.
 
@@ -61,7 +56,7 @@ def band_levels(spec: Spec, *, sample_rate: int, rms_db: float) -> Levels:
         bands = sum(bins[1:], bins[0]) / BANDS_BINS  # five times as fast as a mean over four
     else:
         bands = _mean_between(power, edges)
-    level = 10 * np.log10(bands / density(sample_rate, n_fft) + 1e-20) - rms_db
+    level = 10 * np.log10(bands / noise_power(n_fft, sample_rate=sample_rate) + 1e-20) - rms_db
     return np.asarray(np.clip(level, FLOOR_DB, TOP_DB), np.float32)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.bandwidth import REFERENCE_BAND
-from nitido.dsp.spectral import Frames, Spec, band, fft_size, running_mean
+from nitido.dsp.spectral import Frames, Spec, band, fft_size, noise_power, running_mean
 from nitido.dsp.wav import Wav
 from nitido.restoration.stage import Settings
 from nitido.restoration.treble.levels import opened
@@ -42,6 +42,7 @@ class RuleTreble:
         n_fft = fft_size(FRAME_SECONDS, sample_rate=sample_rate)
         self._frames = Frames(n_fft, n_fft // 4)
         self._bin_hz = sample_rate / n_fft
+        self._noise_power = noise_power(n_fft, sample_rate=sample_rate)
         self._smooth = round(TONALITY_SECONDS * sample_rate / self._frames.hop_length) | 1
         low, high = (share * settings["ceiling_hz"] for share in REFERENCE_BAND)
         self._reference = band(low, high, n_fft=n_fft, sample_rate=sample_rate)
@@ -62,14 +63,16 @@ class RuleTreble:
         if self._added.stop <= self._added.start or self._reference.stop <= self._reference.start:
             return np.zeros_like(window)
         spec = self._frames.analyse(window, first=first)
+        power = spec.real**2 + spec.imag**2
         index = self._frames.indices(first, window.shape[1]).start
-        added = np.zeros_like(spec)
-        np.multiply(self._carrier(spec, index), self._level(spec), out=added[:, :, self._added])
+        added, carrier = np.zeros_like(spec), self._carrier(spec, power, index)
+        np.multiply(carrier, self._level(power), out=added[:, :, self._added])
         return self._frames.synthesise(added, first=first, length=window.shape[1])
 
-    def _level(self, spec: Spec) -> Levels:
+    def _level(self, power: Levels) -> Levels:
         """Return the magnitude that belongs above the crossover, `[C, N, K]`."""
-        power = _power(spec[:, :, self._reference]).mean(axis=2)
+        left = running_mean(power[:, :, self._added], LEFT_FRAMES, axis=1)
+        power = power[:, :, self._reference].mean(axis=2)
         hz = np.arange(self._added.start, self._added.stop) * self._bin_hz
         above_hz = np.maximum(hz - self._reference_hz, 0.0)
         slope_db = self.settings["slope_db_per_khz"] * above_hz / 1000
@@ -77,23 +80,21 @@ class RuleTreble:
         shape = 10 ** (slope_db / 20) * np.clip(rise, 0.0, 1.0) * self.settings["amount"]
         # The gate looks at 43 ms, so that it opens for a sound and not for a fluctuation.
         smooth = running_mean(power, 13, axis=1)
-        density_db = 10 * np.log10(np.maximum(smooth / (3 / 8 * self._frames.n_fft), 1e-20))
-        gate = opened(density_db - self.settings["rms_db"], self.settings["gate_db"])
+        level_db = 10 * np.log10(np.maximum(smooth / self._noise_power, 1e-20))
+        gate = opened(level_db - self.settings["rms_db"], self.settings["gate_db"])
         wanted = (power * gate**2)[:, :, None] * shape.astype(np.float32) ** 2
         # Something is left there, around the ceiling and as a coder's or a resampler's residue: add
         # what is missing, no hole, no bump at the seam. It is read close by, so that a burst that a
         # coder kept throws no dark outline on what is added beside it.
-        left = running_mean(_power(spec[:, :, self._added]), LEFT_FRAMES, axis=1)
         left = running_mean(left, LEFT_BINS, axis=2)
         return np.asarray(np.sqrt(np.maximum(wanted - left, 0.0)), np.float32)
 
-    def _carrier(self, spec: Spec, index: int) -> Spec:
+    def _carrier(self, spec: Spec, power: Levels, index: int) -> Spec:
         """Return what to shape, `[C, N, K]`, mean power 1: noise and the band below, moved up."""
         source = self._source_bins()
         low, high = int(source.min()), int(source.max()) + 1
-        power = _power(spec[:, :, low:high])
-        envelope = running_mean(power, min(13, high - low), axis=2)
-        tonal = self._tonality(spec)[:, :, None]
+        envelope = running_mean(power[:, :, low:high], min(13, high - low), axis=2)
+        tonal = self._tonality(power)[:, :, None]
         gain = np.sqrt(tonal / np.maximum(envelope, 1e-20))
         carrier = np.asarray((spec[:, :, low:high] * gain).take(source - low, axis=2), np.complex64)
         carrier += self._noise(spec.shape[0], spec.shape[1], index, np.sqrt(1 - tonal))
@@ -110,12 +111,12 @@ class RuleTreble:
         times = np.ceil((target - self._added.start + 1) / move).astype(int)
         return np.asarray(np.maximum(target - times * move, 1), np.int64)
 
-    def _tonality(self, spec: Spec) -> Levels:
+    def _tonality(self, power: Levels) -> Levels:
         """Return how tonal the reference band is, `[C, N]`, 0 for noise to 1 for steady tones.
 
         One minus the spectral flatness of its power, averaged over 0.1 s: noise averages out flat.
         """
-        power = running_mean(_power(spec[:, :, self._reference]), self._smooth, axis=1)
+        power = running_mean(power[:, :, self._reference], self._smooth, axis=1)
         power = np.maximum(power, 1e-20)
         flatness = np.exp(np.log(power).mean(axis=2)) / power.mean(axis=2)
         # Nine independent frames of noise average to a flatness of about 0.9.
@@ -142,7 +143,3 @@ def _noise_tile(tile: int, channels: int, count: int) -> Levels:
     noise = random.standard_normal((NOISE_TILE_FRAMES, channels, count, 2), np.float32)
     noise.flags.writeable = False
     return noise
-
-
-def _power(spec: Spec) -> Levels:
-    return spec.real**2 + spec.imag**2
