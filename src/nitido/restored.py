@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from nitido.audio import check_target
+from nitido.audio import check_target, open_source
+from nitido.diagnosis.finding import Diagnosis
 from nitido.errors import ConfigError, shown
 from nitido.output import sidecar_of, write_result
 from nitido.report.text import describe_restoration
+from nitido.restoration.plan import Plan
 from nitido.restoration.restored_sound import RestoredSound
+from nitido.restoration.scratch import Scratch
+from nitido.restoration.verify import Change
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +29,33 @@ class Restoration(RestoredSound):
         from nitido.report.page import notebook_view
 
         return notebook_view(self)
+
+    @classmethod
+    def reopen(cls, audio: Any, result: str | Path, sidecar: Mapping[str, Any]) -> Self:
+        """Return the restoration that wrote a result, to write it anew or to report on it.
+
+        Args:
+            audio: what was restored, see `nitido.diagnose`.
+            result: the file that was written; in 32-bit float nothing of it is lost.
+            sidecar: what stands in its sidecar.
+
+        Raises:
+            NitidoError: one of them cannot be read.
+        """
+        source, written = open_source(audio), open_source(result, max_seconds=inf)
+        source.name = sidecar["input"]["name"]
+        scratch = Scratch(channels=written.channels)
+        for block in written.blocks():
+            scratch.append(block)
+        made = cls(
+            source,
+            scratch,
+            diagnosis=Diagnosis.from_dict(sidecar["before"]),
+            plan=Plan.from_dict(sidecar["plan"]),
+            changes=tuple(Change(**change) for change in sidecar["changes"]),
+        )
+        made._after = Diagnosis.from_dict(sidecar["after"])
+        return made
 
     def sidecar(self) -> dict[str, Any]:
         """Return version, plan, changes, findings before and after, sentences as JSON values."""

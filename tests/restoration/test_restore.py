@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -65,6 +66,21 @@ def test_a_plan_can_be_replayed_to_the_same_bytes(spoiled: Wav) -> None:
     plan = nitido.Plan.from_json(first.plan.to_json())
     second = nitido.restore(spoiled, sample_rate=32_000, plan=plan)
     assert second.wav.tobytes() == first.wav.tobytes()
+
+
+def test_a_result_that_is_opened_again_is_the_restoration_that_wrote_it(
+    spoiled: Wav, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.wav", [spoiled], sample_rate=32_000, channels=1,
+                 samples=spoiled.shape[1])  # fmt: skip
+    first = nitido.restore(path)
+    result = first.write(tmp_path / "b.wav", bit_depth=32)
+    sidecar = json.loads((tmp_path / "b.wav.nitido.json").read_text("utf-8"))
+    again = nitido.Restoration.reopen(path, result, sidecar)
+    assert again.wav.tobytes() == first.wav.tobytes()
+    assert again.removed.tobytes() == first.removed.tobytes()
+    del sidecar["result"]  # what is said of the file
+    assert json.loads(json.dumps(again.sidecar())) == sidecar
 
 
 def test_what_musicgen_made_is_restored_by_default_as_by_its_own_preset(spoiled: Wav) -> None:

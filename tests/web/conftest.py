@@ -33,7 +33,7 @@ ARGUMENTS = [
     "--use-fake-device-for-media-stream",  # a microphone that hears beeps
     "--use-fake-ui-for-media-stream",
 ]
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 class Server:
@@ -48,7 +48,13 @@ class Server:
             free.bind(("127.0.0.1", 0))
             self._port: int = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Server:
         self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -67,7 +73,12 @@ class Server:
                 return
             except OSError:
                 pass
+        self.kill()
         raise AssertionError("the server does not answer")
+
+    def let_go(self) -> None:
+        """Let go on what is held, see `tests.web.program`."""
+        (self.folder / "go").touch()
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -86,10 +97,11 @@ class Server:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """The page, for all tests that do not harm it."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        started = Server(Path(folder))
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        Server(Path(folder)) as started,
+    ):
         yield started
-        started.stop()
 
 
 @pytest.fixture(scope="module")  # while it is open, nobody else in the process can open one
@@ -98,10 +110,9 @@ def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not installed")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+    about = {"executable_path": str(CHROMIUM), "args": ARGUMENTS}
+    with sync_api.sync_playwright() as playwright, playwright.chromium.launch(**about) as started:
         yield started
-        started.close()
 
 
 class Visitor:
@@ -149,3 +160,12 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "long.flac"
     sf.write(path, np.tile(add_artifacts(render(seconds=6.0))[0], 9), DECODER_HZ)
     return path
+
+
+@pytest.fixture
+def held_clip(tmp_path: Path, clip: Path, server: Server) -> Iterator[Path]:
+    """A clip whose restoration takes as long as a test wants, on any machine."""
+    path = tmp_path / "held.wav"
+    path.write_bytes(clip.read_bytes())
+    yield path
+    (server.folder / "go").unlink(missing_ok=True)

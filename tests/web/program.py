@@ -1,15 +1,19 @@
-"""The page as tests start it: `python -m tests.web.program PORT [auth] [full] [parts] …`."""
+"""The page as tests start it: `python -m tests.web.program PORT [auth] [full] [parts] …`.
+
+A piece that is called "held…" is restored when there is a file "go" in the temporary folder.
+"""
 
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nitido
-from nitido import optional
+from nitido import api, optional
 from nitido.audio import write
 from nitido.demo import DECODER_HZ, add_artifacts
 from nitido.demo.render import render
@@ -41,8 +45,21 @@ def generate(prompt: str, *, seconds: float, on_progress: Any, **_: Any) -> Gene
     return Generation()
 
 
+def holding(restore_with: Any) -> Any:
+    """Return `restore_with`, which waits where it is to be held, and can be cancelled there."""
+
+    def restore(*asked: Any, name: str = "", on_progress: Any, **more: Any) -> Any:
+        while name.startswith("held") and not Path(tempfile.gettempdir(), "go").exists():
+            on_progress(0.1, 1.0)
+            time.sleep(0.05)
+        return restore_with(*asked, name=name or None, on_progress=on_progress, **more)
+
+    return restore
+
+
 def main() -> None:
     """Serve the page."""
+    api.restore_with = holding(api.restore_with)
     nitido.generate = generate  # type: ignore[assignment]
     known = optional.available
     torch = "without-torch" not in sys.argv  # whether it is installed here or not

@@ -78,6 +78,18 @@ def test_a_piece_is_sent_examined_restored_and_had_in_any_form(
     assert names == [f"my song_restored{end}" for end in (".flac", ".report.html", ".nitido.json")]
 
 
+def test_what_is_taken_as_soon_as_it_can_be_had_has_its_report(ann: Visitor, clip: Path) -> None:
+    ann.drop(clip)
+    while (answer := ann.ask("GET", "/api/zip"))[0] == 404:
+        assert ann.ask("GET", "/api/pieces/1")[1]["said"] == ""
+    with zipfile.ZipFile(io.BytesIO(answer[1])) as bundle:
+        assert "my song_restored.report.html" in bundle.namelist()
+    visits = ann.http.app.app.state.site.visits
+    assert not visits._coming.total()  # the room that it took is free again
+    visits._most = 100
+    assert ann.ask("GET", "/api/zip")[0] == 503
+
+
 def test_nothing_of_a_visitor_can_be_had_or_touched_by_another(
     restored: tuple[Any, Visitor],
 ) -> None:
@@ -251,7 +263,7 @@ def test_a_hundred_requests_leave_memory_and_disk_as_they_were(
 ) -> None:
     for number in range(100):
         someone = Visitor(app)
-        for path in ("/", "/api/state", "/api/pieces", f"/api/pieces/{number}"):
+        for path in ("/", "/api/state", "/api/pieces", f"/api/pieces/{number}", "/api/zip"):
             someone.ask("GET", path)
         someone.ask("POST", "/api/pieces?name=x.wav", content=b"no sound") if number < 3 else None
     visits = ann.http.app.app.state.site.visits
@@ -328,7 +340,7 @@ def test_downloads_that_wait_for_their_format_keep_nobody_else_waiting(
             done.set()
             return other, late, {(await one).status_code for one in downloads}
 
-    end = threading.Timer(10, done.set)  # if it waits after all
+    end = threading.Timer(60, done.set)  # if it waits after all
     end.start()
     assert asyncio.run(ask()) == (201, False, {200})
     end.cancel()
@@ -341,7 +353,24 @@ def test_versions_are_compared(ann: Visitor, clip: Path) -> None:
     assert ann.wait(said["id"])["sentences"]
     page = ann.ask("GET", "/compare")[1].decode()
     assert "a and b" in page
-    assert ann.ask("GET", f"/api/pieces/{said['id']}/files/report")[0] == 200
+    piece = ann.ask("GET", f"/api/pieces/{said['id']}")[1]
+    assert piece["files"] == [f"/api/pieces/{said['id']}/files/report"]
+    assert ann.ask("GET", piece["files"][0])[0] == 200
+    assert ann.ask("GET", f"/api/pieces/{said['id']}/files/wav")[0] == 400
+
+
+def test_what_is_not_made_says_why_by_its_name_and_leaves_nothing(
+    ann: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(piece: Any, *_: Any) -> None:
+        raise nitido.ConfigError(f"{piece.source} cannot be written.")
+
+    monkeypatch.setattr("nitido.web.work.generate", fail)
+    ann.ask("POST", "/api/generate", {"prompt": "a calm song", "seed": 1, "candidates": 1})
+    while (task := ann.ask("GET", "/api/state")[1]["tasks"][0])["state"] != "failed":
+        assert task["state"] in ("waiting", "working")
+    assert task["said"] == "a calm song, seed 1.wav cannot be written."
+    assert ann.ask("GET", "/api/pieces") == (200, [])
 
 
 def test_a_full_server_says_when_to_come_again(ann: Visitor, bob: Visitor, clip: Path) -> None:

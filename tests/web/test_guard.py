@@ -228,7 +228,7 @@ def test_nothing_is_asked_but_to_read_and_to_write(method: str) -> None:
     assert answer(method=method)[0] == 405
 
 
-def body(*parts: bytes | None) -> tuple[int, list[bytes]]:
+def body(*parts: bytes | None, seconds: float = 0.0) -> tuple[int, list[bytes]]:
     """What comes of a request with that body, part by part; None never comes."""
     got: list[bytes] = []
     left = list(parts)
@@ -244,6 +244,7 @@ def body(*parts: bytes | None) -> tuple[int, list[bytes]]:
 
     async def receive():
         part = left.pop(0)
+        await asyncio.sleep(seconds)
         if part is None:
             await asyncio.Event().wait()
         return {"type": "http.request", "body": part, "more_body": bool(left)}
@@ -263,6 +264,7 @@ def test_what_is_asked_is_small_and_handed_on_whole() -> None:
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nitido.web.security.PATIENCE_SECONDS", 0.01)
     assert body(b"a", None) == (408, [])
+    assert body(*(100 * [b"x"]), seconds=0.001) == (408, [])  # nor for one that drips
 
 
 def test_there_are_no_websockets() -> None:

@@ -14,7 +14,7 @@ import nitido
 from nitido.web import listing
 from nitido.web.choices import Choices
 from nitido.web.limits import Limits
-from nitido.web.sessions import SessionPiece, Visits
+from nitido.web.sessions import SessionPiece, Visit, Visits
 from nitido.web.work import examine, restore
 
 EVIL = "<img src=x onerror=alert(1)>\"'.wav"
@@ -110,7 +110,7 @@ def test_no_name_becomes_html(clip: Path) -> None:
 
 
 def test_a_diagnosis_alone_gives_a_list(clip: Path, tmp_path: Path) -> None:
-    piece = SessionPiece(1, "song.wav", tmp_path, suffix=".wav")
+    piece = SessionPiece(Visit("ann", tmp_path), 1, "song.wav", tmp_path, suffix=".wav")
     assert listing.rows(piece) == []
     copyfile(clip, piece.source)
     examine(piece, lambda share: None)

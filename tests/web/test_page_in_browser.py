@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ SIZES = """
   [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())
 ).map((e) => getComputedStyle(e).fontSize)
 """
+PATIENCE_SECONDS = 180  # on a slow machine; nothing here waits for a time to pass
 AXE = Path(os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js"))
 VIOLATIONS = """
 () => axe.run(document).then(({ violations }) =>
@@ -43,23 +44,35 @@ class Musician:
         self.broken: list[str] = []
         self.page = self.open()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+
     def open(self, path: str = "") -> Any:
         """Open a page in another tab."""
         page = self.context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(1000 * PATIENCE_SECONDS)
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("pageerror", lambda error: self.broken.append(str(error)))
         page.goto(f"{self.url}/{path}")
         return page
+
+    def go(self, to: str) -> None:
+        """Follow a link of the navigation; the page is there when its script runs."""
+        self.page.click(f"nav >> text={to}")
+        self.page.wait_for_url(f"**/{to.lower()}")
 
     def drop(self, *files: Path) -> None:
         """Drop pieces."""
         self.page.set_input_files("#files", [str(file) for file in files])
 
     def restored(self) -> None:
-        """Wait until the piece that is shown is restored, and can be heard."""
+        """Wait until the piece that is shown is restored, and can be heard from start to end."""
         self.page.wait_for_selector("#downloads a.download")
-        self.until(lambda: self.state["track"] == 1 or self.page.is_enabled("[data-track='2']"))
+        self.page.wait_for_selector("[data-track='2']:enabled")
+        self.page.wait_for_selector("#status:empty", state="attached")  # it is no preview
 
     @property
     def state(self) -> dict[str, Any]:
@@ -69,21 +82,19 @@ class Musician:
 
     def until(self, true: Callable[[], bool]) -> None:
         """Wait until something is so; the policy of the page lets no test look from inside."""
-        for _ in range(600):
-            if true():
-                return
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not true():
+            assert time.monotonic() < end, "it did not come to that"
             time.sleep(0.1)
-        raise AssertionError("it did not come to that")
 
 
 @pytest.fixture
 def musician(browser: Any, server: Server) -> Iterator[Musician]:
-    someone = Musician(browser, server.url)
-    yield someone
+    with Musician(browser, server.url) as someone:
+        yield someone
     assert someone.broken == []
     strange = [url for url in someone.asked if not url.startswith((server.url, "data:", "blob:"))]
     assert strange == []  # no other host was asked, whatever was done
-    someone.context.close()
 
 
 def test_a_song_plays_at_once_and_before_and_after_switch_while_it_plays(
@@ -93,9 +104,11 @@ def test_a_song_plays_at_once_and_before_and_after_switch_while_it_plays(
     musician.drop(shared_audio / "musicgen" / "azira18_rock-90s.wav")
     page.wait_for_selector("#player:not([hidden])")
     musician.until(lambda: bool(musician.state["playing"]))
+    begun = time.monotonic()
     page.wait_for_selector("text=Metallic whine, moderate; treble ends at 14")
     musician.restored()
-    assert musician.state["playing"]  # it went on
+    on = musician.state["playing"]
+    assert on or time.monotonic() - begun > 9  # it went on, or the ten seconds are over
     for place in ("#theme", "#volume", "#more summary", "[data-track='0']"):
         page.focus(place)
         for key in "321":
@@ -193,9 +206,11 @@ def nitido_names(path: Path) -> list[str]:
 def test_a_long_piece_is_heard_part_by_part_and_a_place_is_found_in_its_part(
     browser: Any, clip: Path, long_clip: Path
 ) -> None:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        server = Server(Path(folder), "parts")
-        someone = Musician(browser, server.url)
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        Server(Path(folder), "parts") as server,
+        Musician(browser, server.url) as someone,
+    ):
         page = someone.page
         cut = Path(folder) / "cut.wav"
         wav, rate = sf.read(long_clip)
@@ -203,7 +218,7 @@ def test_a_long_piece_is_heard_part_by_part_and_a_place_is_found_in_its_part(
         someone.drop(cut)
         someone.restored()
         page.wait_for_selector("#part option:nth-child(3)", state="attached")
-        assert page.locator("#part option").first.inner_text() == "0:00 to 0:04"
+        assert page.locator("#part option").all_inner_texts()[0] == "0:00 to 0:04"
         page.click("[data-row=ending] [data-hear]")
         someone.until(lambda: someone.state["offset"] == 8)
         someone.until(lambda: page.input_value("#part") == "2")
@@ -211,22 +226,20 @@ def test_a_long_piece_is_heard_part_by_part_and_a_place_is_found_in_its_part(
         someone.until(lambda: someone.state["offset"] == 4)
         someone.until(lambda: page.inner_text("#time").endswith("/ 0:08.0"))
         assert someone.broken == []
-        someone.context.close()
-        server.stop()
 
 
 def test_a_full_server_keeps_the_file_that_was_dropped_and_says_so(
     browser: Any, clip: Path
 ) -> None:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        server = Server(Path(folder), "full")
-        someone = Musician(browser, server.url)
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        Server(Path(folder), "full") as server,
+        Musician(browser, server.url) as someone,
+    ):
         someone.drop(clip)
         someone.page.wait_for_selector("#sending:has-text('The server is full')")
         assert "sent again by itself" in someone.page.inner_text("#sending")
-        assert someone.page.is_visible("#player")  # it can be heard as it came
-        someone.context.close()
-        server.stop()
+        someone.page.wait_for_selector("#player:not([hidden])")  # it can be heard as it came
 
 
 def test_reloading_another_tab_and_going_back_lose_nothing(musician: Musician, clip: Path) -> None:
@@ -239,25 +252,26 @@ def test_reloading_another_tab_and_going_back_lose_nothing(musician: Musician, c
     other.wait_for_selector("#downloads a.download")
     other.locator("#width-on").uncheck()
     page.wait_for_selector("#width-on:not(:checked)", state="attached")  # in the first one, too
-    page.click("text=Compare")
+    musician.go("Compare")
     page.wait_for_selector("text=my song.wav, restored")
     page.go_back()
     page.wait_for_selector("#name:has-text('my song.wav')")
 
 
 def test_the_bar_stays_in_sight_and_cancel_stops_the_work(
-    musician: Musician, long_clip: Path
+    musician: Musician, held_clip: Path
 ) -> None:
     page = musician.page
-    musician.drop(long_clip)
+    musician.drop(held_clip)
     page.wait_for_selector("#doing:has-text('Restoring')")
     for top in (0, 10_000):
         page.evaluate(f"scrollTo(0, {top})")
         box = page.locator("#restore").bounding_box()
         assert 0 < box["y"] < 900
     page.click("#cancel")
-    page.wait_for_selector("#news:has-text('Nothing was changed')", state="attached")
-    assert page.is_disabled("#cancel")
+    told = "Restoring held.wav: cancelled. Nothing was changed."
+    page.wait_for_selector(f"#news:has-text('{told}')", state="attached")
+    page.wait_for_selector("#cancel:disabled")
     assert page.locator("#downloads a").count() == 0
 
 
@@ -265,7 +279,7 @@ def test_a_recording_is_a_piece_like_any_other(musician: Musician) -> None:
     page = musician.page
     page.click("#record")
     page.wait_for_selector("#record[aria-pressed=true]")
-    page.wait_for_timeout(1200)
+    page.wait_for_timeout(2000)
     page.click("#record")
     page.wait_for_selector("#name:has-text('Recording')")
     page.wait_for_selector("#head .lead:not(.soft)")
@@ -273,7 +287,7 @@ def test_a_recording_is_a_piece_like_any_other(musician: Musician) -> None:
 
 def test_words_become_candidates_and_one_goes_on_to_be_restored(musician: Musician) -> None:
     page = musician.page
-    page.click("nav >> text=Generate")
+    musician.go("Generate")
     page.click("[data-prompt] >> nth=1")
     page.fill("[name=seed]", "7")
     page.click("#generate")
@@ -295,7 +309,7 @@ def test_two_files_are_compared(musician: Musician, clip: Path, tmp_path: Path) 
     other = tmp_path / "other.wav"
     wav, rate = sf.read(clip)
     sf.write(other, 0.5 * wav, rate)
-    page.click("nav >> text=Compare")
+    musician.go("Compare")
     page.set_input_files("#versions", [str(clip), str(other)])
     page.wait_for_selector("[data-version] >> nth=1")
     page.click("#compare")
@@ -304,8 +318,8 @@ def test_two_files_are_compared(musician: Musician, clip: Path, tmp_path: Path) 
     page.select_option("[data-version] >> nth=1", "after")
     page.click("#compare")
     page.wait_for_selector("#player:not([hidden])")
-    assert "It plays at" in page.inner_text("#head")
-    assert page.inner_text("[data-track='1']").endswith("other")
+    page.wait_for_selector("#head:has-text('It plays at')")
+    page.wait_for_selector("[data-track='1']:has-text('other')")
 
 
 def test_every_screen_is_wide_enough_and_has_one_scale_of_type(
@@ -336,38 +350,40 @@ def test_axe_finds_nothing_wrong(browser: Any, server: Server, clip: Path, tmp_p
     if not AXE.is_file():
         pytest.skip("axe-core is not there: npm install axe-core, or AXE_CORE=…/axe.min.js")
     for scheme in ("light", "dark"):
-        someone = Musician(browser, server.url, color_scheme=scheme, bypass_csp=True)
-        page = someone.page
-        assert violations(page) == []  # nothing here yet
-        someone.drop(clip, text, second)
-        page.wait_for_selector("#notices p")
-        page.wait_for_selector("table.pieces tr:nth-child(2) .verdict:has-text('repaired')")
-        someone.restored()
-        page.click("#more summary")
-        page.locator(".what summary").first.click()
-        page.locator("#decomb-on").uncheck()
-        page.wait_for_selector("#decomb-on:not(:checked)")
-        assert violations(page) == []  # a table, a notice, all unfolded, changed
-        for path in ("generate", "compare", "docs"):
-            page.goto(f"{someone.url}/{path}")
-            assert violations(page) == []
-        someone.context.close()
+        with Musician(browser, server.url, color_scheme=scheme, bypass_csp=True) as someone:
+            look_at(someone, clip, text, second)
+
+
+def look_at(someone: Musician, *files: Path) -> None:
+    page = someone.page
+    assert violations(page) == []  # nothing here yet
+    someone.drop(*files)
+    page.wait_for_selector("#notices p")
+    page.wait_for_selector("table.pieces tr:nth-child(2) .verdict:has-text('repaired')")
+    someone.restored()
+    page.click("#more summary")
+    page.locator(".what summary").first.click()
+    page.locator("#decomb-on").uncheck()
+    page.wait_for_selector("#decomb-on:not(:checked)")
+    assert violations(page) == []  # a table, a notice, all unfolded, changed
+    for path in ("generate", "compare", "docs"):
+        page.goto(f"{someone.url}/{path}")
+        assert violations(page) == []
 
 
 def test_it_is_dark_where_the_system_is_until_a_hand_turns_it(browser: Any, server: Server) -> None:
-    someone = Musician(browser, server.url, color_scheme="dark")
+    with Musician(browser, server.url, color_scheme="dark") as someone:
 
-    def light() -> float:
-        paper = someone.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        return sum(map(int, re.findall(r"\d+", paper)[:3])) / (3 * 255)
+        def light() -> float:
+            paper = someone.page.evaluate("getComputedStyle(document.body).backgroundColor")
+            return sum(map(int, re.findall(r"\d+", paper)[:3])) / (3 * 255)
 
-    assert light() < 0.2
-    someone.page.click("#theme")
-    assert light() > 0.9
-    someone.page.reload()
-    assert light() > 0.9  # it is remembered
-    assert someone.page.inner_text("#theme") == "Dark"
-    someone.context.close()
+        assert light() < 0.2
+        someone.page.click("#theme")
+        assert light() > 0.9
+        someone.page.reload()
+        assert light() > 0.9  # it is remembered
+        assert someone.page.inner_text("#theme") == "Dark"
 
 
 def test_a_loop_is_said_to_be_one_until_a_hand_says_no(musician: Musician, tmp_path: Path) -> None:
@@ -400,9 +416,11 @@ def test_a_server_that_is_started_again_is_noticed_and_nothing_is_lost(
     browser: Any, clip: Path
 ) -> None:
     known = {"username": "ann", "password": "secret"}
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        server = Server(Path(folder), "without-torch", "auth", f"in={folder}/files")
-        someone = Musician(browser, server.url, http_credentials=known)
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        Server(Path(folder), "without-torch", "auth", f"in={folder}/files") as server,
+        Musician(browser, server.url, http_credentials=known) as someone,
+    ):
         page = someone.page
         someone.drop(clip)
         someone.restored()
@@ -412,7 +430,5 @@ def test_a_server_that_is_started_again_is_noticed_and_nothing_is_lost(
         page.wait_for_selector("#lost", state="hidden")
         page.reload()
         someone.restored()
-        page.click("nav >> text=Generate")
+        someone.go("Generate")
         assert page.inner_text(".absent code") == "pip install 'nitido[generate]'"
-        someone.context.close()
-        server.stop()

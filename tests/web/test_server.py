@@ -22,6 +22,8 @@ from tests.web.conftest import ROOT, Server
 from nitido.errors import ConfigError
 from nitido.web.server import serve
 
+PATIENCE_SECONDS = 300
+
 
 class Stranger:
     """Somebody who writes requests by hand, and keeps the cookie."""
@@ -31,7 +33,7 @@ class Stranger:
         self.cookie = ""
 
     def ask(self, method: str, path: str, body: Any = b"", **headers: str) -> tuple[int, bytes]:
-        with closing(HTTPConnection(self.address, timeout=60)) as connection:
+        with closing(HTTPConnection(self.address, timeout=PATIENCE_SECONDS)) as connection:
             given = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body, {"cookie": self.cookie, **given})
             answer = connection.getresponse()
@@ -42,10 +44,9 @@ class Stranger:
         body = json.dumps(asked).encode() if asked else b""
         return json.loads(self.ask(method, path, body, content_type="application/json")[1])
 
-    def drop(self, path: Path) -> int:
-        number: int = json.loads(self.ask("POST", "/api/pieces?name=s.wav", path.read_bytes())[1])[
-            "id"
-        ]
+    def drop(self, path: Path, name: str = "s.wav") -> int:
+        sent = self.ask("POST", f"/api/pieces?name={name}", path.read_bytes())
+        number: int = json.loads(sent[1])["id"]
         return number
 
 
@@ -100,7 +101,7 @@ def test_the_curl_of_the_page_on_the_page_runs(server: Server, clip: Path, tmp_p
 
 def events(visitor: Stranger) -> Iterator[dict[str, Any]]:
     """What a visitor is told, as it comes."""
-    with closing(HTTPConnection(visitor.address, timeout=60)) as connection:
+    with closing(HTTPConnection(visitor.address, timeout=PATIENCE_SECONDS)) as connection:
         connection.request("GET", "/api/events", headers={"cookie": visitor.cookie})
         answer = connection.getresponse()
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -109,32 +110,37 @@ def events(visitor: Stranger) -> Iterator[dict[str, Any]]:
                 yield json.loads(line.removeprefix(b"data: "))
 
 
+def restoring(state: dict[str, Any]) -> dict[str, Any]:
+    """How it stands with the restoration of a visitor; empty before there is one."""
+    tasks: list[dict[str, Any]] = state["tasks"]
+    return next((task for task in tasks[::-1] if task["kind"] == "restore"), {})
+
+
+def until(visitor: Stranger, state: str) -> dict[str, Any]:
+    """The restoration of a visitor, when it stands so."""
+    return next(task for told in events(visitor) if (task := restoring(told)).get("state") == state)
+
+
 def test_two_restorations_run_while_a_third_visitor_is_told_when_it_is_their_turn(
-    server: Server, long_clip: Path
+    server: Server, held_clip: Path, clip: Path
 ) -> None:
-    visitors = [Stranger(server) for _ in range(3)]
-    pieces = [visitor.drop(long_clip) for visitor in visitors]
-    waited, working = [], False
-    for state in events(visitors[2]):
-        tasks = {task["kind"]: task for task in state["tasks"]}
-        if task := tasks.get("restore"):
-            waited += [task["ahead"]] if task["state"] == "waiting" else []
-            working |= task["state"] == "working" and 0 < task["share"] < 1
-            if task["state"] == "done":
-                break
-    assert working
-    assert set(waited) <= {0, 1}
+    visitors = [Stranger(server) for _ in range(4)]
+    pieces = [visitor.drop(held_clip, "held.wav") for visitor in visitors[:2]]
+    for visitor in visitors[:2]:
+        assert until(visitor, "working")["share"] < 1
+    for ahead, visitor in enumerate(visitors[2:]):
+        pieces.append(visitor.drop(clip))
+        assert until(visitor, "waiting")["ahead"] == ahead  # you are next; one is before you
+    server.let_go()
     for visitor, piece in zip(visitors, pieces, strict=True):
+        assert until(visitor, "done")["said"] == ""
         assert wait(visitor, piece)["restored"]
         visitor.ask("DELETE", f"/api/pieces/{piece}")
 
 
-def test_cancelling_leaves_no_result_and_no_task(ann: Stranger, long_clip: Path) -> None:
-    piece = ann.drop(long_clip)
-    for _ in range(600):
-        if any(task["kind"] == "restore" for task in ann.json("GET", "/api/state")["tasks"]):
-            break
-        time.sleep(0.1)
+def test_cancelling_leaves_no_result_and_no_task(ann: Stranger, held_clip: Path) -> None:
+    piece = ann.drop(held_clip, "held.wav")
+    until(ann, "working")
     assert ann.json("POST", "/api/cancel")["cancelled"] > 0
     found = wait(ann, piece)
     assert (found["restored"], found["said"]) == (False, "")
@@ -170,29 +176,27 @@ def test_no_other_site_can_send_change_or_remove_anything(
 
 def test_an_upload_that_breaks_off_leaves_nothing(server: Server, ann: Stranger) -> None:
     ann.ask("GET", "/")
+    before = set(server.folder.rglob("*.wav"))
     with socket.create_connection(ann.address.split(":")) as connection:  # type: ignore[arg-type]
         head = (
             f"POST /api/pieces?name=half.wav HTTP/1.1\r\nHost: {ann.address}\r\n"
             f"Cookie: {ann.cookie}\r\nContent-Length: 1000000\r\n\r\n"
         )
         connection.sendall(head.encode() + 100_000 * b"x")
-        time.sleep(0.5)
-    for _ in range(100):
-        names = [path.name for path in server.folder.rglob("*.wav")]
-        if not [name for name in names if re.fullmatch(r"[0-9a-f]{32}\.wav", name)]:
-            break
+        while not (half := set(server.folder.rglob("*.wav")) - before):
+            time.sleep(0.1)
+    end = time.monotonic() + PATIENCE_SECONDS
+    while any(path.exists() for path in half):
+        assert time.monotonic() < end, half
         time.sleep(0.1)
-    else:
-        raise AssertionError(names)
     assert ann.json("GET", "/api/pieces") == []
 
 
 def test_a_server_that_ends_leaves_nothing_behind(clip: Path) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        server = Server(Path(folder))
-        Stranger(server).drop(clip)
-        assert list(Path(folder).glob("nitido-web-*"))
-        server.stop()
+        with Server(Path(folder)) as server:
+            Stranger(server).drop(clip)
+            assert list(Path(folder).glob("nitido-web-*"))
         assert not list(Path(folder).glob("nitido-web-*"))
 
 

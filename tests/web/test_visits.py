@@ -129,6 +129,16 @@ def test_who_is_idle_for_long_is_forgotten_but_not_with_an_open_page(
     assert [v.folder.exists() for v in (idle, open_page, awake)] == [False, True, True]
 
 
+def test_who_sends_a_first_file_does_not_give_way_to_others() -> None:
+    place = Visits(Limits(visitors=1))
+    sending = place.of(place.new_token())
+    with sending.here(), pytest.raises(FullError, match="Too many are here"):
+        place.of(place.new_token())
+    place.of(place.new_token())
+    assert not sending.folder.exists()
+    place.close()
+
+
 def test_who_has_nothing_here_gives_way(clock: Clock) -> None:
     place = Visits(Limits(visitors=2), clock=clock)
     empty, full = place.of(place.new_token()), with_piece(place)
@@ -149,9 +159,13 @@ def test_there_is_a_bound_to_the_pieces_of_a_visitor(visit: Visit) -> None:
         visit.add(name, limits=limits)
     with pytest.raises(ConfigError, match="2 here already"):
         visit.add("c", limits=limits)
+    with visit.adding("a", kind="clip", limits=limits):  # what is not there yet counts, too
+        visit.add("b", kind="clip", limits=limits)
+        with pytest.raises(ConfigError, match="2 here already"):
+            visit.add("c", kind="clip", limits=limits)
     visit.add("tune", kind="melody", limits=limits)
     visit.remove(1)
-    assert visit.add("c", limits=limits).id == 4  # no number is used again
+    assert visit.add("c", limits=limits).id == 6  # no number is used again
 
 
 def test_pieces_that_come_at_the_same_time_are_all_counted(
@@ -194,7 +208,9 @@ def test_what_work_writes_after_its_visitor_or_its_piece_left_goes_too(visits: V
     visits.end(visit.name)
     (visit.folder / "1-late").mkdir(parents=True)
     (other.folder / "9-late").mkdir()
-    visits.sweep()
+    with other.adding("coming.wav", limits=visits.limits) as coming:
+        visits.sweep()
+        assert coming.folder.exists()
     assert not visit.folder.exists()
     assert not (other.folder / "9-late").exists()
     assert other.pieces[1].source.exists()
@@ -217,15 +233,17 @@ def test_a_server_that_is_started_again_finds_its_visitors(tmp_path: Path) -> No
     visit = first.of(token)
     piece = visit.add("my song.wav", limits=Limits())
     piece.source.write_bytes(b"sound")
-    visit.changed()
+    with visit.adding("a clip", limits=Limits()):  # is on its way when the power is cut
+        visit.changed()
     broken = with_piece(first)
     (broken.folder / "about.json").write_text("{")
     again = Visits(Limits(), folder=tmp_path / "files").find(token)
     assert again is not None
     assert (again.pieces[1].name, again.pieces[1].source) == ("my song.wav", piece.source)
-    assert again.add("another", limits=Limits()).id == 2
+    assert list(again.pieces) == [1]
+    assert again.add("another", limits=Limits()).id == 3
     assert not broken.folder.exists()
-    assert json.loads((again.folder / "about.json").read_text())["last"] == 1
+    assert json.loads((again.folder / "about.json").read_text())["last"] == 2
 
 
 def test_nobody_s_own_files_are_deleted_because_their_folder_was_named(tmp_path: Path) -> None:

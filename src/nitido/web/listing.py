@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from nitido.diagnosis.finding import SEVERITIES, Diagnosis, Finding
@@ -46,11 +46,11 @@ class Row:
     picture: str = ""
     step: Step | None = None
     own: bool = False
-    slider: Told | None = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Add what follows from the stage."""
-        object.__setattr__(self, "slider", self.step and slider(self.step))
+    @property
+    def slider(self) -> Told | None:
+        """The one setting that has a slider, and where it stands."""
+        return slider(self.step) if self.step else None
 
     @property
     def worst(self) -> Finding | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from functools import cache
-from importlib import resources
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 
@@ -24,13 +23,6 @@ from nitido.web.sessions import SessionPiece
 
 NEEDED = ("torch", "transformers")  # to generate
 STARTED = f"{time.time():.0f}"  # makes the addresses of assets new with each server
-ASSETS = {
-    "page.css": ("nitido.web", "text/css; charset=utf-8"),
-    "page.js": ("nitido.web", "text/javascript; charset=utf-8"),
-    "player.js": ("nitido.report", "text/javascript; charset=utf-8"),
-    "report.css": ("nitido.report", "text/css; charset=utf-8"),
-    "icon.svg": ("nitido.web", "image/svg+xml"),
-}
 pages = APIRouter(include_in_schema=False)
 
 
@@ -75,7 +67,7 @@ def restore(request: Request, site: SiteOf, visit: Found, piece: int = 0) -> HTM
         sets=_sets(chosen),
         downloads=work.offered(chosen) if chosen else {},
         targets=targets().values(),
-        busy=[one.id for one in pieces if visit and site.is_busy(visit, one.id)],
+        busy=[one.id for one in pieces if site.is_busy(one)],
     )
 
 
@@ -107,16 +99,6 @@ def compare(request: Request, site: SiteOf, visit: Found, piece: int = 0) -> HTM
 def docs(request: Request) -> HTMLResponse:
     """What the API has."""
     return _page(request, "docs.html", schema=request.app.openapi())
-
-
-@pages.get("/assets/{name}")
-def asset(name: str) -> Response:
-    """Style, scripts, and the icon."""
-    if name not in ASSETS:
-        raise HTTPException(404, "There is nothing here.")
-    package, kind = ASSETS[name]
-    content = (resources.files(package) / "assets" / name).read_bytes()
-    return Response(content, media_type=kind, headers={"Cache-Control": "public, max-age=86400"})
 
 
 @pages.api_route(HEALTH, methods=["GET", "HEAD"])

@@ -21,8 +21,7 @@ State: TypeAlias = Literal["waiting", "working", "done", "failed", "cancelled"]
 
 BROKEN = "Something broke; the server's log tells what. Try again."
 KEPT = 20  # finished tasks of a visitor that are remembered, for who asks what became of them
-LATE_MAX = 8  # late tasks that wait, of all visitors: each holds on to what it works on
-_ids = itertools.count(1)
+_ids = itertools.count(int(time.time()))  # a server that is started again uses none again
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ class Task:
         pieces: ids of the pieces that it is about.
         lane: how long it takes: a second or two, some seconds, or longer. It waits for no task of
             another lane.
-        late: whether it lets all others go first.
+        late: whether it lets all others of its lane go first.
         state: how far it is.
         share: that is done, 0 to 1.
         said: why it failed.
@@ -103,8 +102,7 @@ class Queue:
         """
         with self._lock:
             own = sum(other.visit is task.visit for other in self._waiting)
-            late = task.late and sum(other.late for other in self._waiting) >= LATE_MAX
-            if late or own >= self._each or len(self._waiting) >= self._most:
+            if own >= self._each or len(self._waiting) >= self._most:
                 raise FullError("Too much is waiting already; try again in a while.")
             self._waiting.append(task)
             self._start()

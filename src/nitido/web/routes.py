@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import mimetypes
-import os
 import re
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
@@ -19,7 +18,6 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import ClientDisconnect
 
-from nitido.batch.names import AUDIO_SUFFIXES
 from nitido.delivery_check import find_target
 from nitido.errors import ConfigError
 from nitido.restoration.restore_options import RestoreOptions
@@ -27,11 +25,10 @@ from nitido.web import work
 from nitido.web.choices import WORDS, Choices
 from nitido.web.limits import FullError
 from nitido.web.queue import Task, Tell
-from nitido.web.security import LATER, REPORT_POLICY, client_of
+from nitido.web.security import COOKIE, LATER, REPORT_POLICY, client_of
 from nitido.web.sessions import SessionPiece, Told, Visit, printable
 from nitido.web.site import PieceState, Site, VisitState
 
-COOKIE = "nitido"
 UPLOAD_SECONDS = 1800.0  # that one file may take
 LOOK_SECONDS, BEAT_SECONDS = 0.2, 10.0  # between two looks at the progress; between signs of life
 WAIT_SECONDS_MAX = 60.0
@@ -73,44 +70,46 @@ def site_of(request: Request) -> Site:
     return site
 
 
-def token_of(request: Request) -> str:
-    """Return the token of who asks; a new one if they have none, which `remember` sends them."""
-    token: str = getattr(request.state, "token", request.cookies.get(COOKIE, ""))
-    if not site_of(request).visits.is_token(token):
-        token = request.state.token = site_of(request).visits.new_token()
+SiteOf = Annotated[Site, Depends(site_of)]
+
+
+def token_of(request: Request, site: SiteOf) -> str:
+    """Return the token of who asks; a new one if they have none, which goes out as a cookie."""
+    token: str = request.cookies.get(COOKIE, "")
+    if not site.visits.is_token(token):
+        token = request.scope["token"] = site.visits.new_token()
     return token
 
 
-def found_visit(request: Request) -> Visit | None:
+Token = Annotated[str, Depends(token_of)]
+
+
+def found_visit(site: SiteOf, token: Token) -> Visit | None:
     """Return the visit of who asks, if it has begun."""
-    return site_of(request).visits.find(token_of(request))
+    return site.visits.find(token)
 
 
-def begun_visit(request: Request) -> Visit:
+def begun_visit(site: SiteOf, token: Token) -> Visit:
     """Return the visit of who asks; it begins now if it had not."""
-    return site_of(request).visits.of(token_of(request))
+    return site.visits.of(token)
 
 
-def own_piece(request: Request, piece: int) -> tuple[Visit, SessionPiece]:
+Found = Annotated[Visit | None, Depends(found_visit)]
+Begun = Annotated[Visit, Depends(begun_visit)]
+
+
+def own_piece(visit: Found, piece: int) -> SessionPiece:
     """Return a piece of who asks; another's is none."""
-    visit = found_visit(request)
     mine = visit.pieces.get(piece) if visit else None
-    if visit is None or mine is None:
+    if mine is None:
         raise HTTPException(404, "There is no such piece of yours any more.")
-    return visit, mine
+    return mine
 
 
-async def remember(request: Request, call_next: Any) -> Any:
-    """Send the token of a new visitor as a cookie that no script can read."""
-    answer = await call_next(request)
-    token = getattr(request.state, "token", None)
-    if token is not None:
-        secure = request.headers.get("x-forwarded-proto", request.url.scheme).startswith("https")
-        answer.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=secure)
-    return answer
+Own = Annotated[SessionPiece, Depends(own_piece)]
 
 
-async def refuse(_: Request, error: Exception) -> Response:
+async def answer_error(_: Request, error: Exception) -> Response:
     """Answer what cannot be done with the reason, in one sentence."""
     if isinstance(error, FileNotFoundError):  # another has just taken its place
         return JSONResponse({"detail": "This is not there any more."}, 404)
@@ -118,10 +117,6 @@ async def refuse(_: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, 503 if full else 400, LATER if full else None)
 
 
-SiteOf = Annotated[Site, Depends(site_of)]
-Found = Annotated[Visit | None, Depends(found_visit)]
-Begun = Annotated[Visit, Depends(begun_visit)]
-Own = Annotated[tuple[Visit, SessionPiece], Depends(own_piece)]
 api = APIRouter(prefix="/api")
 
 
@@ -129,6 +124,7 @@ api = APIRouter(prefix="/api")
 async def upload(
     request: Request,
     site: SiteOf,
+    token: Token,
     name: str = "piece",
     kind: Literal["piece", "melody", "version", "reference"] = "piece",
     restore: bool = True,
@@ -146,40 +142,37 @@ async def upload(
     large = f"{shown} is larger than {site.limits.megabytes:g} MB, which this page takes."
     if told_bytes > most:
         raise HTTPException(413, large)
-    visit = begun_visit(request)
-    await asyncio.to_thread(visit.check_room, kind, site.limits)
-    suffix = PurePath(name.replace("\0", "")).suffix.lower()
-    path = visit.folder / f"{secrets.token_hex(16)}{suffix if suffix in AUDIO_SUFFIXES else ''}"
+    visit = site.visits.of(token)
     try:
-        with site.visits.room(told_bytes, client=client_of(request.scope)), path.open("xb") as file:
+        with (
+            visit.adding(name, kind=kind, limits=site.limits) as piece,
+            site.visits.room(told_bytes, client=client_of(request.scope)),
+            piece.source.open("xb") as file,
+        ):
+            piece.choices = choices
             async with asyncio.timeout(UPLOAD_SECONDS):
                 async for part in request.stream():
                     if file.tell() + len(part) > most:
                         raise HTTPException(413, large)
                     await asyncio.to_thread(file.write, part)
             file.close()
-            await asyncio.to_thread(site.limits.check_length, path, shown)
-        piece = visit.add(name, kind=kind, limits=site.limits)
-        path.replace(piece.source)
+            await asyncio.to_thread(site.limits.check_length, piece.source, piece.name)
     except (ClientDisconnect, TimeoutError):
         raise HTTPException(400, f"{shown} has not come to its end; send it again.") from None
-    finally:
-        path.unlink(missing_ok=True)
-    piece.choices = choices
     if kind == "piece":
-        site.begin(visit, piece, restoring=restore)
+        site.begin(piece, restoring=restore)
     elif kind == "reference":
         words = f"Listening to {piece.name}"
-        site.add(visit, piece, "examine", words, partial(work.examine, piece))
+        site.add(piece, "examine", words, partial(work.examine, piece))
     visit.changed()
-    return site.told(visit, piece)
+    return site.told(piece)
 
 
 @api.get("/pieces")
 def list_pieces(site: SiteOf, visit: Found) -> list[PieceState]:
     """Return all that is yours, without what was found in it."""
     pieces = list(visit.pieces.values()) if visit else []
-    return [site.told(visit, piece, whole=False) for piece in pieces if visit]
+    return [site.told(piece, whole=False) for piece in pieces]
 
 
 @api.get("/pieces/{piece}")
@@ -188,31 +181,31 @@ async def give_piece(
 ) -> PieceState:
     """Return everything about a piece; with `wait`, when nothing more is done with it."""
     for _ in range(round(wait / LOOK_SECONDS)):
-        if not site.is_busy(own[0], own[1].id):
+        if not site.is_busy(own):
             break
         await asyncio.sleep(LOOK_SECONDS)
-    return site.told(*own)
+    return site.told(own)
 
 
 @api.delete("/pieces/{piece}")
 def remove_piece(site: SiteOf, own: Own) -> dict[str, int]:
     """Delete a piece and all that came of it."""
-    site.remove(*own)
-    return {"removed": own[1].id}
+    site.remove(own)
+    return {"removed": own.id}
 
 
 @api.put("/pieces/{piece}/choices")
 def change(site: SiteOf, own: Own, choices: Choices) -> PieceState:
     """Choose what is to be done; the preview is made anew, then the result if there was one."""
-    site.change(*own, choices)
-    return site.told(*own)
+    site.change(own, choices)
+    return site.told(own)
 
 
 @api.post("/pieces/{piece}/restore")
 def restore(site: SiteOf, own: Own) -> PieceState:
     """Restore a piece as chosen."""
-    site.restore(*own)
-    return site.told(*own)
+    site.restore(own)
+    return site.told(own)
 
 
 @api.post("/restore")
@@ -225,7 +218,7 @@ def restore_all(
     for piece in pieces:
         chosen = choices or piece.choices
         piece.choices = chosen if album is None else chosen.but(album=album)
-    site.restore(visit, *(piece for piece in pieces if not piece.result or piece.stale))
+    site.restore(*(piece for piece in pieces if not piece.result or piece.stale))
     visit.changed()
     return site.state(visit)
 
@@ -233,21 +226,20 @@ def restore_all(
 @api.post("/pieces/{piece}/check")
 def check(site: SiteOf, own: Own, target: str = "streaming") -> PieceState:
     """Ask whether a piece, or its result, is fit for where it goes, as `nitido check` does."""
-    words = f"Checking {own[1].name} for {find_target(target).title}"
-    site.add(*own, "check", words, partial(work.judge, own[1], target))
-    return site.told(*own)
+    words = f"Checking {own.name} for {find_target(target).title}"
+    site.add(own, "check", words, partial(work.judge, own, target))
+    return site.told(own)
 
 
 @api.post("/pieces/{piece}/take")
 def take(site: SiteOf, own: Own) -> PieceState:
     """Take a generated clip on to restoring."""
-    visit, clip = own
-    if clip.kind != "clip":
-        raise ConfigError(f"{clip.name} is no clip that was generated.")
-    visit.check_room("piece", site.limits)
-    clip.kind = "piece"
-    site.begin(visit, clip)
-    return site.told(visit, clip)
+    if own.kind != "clip":
+        raise ConfigError(f"{own.name} is no clip that was generated.")
+    own.visit.check_room("piece", site.limits)
+    own.kind = "piece"
+    site.begin(own)
+    return site.told(own)
 
 
 @api.post("/generate")
@@ -262,14 +254,9 @@ def generate(site: SiteOf, visit: Begun, asked: Asked) -> VisitState:
     options = {"model": asked.model, "seconds": asked.seconds, "melody": melody and melody.source}
 
     def make(name: str, seed: int, tell: Tell) -> None:
-        with site.visits.room():
-            piece = visit.add(f"{name}.wav", kind="making", limits=site.limits)
-            try:
-                work.generate(piece, asked.prompt, {**options, "seed": seed}, tell)
-            except BaseException:
-                visit.remove(piece.id)
-                raise
-            piece.kind = "clip"
+        lent = visit.adding(f"{name}.wav", kind="clip", limits=site.limits)
+        with site.visits.room(), lent as piece:
+            work.generate(piece, asked.prompt, {**options, "seed": seed}, tell)
 
     for seed in range(first, first + asked.candidates):
         name = f"{' '.join(asked.prompt.split()[:WORDS_NAMED])}, seed {seed}"
@@ -296,7 +283,7 @@ def compare(site: SiteOf, visit: Begun, asked: Comparing) -> dict[str, int]:
     title = " and ".join(name for name, _ in files)
     piece = visit.add(title, kind="comparison", limits=site.limits)
     do = partial(work.compare_pieces, piece, files, reference)
-    site.add(visit, piece, "compare", f"Comparing {title}", do, lane="long")
+    site.add(piece, "compare", f"Comparing {title}", do, lane="long")
     return {"id": piece.id}
 
 
@@ -313,19 +300,17 @@ def state(site: SiteOf, visit: Found) -> VisitState:
 
 
 @api.get("/events", response_class=StreamingResponse)
-def events(request: Request, site: SiteOf) -> StreamingResponse:
+def events(site: SiteOf, token: Token) -> StreamingResponse:
     """Send the same as server-sent events, each time that it changes."""
-    token = token_of(request)
 
     async def listen() -> AsyncIterator[str]:
-        said, quiet = "", BEAT_SECONDS
-        counted: Visit | None = None
-        try:
+        said, quiet, here = "", BEAT_SECONDS, None
+        with contextlib.ExitStack() as stack:
             while True:
                 visit = site.visits.find(token)
-                if visit is not None and counted is None:
-                    counted = visit
-                    visit.open += 1
+                if visit is not here and visit is not None:
+                    stack.enter_context(visit.here())
+                    here = visit
                 if visit is not None and visit.open > LISTENERS_MAX:
                     return
                 news = site.state(visit).model_dump_json()
@@ -334,9 +319,6 @@ def events(request: Request, site: SiteOf) -> StreamingResponse:
                     said, quiet = news, 0.0
                 quiet += LOOK_SECONDS
                 await asyncio.sleep(LOOK_SECONDS)
-        finally:
-            if counted is not None:
-                counted.open -= 1
 
     headers = {**PRIVATE, "X-Accel-Buffering": "no"}
     return StreamingResponse(listen(), media_type="text/event-stream", headers=headers)
@@ -351,30 +333,27 @@ async def _encoded(request: Request, function: Any, *asked: Any) -> Any:
 @api.get("/pieces/{piece}/files/{form}", response_class=FileResponse)
 async def give_file(request: Request, own: Own, form: str, show: bool = False) -> FileResponse:
     """Return the result as wav, wav16, wav32, flac, mp3, m4a, ogg, opus, report or plan."""
-    piece = own[1]
-    if form not in work.DOWNLOADS or not piece.result:
+    if form not in work.DOWNLOADS or not own.result:
         raise HTTPException(404, "There is no such file; restore the piece first.")
-    if piece.kind == "comparison":
-        path = piece.result_folder / work.REPORT
-    else:
-        path = await _encoded(request, work.download, piece, form)
-    named = f"{piece.stem}_restored{work.DOWNLOADS[form].suffix}"
+    path = await _encoded(request, work.download, own, form)
+    done = "" if own.kind == "comparison" else "_restored"
+    named = f"{own.stem}{done}{work.DOWNLOADS[form].suffix}"
     return _file(path, named, show=show and form == "report")
 
 
 @api.get("/pieces/{piece}/source", response_class=FileResponse)
 def give_source(own: Own) -> FileResponse:
     """Return the file as it came, or as it was generated."""
-    return _file(own[1].source, own[1].name)
+    return _file(own.source, own.name)
 
 
 @api.get("/pieces/{piece}/sets/{name}")
 def give_set(own: Own, name: Literal["original", "preview", "result"]) -> Told:
     """Return what can be played: original, preview or result, part by part, and where it is."""
-    made = own[1].made.get(name)
+    made = own.made.get(name)
     if made is None:
         raise HTTPException(404, "There is nothing of that name to play.")
-    address = f"api/pieces/{own[1].id}/sets/{name}/{made['folder']}"
+    address = f"api/pieces/{own.id}/sets/{name}/{made['folder']}"
     parts = [
         {**part, "tracks": [{**track, "url": f"{address}/{number}"}
                             for number, track in enumerate(part["tracks"], part["first"])]}
@@ -386,33 +365,34 @@ def give_set(own: Own, name: Literal["original", "preview", "result"]) -> Told:
 @api.get("/pieces/{piece}/sets/{name}/{id}/{number}", response_class=FileResponse)
 def give_sound(own: Own, name: str, id: str, number: int) -> FileResponse:  # noqa: A002
     """Return one of the sounds of a set."""
-    if own[1].made.get(name, {}).get("folder") != id:
+    if own.made.get(name, {}).get("folder") != id:
         raise HTTPException(404, "This is not played any more.")
-    path, headers = own[1].folder / id / str(number), {"Cache-Control": "private, max-age=3600"}
+    path, headers = own.folder / id / str(number), {"Cache-Control": "private, max-age=3600"}
     return FileResponse(path, media_type="audio/flac", headers=headers, stat_result=path.stat())
 
 
 @api.get("/zip", response_class=StreamingResponse)
 async def give_zip(
-    request: Request, site: SiteOf, visit: Begun, form: str = "wav"
+    request: Request, site: SiteOf, visit: Found, form: str = "wav"
 ) -> StreamingResponse:
     """Return all results in one ZIP file, each with its report and its plan."""
-    pieces = [piece for piece in visit.of_kind("piece") if piece.result]
+    pieces = [piece for piece in visit.of_kind("piece") if piece.result] if visit else []
     if not pieces or form not in work.DOWNLOADS:
         raise HTTPException(404, "There are no results yet; restore a piece first.")
-    with site.visits.room(), contextlib.ExitStack() as opened:
-        file = opened.enter_context(tempfile.TemporaryFile(dir=visit.folder))
-        await _encoded(request, work.zip_results, pieces, file, form)
-        opened.pop_all()  # and so it stays open
+    size = sum((piece.result_folder / work.SOUND).stat().st_size for piece in pieces)
 
-    def sent() -> Iterator[bytes]:
-        with file:
+    def sent() -> Iterator[bytes]:  # first how long it is
+        with site.visits.room(size), tempfile.TemporaryFile(dir=pieces[0].visit.folder) as file:
+            work.zip_results(pieces, file, form)
+            yield b"%d" % file.tell()
             file.seek(0)
             yield from iter(lambda: file.read(ZIP_STEP_BYTES), b"")
 
+    body = sent()
+    length = await _encoded(request, next, body)
     named = {"Content-Disposition": 'attachment; filename="nitido_results.zip"'}
-    headers = {**PRIVATE, **named, "Content-Length": str(file.seek(0, os.SEEK_END))}
-    return StreamingResponse(sent(), media_type="application/zip", headers=headers)
+    headers = {**PRIVATE, **named, "Content-Length": length.decode()}
+    return StreamingResponse(body, media_type="application/zip", headers=headers)
 
 
 def _file(path: Path, name: str, *, show: bool = False) -> FileResponse:

@@ -24,10 +24,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 GUESSES_MAX, GUESS_SECONDS = 10, 60.0  # wrong passwords of one client, within
 CLIENTS_MAX = 10_000  # whose guesses are remembered
 OPEN_MAX, OPEN_PER_CLIENT = 512, 64  # requests that are being answered; an open page is two
+COOKIE = "nitido"  # who a visitor is
 UPLOADS = "/api/pieces"  # where files are sent
 HEALTH = "/health"  # open to everybody: it tells nothing
 BODY_MAX_BYTES = 2**20  # of what is asked, files apart
-PATIENCE_SECONDS = 30.0  # until the next bytes of what is sent must be there
+PATIENCE_SECONDS = 30.0  # for all that is asked, and for the next bytes of a file
 SHOWN = ("/", "/generate", "/compare", "/docs")  # pages, to which another site may link
 READING, METHODS = ("GET", "HEAD"), ("GET", "HEAD", "POST", "PUT", "DELETE")
 PORTS = {"http": "80", "https": "443"}  # which a browser does not say
@@ -100,7 +101,7 @@ class Security:
                 receive = _patient(receive)
             elif refusal is None:
                 receive, refusal = await _read(scope, receive)
-            await (refusal or self.app)(scope, receive, _with_headers(send, scope["nonce"]))
+            await (refusal or self.app)(scope, receive, _with_headers(send, scope))
         finally:
             self._open[client] -= 1
             self._open += Counter()  # forgets who asks for nothing
@@ -218,9 +219,14 @@ def _is_from_elsewhere(scope: Scope, headers: Headers) -> bool:
         return False
     # A proxy tells what it is called; a page cannot, unless its own origin has let it already.
     hosts = [headers.get(name, "").split(",")[0].strip() for name in ("host", "x-forwarded-host")]
-    said = headers.get("x-forwarded-proto", "").split(",")[0].strip()
-    scheme = said or scope.get("scheme", "http")
+    scheme = _scheme(scope, headers)
     return _origin(origin) not in {_origin(f"{scheme}://{host}") for host in hosts if host}
+
+
+def _scheme(scope: Scope, headers: Headers) -> str:
+    """Return ``"http"`` or ``"https"``, as a proxy says or else as it is."""
+    said = headers.get("x-forwarded-proto", "").split(",")[0].strip()
+    return said or str(scope.get("scheme", "http"))
 
 
 def _origin(origin: str) -> str:
@@ -249,12 +255,13 @@ async def _read(scope: Scope, receive: Receive) -> tuple[Receive, ASGIApp | None
     """Return what gives the body of a request, which is read by then, or why it is refused."""
     body = bytearray()
     try:
-        async for part in Request(scope, _patient(receive)).stream():
-            body += part
-            if len(body) > BODY_MAX_BYTES:
-                text = f"A request may have {BODY_MAX_BYTES} bytes; files are uploaded."
-                return receive, refuse(413, text)
-    except ClientDisconnect:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for part in Request(scope, receive).stream():
+                body += part
+                if len(body) > BODY_MAX_BYTES:
+                    text = f"A request may have {BODY_MAX_BYTES} bytes; files are uploaded."
+                    return receive, refuse(413, text)
+    except (ClientDisconnect, TimeoutError):
         return receive, refuse(408, "What was asked has not come to its end.")
     unread = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
@@ -264,14 +271,18 @@ async def _read(scope: Scope, receive: Receive) -> tuple[Receive, ASGIApp | None
     return receive_read, None
 
 
-def _with_headers(send: Send, nonce: str) -> Send:
-    """Add what a browser is told."""
+def _with_headers(send: Send, scope: Scope) -> Send:
+    """Add what a browser is told; a new visitor gets a cookie that no script can read."""
 
     async def send_more(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers.setdefault("Content-Security-Policy", POLICY.format(nonce))
+            headers.setdefault("Content-Security-Policy", POLICY.format(scope["nonce"]))
             headers.update(HEADERS)
+            if token := scope.get("token"):
+                secure = "; Secure" * (_scheme(scope, Headers(scope=scope)) == "https")
+                sent = f"{COOKIE}={token}; HttpOnly; Path=/; SameSite=lax{secure}"
+                headers.append("Set-Cookie", sent)
         await send(message)
 
     return send_more

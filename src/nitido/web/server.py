@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import mimetypes
 import socket
 import urllib.request
 import webbrowser
@@ -45,8 +46,10 @@ def make_app(
         MissingExtraError: FastAPI is not installed.
     """
     fastapi = load("fastapi", need="The page", remedy="pip install 'nitido[web]'")
+    from starlette.staticfiles import StaticFiles
+
     from nitido.web.pages import pages
-    from nitido.web.routes import api, refuse, remember
+    from nitido.web.routes import answer_error, api
     from nitido.web.security import Security
     from nitido.web.site import Site
 
@@ -65,12 +68,14 @@ def make_app(
         site.visits.close()
 
     about = {"title": "nitido", "version": __version__, "docs_url": None, "redoc_url": None}
-    refused = dict.fromkeys((NitidoError, FileNotFoundError), refuse)
+    refused = dict.fromkeys((NitidoError, FileNotFoundError), answer_error)
     app = fastapi.FastAPI(**about, lifespan=lifespan, exception_handlers=refused)
     app.state.site, app.state.encoding = site, asyncio.Semaphore(site.limits.at_once)
-    app.middleware("http")(remember)
     app.include_router(api)
     app.include_router(pages)
+    mimetypes.add_type("text/javascript", ".js")  # of which Windows may say something else
+    packages = [("nitido.web", "assets"), ("nitido.report", "assets")]
+    app.mount("/assets", StaticFiles(packages=packages))
     return Security(app, auth=auth, host=host, names=names)
 
 

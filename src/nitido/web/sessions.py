@@ -44,15 +44,16 @@ _TOKEN = re.compile(r"[\w-]{43}\.[0-9a-f]{64}")
 logger = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(eq=False)
 class SessionPiece:
     """One file of a visitor, and what became of it.
 
     Attributes:
+        visit: whose it is.
         id: in addresses; unique for its visitor, never used again.
         name: as the visitor calls it; shown, never used as a path.
         folder: of its files.
-        kind: ``"piece"`` to restore, ``"making"`` and then ``"clip"`` that was generated,
+        kind: ``"piece"`` to restore, ``"clip"`` that was generated,
             ``"melody"`` to generate from, ``"version"`` to compare, ``"comparison"`` of pieces,
             ``"reference"`` of how others should sound.
         suffix: of the file that was uploaded.
@@ -66,6 +67,7 @@ class SessionPiece:
         reading: held while files of its result are read, and while another takes its place.
     """
 
+    visit: Visit
     id: int
     name: str
     folder: Path
@@ -145,15 +147,15 @@ class SessionPiece:
         return {**kept, "diagnosis": diagnosis, "choices": self.choices.model_dump()}
 
     @classmethod
-    def from_dict(cls, content: Told, folder: Path) -> SessionPiece:
+    def from_dict(cls, content: Told, visit: Visit, folder: Path) -> SessionPiece:
         """Return the piece that `to_dict` made plain values of."""
         told, choices = content.pop("diagnosis"), Choices(**content.pop("choices"))
         diagnosis = None if told is None else Diagnosis.from_dict(told)
         _ = choices.options  # raises where they are none of this version
-        return cls(**content, folder=folder, diagnosis=diagnosis, choices=choices)
+        return cls(visit, **content, folder=folder, diagnosis=diagnosis, choices=choices)
 
 
-@dataclass
+@dataclass(eq=False)
 class Visit:
     """One visitor: a browser, or a program that calls the API.
 
@@ -161,15 +163,17 @@ class Visit:
         name: of the visit and of its folder; who has the token knows it.
         folder: of all their files.
         pieces: by id.
+        coming: pieces whose file is not there yet.
         seen: when they last did anything, s since 1970.
         version: counts what has changed, so that a page knows when to look again.
-        open: how many pages of theirs listen.
+        open: how many of their pages listen, and of their files are on the way.
         gone: set when the visit has ended.
     """
 
     name: str
     folder: Path
     pieces: dict[int, SessionPiece] = field(default_factory=dict)
+    coming: list[SessionPiece] = field(default_factory=list)
     seen: float = 0.0
     version: int = 0
     open: int = 0
@@ -177,12 +181,27 @@ class Visit:
     _last: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Count as being here: who is does not give way to others."""
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+
     def of_kind(self, *kinds: str) -> list[SessionPiece]:
         """Return the pieces of these kinds, in order."""
         return [piece for piece in list(self.pieces.values()) if piece.kind in kinds]
 
     def add(self, given: str, *, kind: str = "piece", limits: Limits) -> SessionPiece:
-        """Return a new piece, with a folder and no file in it yet.
+        """Return a new piece, with a folder and no file in it yet; see `adding`."""
+        with self.adding(given, kind=kind, limits=limits) as piece:
+            return piece
+
+    @contextmanager
+    def adding(self, given: str, *, kind: str = "piece", limits: Limits) -> Iterator[SessionPiece]:
+        """Lend a new piece, to be given its file; if that fails there never was one.
 
         Args:
             given: what the visitor calls it; the suffix is kept if it is one of audio.
@@ -192,21 +211,32 @@ class Visit:
         Raises:
             ConfigError: there are too many of this kind.
         """
-        name = PurePath(given.replace("\\", "/")).name
+        name = PurePath(given.replace("\\", "/").replace("\0", "")).name
         suffix = PurePath(name).suffix.lower()
         with self._lock:
             self.check_room(kind, limits)
             self._last += 1
             piece = SessionPiece(
+                self,
                 self._last,
                 printable(name) or "piece",
                 self.folder / f"{self._last}-{secrets.token_hex(8)}",
                 kind,
                 suffix if suffix in AUDIO_SUFFIXES else "",
             )
-            self.pieces[piece.id] = piece
+            self.coming.append(piece)
             piece.folder.mkdir(parents=True)
-            return piece
+        try:
+            with self.here():
+                yield piece
+            self.pieces[piece.id] = piece
+        except BaseException as error:
+            shutil.rmtree(piece.folder, ignore_errors=True)
+            if isinstance(error, NitidoError):
+                raise type(error)(piece.named(str(error))) from error
+            raise
+        finally:
+            self.coming.remove(piece)
 
     def check_room(self, kind: str, limits: Limits) -> None:
         """Say if there are too many of a kind already.
@@ -214,7 +244,8 @@ class Visit:
         Raises:
             ConfigError: there are.
         """
-        if len(self.of_kind(kind)) >= limits.pieces:
+        there = [*self.pieces.values(), *self.coming]
+        if sum(piece.kind == kind for piece in there) >= limits.pieces:
             raise ConfigError(
                 f"You have {limits.pieces} here already, which is the most; remove one first."
             )
@@ -251,7 +282,7 @@ class Visit:
         visit._last = int(content["last"])
         for entry in content["pieces"]:
             for place in folder.glob(f"{int(entry['id'])}-*"):
-                visit.pieces[entry["id"]] = SessionPiece.from_dict(dict(entry), place)
+                visit.pieces[entry["id"]] = SessionPiece.from_dict(dict(entry), visit, place)
         return visit
 
 
@@ -357,18 +388,21 @@ class Visits:
 
     @contextmanager
     def room(self, size: int = 0, *, client: str = "") -> Iterator[None]:
-        """Keep room for an upload while it comes, or look whether there is any for a result.
+        """Keep room for what comes and goes, or look whether there is any for a result.
 
         Args:
-            size: bytes of the upload.
-            client: address that sends it.
+            size: its bytes.
+            client: address that sends it; empty if it is none of theirs.
 
         Raises:
             FullError: all visitors together have as much as they may, or too much is on its way
                 from that client.
         """
         with self._lock:
-            if self._coming[client] + size > 2 * self.limits.pieces * self.limits.file_bytes:
+            if (
+                client
+                and self._coming[client] + size > 2 * self.limits.pieces * self.limits.file_bytes
+            ):
                 raise FullError("Too much comes from your address at once; wait until it is here.")
             if self._coming.total() + size + _size(self.folder) > self._most:
                 raise FullError("The server is full; come again when others have left.")
@@ -397,7 +431,7 @@ class Visits:
             places = [place for place in self.folder.iterdir() if _VISIT.fullmatch(place.name)]
             known = {visit.folder for visit in self._visits.values()}
             for visit in self._visits.values():
-                known |= {piece.folder for piece in visit.pieces.values()}
+                known |= {piece.folder for piece in (*visit.pieces.values(), *visit.coming)}
                 places += [place for place in visit.folder.iterdir() if place.is_dir()]
         for stray in set(places) - known:
             shutil.rmtree(stray, ignore_errors=True)

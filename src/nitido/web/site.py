@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,10 @@ class VisitState(BaseModel):
     tasks: list[TaskState]
 
 
+def _report(piece: SessionPiece) -> Callable[[Tell], object]:
+    return lambda _: work.download(piece, "report")
+
+
 class Site:
     """Visitors, their queue, and what is done in which order."""
 
@@ -78,14 +83,13 @@ class Site:
         self.queue = Queue(at_once=limits.at_once, waiting=limits.waiting, each=each)
         self.models = {**{model: Path(model).name for model in models}, **WORDS["models"]}
 
-    def is_busy(self, visit: Visit, piece: int) -> bool:
+    def is_busy(self, piece: SessionPiece) -> bool:
         """Return whether something waits or works for a piece."""
-        tasks = self.queue.of(visit)
-        return any(piece in task.pieces and not task.ended.is_set() for task in tasks)
+        tasks = self.queue.of(piece.visit)
+        return any(piece.id in task.pieces and not task.ended.is_set() for task in tasks)
 
     def add(
         self,
-        visit: Visit,
         piece: SessionPiece,
         kind: str,
         words: str,
@@ -112,61 +116,59 @@ class Site:
                 raise
 
         ids = tuple(one.id for one in (piece, *others))
-        task = Task(visit, kind, words, do, ids, lane, late)
+        task = Task(piece.visit, kind, words, do, ids, lane, late)
         self.queue.add(task)
 
-    def begin(self, visit: Visit, piece: SessionPiece, *, restoring: bool = True) -> None:
+    def begin(self, piece: SessionPiece, *, restoring: bool = True) -> None:
         """Let the loudest ten seconds of a new piece be heard; examine, then restore it."""
 
         def preview(tell: Tell) -> None:
             work.preview(piece, tell)
-            self.add(visit, piece, "examine", f"Listening to {piece.name}", examine)
+            self.add(piece, "examine", f"Listening to {piece.name}", examine)
 
         def examine(tell: Tell) -> None:
             work.examine(piece, tell)
             do = partial(work.play_original, piece)
-            self.add(visit, piece, "original", "Making it ready to play", do)
+            self.add(piece, "original", "Making it ready to play", do)
             if restoring and piece.is_sound():
-                self.restore(visit, piece)
+                self.restore(piece)
 
         words = f"Preview of {piece.name}"
-        self.add(visit, piece, "examine", words, preview, lane="preview")
+        self.add(piece, "examine", words, preview, lane="preview")
 
-    def restore(self, visit: Visit, *pieces: SessionPiece) -> None:
+    def restore(self, *pieces: SessionPiece) -> None:
         """Restore pieces as their visitor chose; what was to be done of them before is not.
 
         With a piece of an album all of that is restored, as its gain is that of all.
         """
-        albums = [one for one in visit.of_kind("piece") if one.choices.album]
+        albums = [one for piece in pieces[:1] for one in piece.visit.of_kind("piece")
+                  if one.choices.album]  # fmt: skip
         together = albums if any(piece.choices.album for piece in pieces) else []
-        for piece in {one.id: one for one in (*together, *pieces)}.values():
+        for piece in {*together, *pieces}:
             for kind in ("restore", "report"):
-                self.queue.cancel(visit, piece=piece.id, kind=kind)
+                self.queue.cancel(piece.visit, piece=piece.id, kind=kind)
             piece.said = ""
-        ready = partial(self._ready, visit)
         for piece in pieces:
             if piece not in together:
-                do = partial(work.restore, piece, ready=ready)
-                self.add(visit, piece, "restore", f"Restoring {piece.name}", do, lane="long")
+                self._restore(f"Restoring {piece.name}", partial(work.restore, piece), piece)
         if together:
             words = f"Restoring the album of {len(together)}"
-            do = partial(work.restore_album, together, ready=ready)
-            self.add(visit, together[0], "restore", words, do, *together[1:], lane="long")
+            self._restore(words, partial(work.restore_album, together), *together)
 
-    def _ready(
-        self, visit: Visit, piece: SessionPiece, report: Callable[[Tell], None] | None
-    ) -> None:
-        """Show what there is of a result; its report waits until nobody waits for a result."""
-        visit.changed()
-        if report is None:
-            return
-        try:
-            words = f"Writing the report of {piece.name}"
-            self.add(visit, piece, "report", words, report, lane="long", late=True)
-        except FullError:
-            report(lambda _: None)
+    def _restore(self, words: str, function: Callable[..., None], *pieces: SessionPiece) -> None:
+        """Let pieces be restored; their reports follow when nobody waits for a result."""
 
-    def change(self, visit: Visit, piece: SessionPiece, choices: Choices) -> None:
+        def do(tell: Tell) -> None:
+            function(tell, pieces[0].visit.changed)
+            with suppress(FullError):  # then a report is written when it is asked for
+                for piece in pieces:
+                    if piece.result:
+                        words, report = f"Writing the report of {piece.name}", _report(piece)
+                        self.add(piece, "report", words, report, lane="long", late=True)
+
+        self.add(pieces[0], "restore", words, do, *pieces[1:], lane="long")
+
+    def change(self, piece: SessionPiece, choices: Choices) -> None:
         """Take over what a visitor wants: the preview is made anew at once, then the whole.
 
         Raises:
@@ -174,7 +176,7 @@ class Site:
         """
         if choices.reference != piece.choices.reference:
             own = {k: v for k, v in choices.settings.items() if not k.startswith("match.")}
-            other = visit.pieces.get(choices.reference or 0)
+            other = piece.visit.pieces.get(choices.reference or 0)
             if other is not None and other.diagnosis is not None:
                 own |= api.towards(other.diagnosis)
             elif choices.reference is not None:
@@ -182,20 +184,21 @@ class Site:
             choices = choices.but(settings=own)
         _ = choices.options
         piece.choices = choices
-        self.queue.cancel(visit, piece=piece.id, kind="preview")
-        again = bool(self.queue.cancel(visit, piece=piece.id, kind="restore") or piece.result)
-        visit.changed()
+        cancel = partial(self.queue.cancel, piece.visit, piece=piece.id)
+        cancel(kind="preview")
+        again = bool(cancel(kind="restore") or piece.result)
+        piece.visit.changed()
         if piece.is_sound():
             do = partial(work.preview, piece)
-            self.add(visit, piece, "preview", f"Preview of {piece.name}", do, lane="preview")
+            self.add(piece, "preview", f"Preview of {piece.name}", do, lane="preview")
             if again and (piece.stale or not piece.result):
-                self.restore(visit, piece)
+                self.restore(piece)
 
-    def remove(self, visit: Visit, piece: SessionPiece) -> None:
+    def remove(self, piece: SessionPiece) -> None:
         """Cancel what is done with a piece, and delete it."""
-        for task in self.queue.cancel(visit, piece=piece.id):
+        for task in self.queue.cancel(piece.visit, piece=piece.id):
             task.ended.wait(5.0)
-        visit.remove(piece.id)
+        piece.visit.remove(piece.id)
 
     def state(self, visit: Visit | None) -> VisitState:
         """Return how far everything is."""
@@ -207,15 +210,14 @@ class Site:
         ]
         return VisitState(version=visit.version, tasks=tasks)
 
-    def told(self, visit: Visit, piece: SessionPiece, *, whole: bool = True) -> PieceState:
+    def told(self, piece: SessionPiece, *, whole: bool = True) -> PieceState:
         """Return how it stands with a piece; without what was found in it if not `whole`."""
         diagnosis, plan, result = piece.diagnosis, piece.plan, piece.result
-        forms = {} if piece.kind == "comparison" else work.offered(piece)
         return PieceState(
             id=piece.id,
             name=piece.name,
             kind=piece.kind,
-            busy=self.is_busy(visit, piece.id),
+            busy=self.is_busy(piece),
             said=piece.said,
             sentence=listing.sentence(diagnosis) if diagnosis else "",
             choices=piece.choices,
@@ -223,7 +225,7 @@ class Site:
             stale=piece.stale,
             verdict=piece.verdict,
             sentences=result.get("sentences", []),
-            files=[f"/api/pieces/{piece.id}/files/{form}" for form in forms],
+            files=[f"/api/pieces/{piece.id}/files/{form}" for form in work.offered(piece)],
             diagnosis=diagnosis.to_dict() if whole and diagnosis else None,
             plan=plan.to_dict() if whole and plan else None,
         )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO
 
 import numpy as np
 
 import nitido
 from nitido import api
 from nitido.audio import FORMATS as CONTAINERS
-from nitido.audio import ArraySource, SanitizedBlocks, Source, open_source, write
+from nitido.audio import ArraySource, SanitizedBlocks, Source, open_source
 from nitido.audio.encode import flac_bytes
 from nitido.audio.ffmpeg import program
 from nitido.comparison import compare
@@ -26,8 +26,6 @@ from nitido.errors import ConfigError
 from nitido.report.page import restoration_tracks, write_report
 from nitido.report.thumbnails import thumbnails
 from nitido.report.tracks import LOSSLESS, PAGE_RATE_HZ, Track, make_excerpts
-from nitido.restoration.headroom import write_under_ceiling
-from nitido.restoration.plan import Plan
 from nitido.restoration.restore import DIAGNOSED
 from nitido.restored import Restoration
 from nitido.result_files import INGREDIENT
@@ -61,8 +59,6 @@ class Download:
     bit_depth: int | None = None
 
 
-Ready: TypeAlias = Callable[[SessionPiece, Callable[[Tell], None] | None], None]
-
 DOWNLOADS = {name: Download(**one) for name, one in WORDS["downloads"].items()}
 SOUND, REPORT, PLAN, CREDENTIALS = (
     "result.wav",
@@ -72,12 +68,6 @@ SOUND, REPORT, PLAN, CREDENTIALS = (
 )
 FILES = {"wav32": SOUND, "report": REPORT, "plan": PLAN, "credentials": CREDENTIALS}  # at once
 ZIPPED = ("report", "plan", "credentials")  # with each result
-
-
-def _at_once(_: SessionPiece, report: Callable[[Tell], None] | None) -> None:
-    """Write the report now."""
-    if report:
-        report(lambda _: None)
 
 
 def examine(piece: SessionPiece, tell: Tell) -> None:
@@ -131,14 +121,13 @@ def preview(piece: SessionPiece, tell: Tell) -> None:
         tell(1.0)
 
 
-def restore(piece: SessionPiece, tell: Tell, ready: Ready = _at_once) -> None:
-    """Restore a piece as its visitor chose; its result then lies on the disk, with its report.
+def restore(piece: SessionPiece, tell: Tell, more: Callable[[], object] = lambda: None) -> None:
+    """Restore a piece as its visitor chose; its result then lies on the disk, its report apart.
 
     Args:
         piece: to restore.
         tell: takes the share done.
-        ready: called when there is more of the result to be heard or had; at last with what writes
-            the report, which may wait.
+        more: called when there is more of the result to be heard or had.
     """
     examine(piece, lambda share: tell(share * DIAGNOSED))
     choices = piece.choices
@@ -149,10 +138,12 @@ def restore(piece: SessionPiece, tell: Tell, ready: Ready = _at_once) -> None:
         diagnosis=piece.diagnosis,
         on_progress=lambda done, total: tell(0.8 * done / total),
     )
-    _keep(piece, choices, restoration, tell, ready)
+    _keep(piece, choices, restoration, tell, more)
 
 
-def restore_album(pieces: Sequence[SessionPiece], tell: Tell, ready: Ready = _at_once) -> None:
+def restore_album(
+    pieces: Sequence[SessionPiece], tell: Tell, more: Callable[[], object] = lambda: None
+) -> None:
     """Restore the pieces of an album, all at one gain, as `restore` does; silent ones are not."""
     for piece in pieces:
         examine(piece, lambda _: tell(0.0))
@@ -167,43 +158,41 @@ def restore_album(pieces: Sequence[SessionPiece], tell: Tell, ready: Ready = _at
         on_progress=lambda done, total: tell(0.8 * done / total),
     )
     for piece, chosen, restoration in zip(sounding, choices, restorations, strict=True):
-        _keep(piece, chosen, restoration, lambda _: tell(0.0), ready)
+        _keep(piece, chosen, restoration, lambda _: tell(0.0), more)
 
 
 def _keep(
-    piece: SessionPiece, choices: Choices, restoration: Restoration, tell: Tell, ready: Ready
+    piece: SessionPiece,
+    choices: Choices,
+    restoration: Restoration,
+    tell: Tell,
+    more: Callable[[], object],
 ) -> None:
     """Make a restoration the result of a piece."""
-    with piece.making("result") as (folder, told):
-        restoration.write(folder / SOUND, bit_depth=32)
-        (folder / f"{SOUND}.nitido.json").rename(folder / PLAN)
-        tell(0.85)
-        more = _sounds(folder, told, restoration_tracks(restoration))
-        next(more, None)
-        tell(0.9)  # raises if it was cancelled meanwhile
-        sidecar = restoration.sidecar()
-        told |= {
-            "choices": choices.model_dump(),
-            "peak_dbfs": restoration.peak_dbfs,
-            "channels": restoration.channels,
-            "sentences": sidecar["sentences"],
-            "steps": {step["stage"]: step for step in sidecar["plan"]["steps"]},
-            "verdicts": {change["stage"]: change["verdict"] for change in sidecar["changes"]},
-            "after": {one["kind"]: one for one in sidecar["after"]["findings"]},
-            "new_faults": sidecar["new_faults"],
-        }
-    ready(piece, None)
-    for _ in more:
-        tell(0.9)
-        ready(piece, None)
-    tell(1.0)
-
-    def report(tell: Tell) -> None:
-        with restoration:
-            tell(0.0)
-            restoration.report(folder / REPORT)
-
-    ready(piece, report)
+    with restoration:
+        with piece.making("result") as (folder, told):
+            restoration.write(folder / SOUND, bit_depth=32)
+            (folder / f"{SOUND}.nitido.json").rename(folder / PLAN)
+            tell(0.85)
+            parts = _sounds(folder, told, restoration_tracks(restoration))
+            next(parts, None)
+            tell(0.9)  # raises if it was cancelled meanwhile
+            sidecar = restoration.sidecar()
+            told |= {
+                "choices": choices.model_dump(),
+                "peak_dbfs": restoration.peak_dbfs,
+                "channels": restoration.channels,
+                "sentences": sidecar["sentences"],
+                "steps": {step["stage"]: step for step in sidecar["plan"]["steps"]},
+                "verdicts": {change["stage"]: change["verdict"] for change in sidecar["changes"]},
+                "after": {one["kind"]: one for one in sidecar["after"]["findings"]},
+                "new_faults": sidecar["new_faults"],
+            }
+        more()
+        for _ in parts:
+            tell(0.9)
+            more()
+        tell(1.0)
 
 
 def offered(piece: SessionPiece) -> dict[str, Download]:
@@ -215,16 +204,18 @@ def offered(piece: SessionPiece) -> dict[str, Download]:
 
     def holds(name: str, one: Download) -> bool:
         if not one.format:
-            return (piece.result_folder / FILES[name]).is_file()
+            there = (piece.result_folder / FILES[name]).is_file()
+            return there or (name == "report" and channels > 0)
         clips = over and one.bit_depth in (16, 24)
         absent = one.format == "m4a" and program() is None
-        return channels <= CONTAINERS[one.format].channels_max and not clips and not absent
+        fits = 0 < channels <= CONTAINERS[one.format].channels_max  # a comparison has none
+        return fits and not clips and not absent
 
     return {name: one for name, one in DOWNLOADS.items() if holds(name, one)}
 
 
 def download(piece: SessionPiece, name: str) -> Path:
-    """Return the path of a result in that form; it is written when it is asked for first.
+    """Return the path of a result in that form; it is written when it is first asked for.
 
     Raises:
         ConfigError: it cannot be had in that form.
@@ -235,34 +226,17 @@ def download(piece: SessionPiece, name: str) -> Path:
         one, folder = DOWNLOADS[name], piece.result_folder
         path = folder / FILES.get(name, f"{name}{one.suffix}")
         if not path.is_file():
-            _encode(folder, path, one)
+            begun = folder / f"begun{one.suffix}"  # it has its name when it is whole
+            begun.unlink(missing_ok=True)
+            sidecar = json.loads((folder / PLAN).read_text("utf-8"))
+            with Restoration.reopen(piece.source, folder / SOUND, sidecar) as restoration:
+                if one.format:
+                    form = {"format": one.format, "bit_depth": one.bit_depth}
+                    restoration.write_audio(begun, **form)
+                else:
+                    restoration.report(begun)
+            begun.replace(path)
     return path
-
-
-def _encode(folder: Path, path: Path, one: Download) -> None:
-    """Write a result in another form, a lossy one under the ceiling of its plan."""
-    source = open_source(folder / SOUND)
-    begun = folder / f"begun{one.suffix}"  # it has its name when its peaks are right
-    put = partial(
-        write,
-        begun,
-        sample_rate=source.sample_rate,
-        channels=source.channels,
-        samples=source.samples,
-        mask=source.mask,
-        format=one.format,
-        bit_depth=one.bit_depth,
-        tags=source.tags,
-        chunks=source.chunks,
-        pictures=source.pictures,
-        overwrite=True,
-    )
-    if one.bit_depth:
-        put(source.blocks())
-    else:
-        plan = Plan.from_json((folder / PLAN).read_text("utf-8"))
-        write_under_ceiling(put, source, plan["loudness"])
-    begun.replace(path)
 
 
 def zip_results(pieces: Sequence[SessionPiece], file: IO[bytes] | Path, form: str) -> None:
@@ -270,16 +244,16 @@ def zip_results(pieces: Sequence[SessionPiece], file: IO[bytes] | Path, form: st
     taken: set[str] = set()
     with zipfile.ZipFile(file, "w", allowZip64=True) as bundle:  # sound does not get smaller
         for piece in pieces:
-            stem, number = piece.stem, 2
+            own = stem = NOT_IN_NAMES.sub("_", piece.stem).lstrip(".") or "piece"
+            number = 2
             while stem.lower() in taken:
-                stem, number = f"{piece.stem} ({number})", number + 1
+                stem, number = f"{own} ({number})", number + 1
             taken.add(stem.lower())
-            safe = NOT_IN_NAMES.sub("_", stem).lstrip(".") or "piece"
             with piece.reading:
                 had = offered(piece)
                 for name in dict.fromkeys([form if form in had else "wav32", *ZIPPED]):
                     if name in had:
-                        bundle.write(download(piece, name), f"{safe}_restored{had[name].suffix}")
+                        bundle.write(download(piece, name), f"{stem}_restored{had[name].suffix}")
 
 
 def judge(piece: SessionPiece, target: str, tell: Tell) -> None:

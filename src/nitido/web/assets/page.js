@@ -6,6 +6,7 @@
   const all = (what, within = document) => [...within.querySelectorAll(what)];
   const kind = document.body.dataset.page;
   const SETTLE_MS = 250; // that a slider rests before its value is sent
+  const RETRY_MS = 2000; // after which a server that did not answer is asked again
   const NEWS = 20; // lines that are kept
 
   let version = -1; // of the server's state, as it is shown
@@ -47,7 +48,7 @@
     source.onopen = () => (byId("lost").hidden = true);
     source.onerror = () => {
       byId("lost").hidden = false;
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => (source.close(), listen()), 2000);
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
     };
     source.onmessage = (event) => {
       byId("lost").hidden = true;
@@ -88,13 +89,13 @@
     const more = open.length > 1 ? ` · ${open.length - 1} more` : "";
     doing.textContent = task ? `${words(task)}${more}` : "";
     share.hidden = !task;
-    if (task?.state === "working" && task.share < 1) share.value = task.share;
+    if (task?.state === "working" && task.share && task.share < 1) share.value = task.share;
     else share.removeAttribute("value");
     cancel.disabled = !task;
   }
 
   function words(task) {
-    if (task.state === "working") return `${task.words} … ${Math.round(100 * task.share)} %`;
+    if (task.state === "working") return `${task.words} …${task.share ? ` ${Math.round(100 * task.share)} %` : ""}`;
     const before = task.ahead === 1 ? "one is before you" : `${task.ahead} are before you`;
     return `${task.words}: ${task.ahead ? `waiting, ${before}` : "you are next"}`;
   }
@@ -148,14 +149,15 @@
     again = false;
     next ??= drawing.then(() => {
       next = null;
-      return draw(location.href).catch(() => {});
+      return draw(location.href).catch(() => void setTimeout(refresh, RETRY_MS));
     });
     return (drawing = next);
   }
 
   async function draw(address) {
-    const text = await (await fetch(address, { headers: { Accept: "text/html" } })).text();
-    const fresh = new DOMParser().parseFromString(text, "text/html");
+    const answer = await fetch(address, { headers: { Accept: "text/html" } });
+    if (!answer.ok) throw new Error(answer.statusText);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const panel of all("[data-panel]", fresh)) {
       const old = byId(panel.id);
       const drawn = panel.outerHTML;
