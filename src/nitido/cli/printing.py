@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -74,4 +75,17 @@ def as_flags(message: str) -> str:
 
 def print_json(content: Any) -> None:
     """Print JSON on standard output."""
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+    click.echo(_json(content))
+
+
+def print_json_list(entries: Iterable[Any]) -> None:
+    """Print a list as `print_json` does, one entry after the other: none but one is in memory."""
+    between = "[\n"
+    for entry in entries:
+        click.echo(between + indent(_json(entry), "  "), nl=False)
+        between = ",\n"
+    click.echo("\n]" if between.startswith(",") else "[]")
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
