@@ -2,6 +2,9 @@ import itertools
 import json
 import shutil
 import threading
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 from tests.batch.cases import contents, jobs_of, make_pieces, run_all
 
 from nitido.batch import Job, Outcome, Progress, restore_many
+from nitido.cli.jobs import run_many
 from nitido.errors import AudioWriteError, CancelledError, ConfigError
 
 
@@ -257,3 +261,23 @@ def test_the_result_is_never_the_input(songs: Path) -> None:
     with pytest.raises(AudioWriteError, match="would replace the input"):
         list(restore_many([Job(str(song), str(song), overwrite=True)]))
     assert song.read_bytes() == before
+
+
+def test_a_long_run_keeps_less_of_its_pieces_than_their_sidecars_hold(
+    songs: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run_all(songs, out)[0]
+    text = json.dumps(first.content)
+
+    def again(jobs: Sequence[Job], **_: Any) -> Iterator[Outcome]:
+        yield from (replace(first, output=job.output, content=json.loads(text)) for job in jobs)
+
+    monkeypatch.setattr("nitido.batch.many.restore_many", again)
+    job = jobs_of(songs, out)[0]
+    jobs = [replace(job, output=f"{out}/{number}.wav") for number in range(200)]
+    quiet: dict[str, Any] = dict.fromkeys(("workers", "ray", "csv_file"))
+    tracemalloc.start()
+    run_many(jobs, fail_fast=False, texts=[], as_json=False, strict=False, **quiet)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < len(jobs) * len(text)
