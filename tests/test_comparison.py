@@ -63,7 +63,7 @@ def test_what_is_the_same_is_said_to_be_the_same(clean):
     pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[metrics]'")
     comparison = compare(clean, clean.copy(), sample_rate=RATE)
     said = comparison.sentences()
-    assert "up to 7 kHz the music is untouched." in said[0]
+    assert "the music is untouched." in said[0]
     assert "Harmony and onsets are kept." in said
     assert set(comparison.scores) == {"content", "artefacts", "delivery"}
 

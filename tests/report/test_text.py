@@ -75,7 +75,7 @@ def test_a_restoration_tells_what_is_better_what_stayed_and_how_loud_it_is(
     assert "The comb every 400 Hz is gone" in said
     assert "before, it ended at 16.0 kHz" in said
     assert "left and right together are still the mono piece" in said
-    assert re.search(r"No band of the music up to 7 kHz changed its level by more than 0\.", said)
+    assert re.search(r"no band of the music changed its level by more than 0\.", said)
     assert "It plays at −14.0 LUFS" in said
 
 
@@ -83,7 +83,7 @@ def test_no_level_is_told_of_bands_in_which_there_was_nothing() -> None:
     piece = pink_noise(seconds=3, sample_rate=8_000)
     said = " ".join(nitido.restore(piece, sample_rate=8_000).sentences())
     assert "it ended at 4.0 kHz" in said
-    assert re.search(r"No band of the music up to 7 kHz changed its level by more than 0\.", said)
+    assert re.search(r"no band of the music changed its level by more than 0\.", said)
 
 
 @pytest.mark.parametrize("fades", [{}, {"ending.fade_in_ms": 300, "ending.fade_out_seconds": 1}])
@@ -95,8 +95,8 @@ def test_a_comparison_of_the_files_says_what_the_restoration_said(
     sf.write(path, piece.T, DECODER_HZ, subtype="FLOAT")
     done = nitido.restore(path, settings=fades)
     after = done.write(tmp_path / "after.wav", bit_depth=32)
-    (said,) = (text for text in done.sentences() if "No band of the music" in text)
-    kept, beside = said.split("; beside the ends, ")
+    (said,) = (text for text in done.sentences() if "no band of the music" in text)
+    kept, beside = said.split(" (beside the ends: ")
     assert f"{kept}." in nitido.compare(path, after, tables=["content"]).sentences()
     ends_db = float(beside.split(" dB")[0]) - float(kept.split("lies ")[1].split(" dB")[0])
     assert ends_db > 1

@@ -191,7 +191,7 @@ def test_a_fault_as_large_as_the_music_is_mended_whole_and_the_rest_is_told_apar
     assert {change.verdict for change in result.changes} == {"kept"}
     assert not {"clicks", "phase"} & {one.kind for one in result.after.findings if one.found}
     assert any(
-        re.search(r"; beside what was wrong, [\d.]+ dB\.", said) for said in result.sentences()
+        re.search(r"\(beside what was wrong: [\d.]+ dB\)", said) for said in result.sentences()
     )
     assert describe_change(whole).endswith("under the music; 15 dB or more are asked.")
 
@@ -216,7 +216,7 @@ def test_an_end_that_was_cut_is_faded_however_loud_it_is(preset: str) -> None:
     assert result.diagnosis["end"].found
     assert not result.after["end"].found
     assert result.plan["ending"].on
-    assert any("; beside the ends, it is untouched." in said for said in result.sentences())
+    assert any("(beside the ends: untouched)" in said for said in result.sentences())
 
 
 def test_gentle_changes_less_than_musicgen(spoiled: Wav) -> None:

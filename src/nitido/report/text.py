@@ -216,9 +216,10 @@ def _why_left(restoration: RestoredSound, kind: str) -> str:
 
 def describe_change(change: Change) -> str:
     """Return how much of the music a stage changed, against what it may."""
-    said = _music_kept(change.music_kept_db, _beside(change))
+    said = f"Up to 7 kHz {_music_kept(change.music_kept_db, _beside(change))}"
     if change.music_kept_db < UNTOUCHED_DB and not change.unbounded:
-        said = f"{said[:-1]}; {change.budget_db:.0f} dB or more are asked."
+        said += f"; {change.budget_db:.0f} dB or more are asked"
+    said += "."
     if change.taken_sone is None or change.budget_sone is None:
         return said
     taken = quantity(change.taken_sone, "sone", digits=2)
@@ -438,33 +439,35 @@ def _kept(
 
     A restoration knows, beside what both files show, what it was up to: `beside`.
     """
-    said = "" if si_sdr_db is None else _music_kept(si_sdr_db)
-    if beside is not None and (left_out := _beside(beside)):
-        kept_db = beside.music_kept_db
-        kept = "it is untouched" if kept_db >= UNTOUCHED_DB else quantity(kept_db, "dB")
-        said = f"{said[:-1]};{left_out}, {kept}."
+    told = []
     if most_db is not None:
         more = "" if most_db < LEVEL_DB else f" by more than {quantity(most_db, 'dB')}"
-        said = f"; {said[0].lower()}{said[1:]}" if said else "."
-        said = f"No band of the music up to 7 kHz changed its level{more}{said}"
-    if said:
-        yield said
+        told.append(f"no band of the music changed its level{more}")
+    if si_sdr_db is not None:
+        said = _music_kept(si_sdr_db)
+        if beside is not None and (left_out := _beside(beside)):
+            kept_db = beside.music_kept_db
+            kept = "untouched" if kept_db >= UNTOUCHED_DB else quantity(kept_db, "dB")
+            said += f" ({left_out}: {kept})"
+        told.append(said)
+    if told:
+        yield f"Up to 7 kHz {', and '.join(told)}."
 
 
 def _beside(change: Change) -> str:
     """Return what is left out of how much of the music a change kept."""
     left_out = ["what was wrong"] if change.beside_faults_db is not None else []
     left_out += ["the ends"] if change.with_ends_db is not None else []
-    return f" beside {' and '.join(left_out)}" if left_out else ""
+    return f"beside {' and '.join(left_out)}" if left_out else ""
 
 
 def _music_kept(si_sdr_db: float, beside: str = "") -> str:
+    beside = f" {beside}" if beside else ""
     if si_sdr_db >= UNTOUCHED_DB:
-        return f"Up to 7 kHz the music{beside} is untouched."
+        return f"the music{beside} is untouched"
     if si_sdr_db < 0:
-        return f"Up to 7 kHz the waveform{beside} was not kept: more changed than stayed."
-    under = f"{quantity(si_sdr_db, 'dB')} under the music"
-    return f"Up to 7 kHz, all that changed{beside} lies {under}."
+        return f"the waveform{beside} was not kept: more changed than stayed"
+    return f"all that changed{beside} lies {quantity(si_sdr_db, 'dB')} under the music"
 
 
 def _loudness(
