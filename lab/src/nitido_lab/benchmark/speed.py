@@ -205,8 +205,9 @@ def floor(piece: Wav) -> Wav:
 def process_ratios(*, runs: int) -> dict[str, float]:
     """Return the processor time of whole processes on a short clip, in that of a bare one.
 
-    The median of ratios within a round: what else the computer does slows all of a round. All find
-    their modules compiled, as after an installation, wherever this computer keeps them.
+    The median of ratios within a round: what else the computer does slows all of a round. All are
+    started as by hand: they find their modules compiled, as after an installation, and nobody told
+    the bare one how many threads numpy starts, as our command line has told itself.
     """
     with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
         source, target = str(Path(folder, "clip.wav")), str(Path(folder, "result.wav"))
@@ -217,10 +218,11 @@ def process_ratios(*, runs: int) -> dict[str, float]:
             "diagnose": [COMMAND, "diagnose", source],
             "import": ["import nitido"],
         }
-        compiled = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
-        compiled.pop("PYTHONDONTWRITEBYTECODE", None)
+        by_hand = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
+        for told in ("PYTHONDONTWRITEBYTECODE", "OPENBLAS_NUM_THREADS"):
+            by_hand.pop(told, None)
         rounds = [
-            {name: _processor_seconds(program, compiled) for name, program in programs.items()}
+            {name: _processor_seconds(program, by_hand) for name, program in programs.items()}
             for _ in range(runs + 1)
         ][1:]
     bare = statistics.median(one["bare"] for one in rounds)
