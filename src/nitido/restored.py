@@ -40,21 +40,28 @@ class Restoration(RestoredSound):
             sidecar: what stands in its sidecar.
 
         Raises:
-            NitidoError: one of them cannot be read.
+            ConfigError: the sidecar is not that of a restoration, or of another version.
+            NitidoError: one of the files cannot be read.
         """
         source, written = open_source(audio), open_source(result, max_seconds=inf)
-        source.name = sidecar["input"]["name"]
         scratch = Scratch(channels=written.channels)
         for block in written.blocks():
             scratch.append(block)
-        made = cls(
-            source,
-            scratch,
-            diagnosis=Diagnosis.from_dict(sidecar["before"]),
-            plan=Plan.from_dict(sidecar["plan"]),
-            changes=tuple(Change(**change) for change in sidecar["changes"]),
-        )
-        made._after = Diagnosis.from_dict(sidecar["after"])
+        try:
+            source.name = sidecar["input"]["name"]
+            made = cls(
+                source,
+                scratch,
+                diagnosis=Diagnosis.from_dict(sidecar["before"]),
+                plan=Plan.from_dict(sidecar["plan"]),
+                changes=tuple(Change(**change) for change in sidecar["changes"]),
+            )
+            made._after = Diagnosis.from_dict(sidecar["after"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"What was given as the sidecar of {written.name} is not the sidecar of a "
+                "restoration by this version of nitido; restore the piece again."
+            ) from error
         return made
 
     def sidecar(self) -> dict[str, Any]:

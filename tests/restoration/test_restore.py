@@ -20,6 +20,7 @@ from nitido.demo.render import render
 from nitido.dsp.loudness import LoudnessMeter, TruePeakMeter
 from nitido.dsp.spectral import lower_ceiling
 from nitido.dsp.wav import Wav
+from nitido.errors import ConfigError
 from nitido.report.text import describe_change, facts
 from nitido.restoration.stage import Budget
 from nitido.restoration.stages.decomb import Decomb
@@ -81,6 +82,9 @@ def test_a_result_that_is_opened_again_is_the_restoration_that_wrote_it(
     assert again.removed.tobytes() == first.removed.tobytes()
     del sidecar["result"]  # what is said of the file
     assert json.loads(json.dumps(again.sidecar())) == sidecar
+    del sidecar["after"]
+    with pytest.raises(ConfigError, match=r"the sidecar of b\.wav is not the sidecar of a"):
+        nitido.Restoration.reopen(path, result, sidecar)
 
 
 def test_what_musicgen_made_is_restored_by_default_as_by_its_own_preset(spoiled: Wav) -> None:

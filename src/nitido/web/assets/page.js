@@ -16,6 +16,7 @@
   let loads = 0;
   let drawing = Promise.resolve(); // the last refresh
   let next = null; // the one that has not begun
+  let retry = 0; // of a refresh that failed
   let dragging = false;
   let settling = 0; // what a hand changed and the server does not know yet
   let again = false; // whether something changed meanwhile
@@ -149,7 +150,10 @@
     again = false;
     next ??= drawing.then(() => {
       next = null;
-      return draw(location.href).catch(() => void setTimeout(refresh, RETRY_MS));
+      return draw(location.href).catch(() => {
+        clearTimeout(retry);
+        retry = setTimeout(refresh, RETRY_MS);
+      });
     });
     return (drawing = next);
   }
