@@ -201,11 +201,15 @@ def test_a_result_of_a_file_never_replaces_that_file_however_often_restored(
 
 
 def test_a_closed_restoration_says_so_and_keeps_what_was_said(clip: np.ndarray) -> None:
-    with nitido.restore(clip, sample_rate=DECODER_HZ, stages=["dc"]) as result:
+    long = np.tile(clip, (1, 8))  # handed on in several blocks
+    with nitido.restore(long, sample_rate=DECODER_HZ, stages=["dc"]) as result:
+        begun = result.blocks()
+        next(begun)
         assert result.after.channels == next(result.blocks()).shape[0] == 1
     assert result.sidecar()["plan"]["preset"] == "musicgen"
-    with pytest.raises(nitido.ConfigError, match="was closed"):
-        next(result.blocks())
+    for blocks in (begun, result.blocks()):
+        with pytest.raises(nitido.ConfigError, match="was closed"):
+            next(blocks)
 
 
 def test_a_diagnosis_comes_back_from_its_own_json(result: nitido.Restoration) -> None:

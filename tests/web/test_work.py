@@ -9,7 +9,7 @@ from shutil import copyfile
 import numpy as np
 import pytest
 import soundfile as sf
-from tests.signals import pink_noise
+from tests.signals import pink_noise, sine
 
 import nitido
 from nitido import api
@@ -114,6 +114,16 @@ def test_a_verdict_is_that_of_nitido_check_of_the_result_once_there_is_one(
     assert [one["summary"] for one in piece.verdict["reasons"]] == [
         reason.summary for reason in same.reasons
     ]
+
+
+def test_the_seam_of_what_a_hand_calls_a_loop_is_looked_at(piece: SessionPiece) -> None:
+    wav = sine(220, seconds=3.0, amplitude=0.1) + 0.05 * np.tile(pink_noise(seconds=1.0), 3)
+    wav[:, 200] += 0.3
+    sf.write(piece.source, wav.T, 48_000, subtype="FLOAT")
+    for loop in (False, True):
+        piece.choices = Choices(preset="song", settings={"ending.loop": loop})
+        restore(piece, silent)
+        assert piece.result["steps"]["declick"]["on"] == loop
 
 
 def test_credentials_that_came_in_can_be_taken_along(piece: SessionPiece) -> None:

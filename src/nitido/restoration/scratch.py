@@ -73,10 +73,10 @@ class Scratch:
         return stored if block_samples is None else reblock(stored, block_samples)
 
     def _stored(self) -> Iterator[Wav]:
-        if not self.close.alive:
-            raise ConfigError("The restoration was closed: its sound is gone; restore again.")
         position = 0
         for length in self._lengths:
+            if not self.close.alive:
+                raise ConfigError("The restoration was closed: its sound is gone; restore again.")
             block = np.empty((self.channels, length), np.float32)
             self._file.seek(position)
             position += self._file.readinto(block.data)

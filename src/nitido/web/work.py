@@ -130,12 +130,14 @@ def restore(piece: SessionPiece, tell: Tell, more: Callable[[], object] = lambda
         more: called when there is more of the result to be heard or had.
     """
     examine(piece, lambda share: tell(share * DIAGNOSED))
-    choices = piece.choices
+    choices, known = piece.choices, piece.diagnosis
+    if choices.options.loop and known is not None and known.loop is None:
+        known = None  # its seam was not looked at
     restoration = api.restore_with(
         choices.options,
         piece.source,
         name=piece.name,
-        diagnosis=piece.diagnosis,
+        diagnosis=known,
         on_progress=lambda done, total: tell(0.8 * done / total),
     )
     _keep(piece, choices, restoration, tell, more)
