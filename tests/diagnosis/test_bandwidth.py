@@ -172,6 +172,14 @@ def test_treble_that_is_as_faint_as_a_mirror_but_of_its_own_is_treble() -> None:
     assert analyse(sound).details["top_share"] == 0
 
 
+def test_a_mirror_as_loud_as_what_it_mirrors_is_part_of_the_sound() -> None:
+    held = np.repeat(noise(seconds=4, sample_rate=22_050), 2, axis=1)  # as old games play samples
+    finding = analyse(
+        lower_ceiling(held, sample_rate=44_100, ceiling_hz=12_400), sample_rate=44_100
+    )
+    assert finding.value == pytest.approx(12_400, abs=450)
+
+
 def test_dull_music_that_ends_is_not_called_faulty() -> None:
     wav = lower_ceiling(fading(pink_noise(seconds=4), 3.5), sample_rate=48_000, ceiling_hz=15_000)
     finding = analyse(wav)

@@ -68,9 +68,10 @@ TOP_DB = -60.0
 # rate, of what lies just below. Where so much of the power there is told by what lies below, it is
 # no treble: through MP3 at 128 kbit/s still 0.14. Of 750 pieces of music none reaches 0.04 around
 # 16 kHz; around 8 to 12 kHz some do, up to 0.9, which play instruments that were sampled so low.
+# A mirror that is hardly fainter than the trend is meant: the sound of old games.
 LOW_RATES = (16_000, 22_050, 24_000, 32_000)
 MIRROR_REACH = 1.2  # of half the rate
-MIRROR_SHARE = 0.1
+MIRROR_SHARE, MIRROR_BELOW_DB = 0.1, 6.0
 
 Band = tuple[float, float]  # from and to, as shares of the ceiling
 
@@ -366,7 +367,7 @@ def find_ceiling(
 ) -> Ceiling | None:
     """Return the lowest place above which everything lies below the trend of what is under it.
 
-    What is `mirrored` is part of the trend, but does not count above a place.
+    What is `mirrored` is part of the trend, but does not count above a place if it is fainter.
     """
     level = _smooth(level)
     real = np.where(mirrored, level.min(), level)
@@ -378,7 +379,8 @@ def find_ceiling(
         if high - low < 6 or level[trend].mean() - highest[beyond] < WHOLE_FALL_DB:
             continue
         line = _line(hz, level, trend)  # a steep one would end below what a resampler leaves
-        below = np.maximum(line, np.interp(place_hz + TREND_REACH_HZ, hz, line)) - real
+        expected = np.maximum(line, np.interp(place_hz + TREND_REACH_HZ, hz, line))
+        below = expected - np.where(level < expected - MIRROR_BELOW_DB, real, level)
         near = slice(beyond, np.searchsorted(hz, place_hz + CUT_HZ[1], side="right"))
         falls_db = max(fall_db, *(db for below_hz, db in FALLS_LOW_DB if place_hz < below_hz), 0)
         if below[above].min() >= falls_db:
