@@ -65,7 +65,7 @@ CLEAR_DB, SEVERE_DB = 2.0, 5.0
 # Slower beats have none in such frames, faster ones are notes. So far the spectrum's
 # autocorrelation has to rise again at that rate.
 BEAT_HZ = (6.0, 45.0)
-BEAT_MIN = 0.3
+BEAT_MIN = 0.4
 
 _LEVEL_STEP_DB = 10.0
 _LEVELS = 16
@@ -300,8 +300,12 @@ class _Lines:
         low_hz: float = 0.0,
         end_hz: float = np.inf,
         without_hz: float | None = None,
+        beat: bool = True,
     ) -> _Family:
-        """Return the lines of one spacing in a band, without those of a coarser spacing."""
+        """Return the lines of one spacing in a band, without those of a coarser spacing.
+
+        Where there is a `beat` they are held against its lines, or not.
+        """
         low_hz = max(low_hz, LOW_HZ.get(spacing_hz, LOW_HZ[400.0]))
         hz = grid(spacing_hz, low_hz=low_hz, high_hz=min(self.high_hz, end_hz))
         if without_hz is not None:
@@ -309,7 +313,7 @@ class _Lines:
         if len(hz) < 3:
             return replace(_NONE, spacing_hz=spacing_hz)
         lines = self.excess_db(hz)
-        control = self.excess_db((hz[:, None] + self._control_hz(spacing_hz)).ravel())
+        control = self.excess_db((hz[:, None] + self._control_hz(spacing_hz, beat)).ravel())
         error = np.hypot(lines.std(), control.std()) / np.sqrt(len(lines))
         return _Family(
             spacing_hz,
@@ -319,15 +323,15 @@ class _Lines:
             float(median(lines) - median(control)),
         )
 
-    def _control_hz(self, spacing_hz: float) -> NDArray[np.float64]:
+    def _control_hz(self, spacing_hz: float, beat: bool) -> NDArray[np.float64]:
         """Return how far from the lines of a spacing its control lines lie, Hz."""
         # Off the grid, and off the multiples of 50 Hz that MusicGen has between its 400 Hz lines.
         grid_hz = min(50.0, spacing_hz)
-        beat = self._beat_hz * np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0])
-        off = np.abs((beat + grid_hz / 2) % grid_hz - grid_hz / 2)
-        beat = beat[off > 2 * self._bin_hz]
-        if len(beat):
-            return beat
+        of_beat = self._beat_hz * np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0])
+        off = np.abs((of_beat + grid_hz / 2) % grid_hz - grid_hz / 2)
+        of_beat = of_beat[off > 2 * self._bin_hz]
+        if beat and len(of_beat):
+            return of_beat
         places = np.array([0.1875, 0.3125, 0.4375, 0.5625, 0.6875, 0.8125])
         return spacing_hz * (places if spacing_hz > 60 else np.array([0.5]))
 
@@ -391,7 +395,7 @@ def _finding(
         every |= {*grid(fine.spacing_hz, low_hz=LOW_HZ[50.0], high_hz=lines.high_hz)}
     hz = np.array(sorted(every), np.float64)  # numpy.unique loads masked arrays
     heights = lines.excess_db(hz)
-    stands = heights > coarse.control_db
+    stands = heights > lines.family(coarse.spacing_hz, beat=False).control_db
     details |= {
         "spacing_hz": round(coarse.spacing_hz, 4),
         "fine_hz": fine.spacing_hz if fine.found else 0.0,

@@ -28,6 +28,7 @@ MAIN_LOBE_BINS = 1.99  # of the Hann window, on either side of a line
 QUIETER_DB = 17.0
 # What is taken is looked at again in frames of 32 ms and bands of 32 bins, 1 kHz.
 SHORT_SECONDS, SHORT_BINS = 0.032, 32
+ABSENT_DB = 6.0  # lines that much louder than the sound are not in it
 FINE_LOBE_BINS = 1.2  # of lines so close that whole lobes would cover a fifth of the spectrum
 
 
@@ -129,8 +130,8 @@ class Decomb(Stage):
     def _absent(self, lines: Wav, window: Wav, *, first: int) -> Wav:
         """Return the part of the lines that is not there, `[C, T]`.
 
-        In a band of a short frame where the sound is fainter than the lines, they are there as far
-        as it goes along with them: its projection.
+        In a band of a short frame where the sound is much fainter than the lines, they are there as
+        far as it goes along with them: its projection.
         """
         line, sound = (self._short.analyse(wav, first=first) for wav in (lines, window))
         starts = np.arange(0, line.shape[2], SHORT_BINS)
@@ -139,10 +140,11 @@ class Decomb(Stage):
             return np.add.reduceat(values, starts, axis=2)
 
         power = line.real**2 + line.imag**2
-        louder = in_bands(power * (sound.real**2 + sound.imag**2 - power)) > 0
+        fainter = power * np.float32(10 ** (-ABSENT_DB / 10))
+        there = in_bands(power * (sound.real**2 + sound.imag**2 - fainter)) > 0
         both = in_bands(line.real * sound.real + line.imag * sound.imag)
         absent = 1 - np.clip(both / np.maximum(in_bands(power), 1e-30), 0, 1)
-        absent[louder] = 0
+        absent[there] = 0
         line *= np.repeat(absent, SHORT_BINS, axis=2)[:, :, : line.shape[2]]
         return self._short.synthesise(line, first=first, length=lines.shape[1])
 
