@@ -127,6 +127,13 @@ def test_pieces_that_are_called_alike_get_names_of_their_own_and_that_is_said(
     assert "Called alike, and so named apart: " in caplog.text
 
 
+def test_folders_that_differ_in_letter_case_alone_are_not_named_twice() -> None:
+    touch("m/Sub/a.wav", "m/sub/a.wav")
+    if Path("M/SUB").exists():
+        pytest.skip("this file system does not tell large letters from small")
+    assert results("m", output="out/") == ["out/Sub/a_restored.wav", "out/sub/a_2_restored.wav"]
+
+
 @pytest.mark.parametrize("output", [None, "out/", "out/{stem}.mp3"])
 def test_names_that_differ_in_letter_case_alone_stay_apart_where_case_is_not_told(
     output: str | None,

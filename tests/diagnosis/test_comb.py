@@ -109,6 +109,18 @@ def test_one_note_with_its_partials_is_no_comb(pitch_hz: float) -> None:
     assert not analyse(wav, sample_rate=rate).found
 
 
+@pytest.mark.parametrize("rate", [32_000, 48_000])
+@pytest.mark.parametrize("hits_per_second", [10.0, 12.5, 16.0, 20.0])  # sixteenths at 150 bpm, …
+def test_a_beat_that_a_machine_plays_is_no_comb(hits_per_second: float, rate: int) -> None:
+    fall = np.exp(-np.arange(rate // 20) / (0.012 * rate))
+    hit = fall * noise(seconds=0.05, rms=0.2, sample_rate=rate)[0, : len(fall)]
+    wav = noise(seconds=12, rms=0.001, sample_rate=rate)
+    for number in range(round(11.9 * hits_per_second)):
+        start = round(number * rate / hits_per_second)
+        wav[0, start : start + len(hit)] += hit * (1.0 if number % 2 else 0.6)
+    assert not analyse(wav, sample_rate=rate).found
+
+
 @pytest.mark.parametrize("samples", [0, 1, 1000, 48_000])
 def test_silence_of_any_length_has_no_comb(samples: int) -> None:
     finding = analyse(np.zeros((2, samples), np.float32), sample_rate=48_000)

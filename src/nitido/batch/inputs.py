@@ -233,7 +233,7 @@ def named_apart(sources: Sequence[str], namers: Sequence[Callable[..., str]]) ->
     for group in alike.values():
         paths = [PurePath(_absolute(sources[index])) for index in group]
         levels = zip(*(path.parts[:-1] for path in paths), strict=False)
-        shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, levels))
+        shared = sum(takewhile(bool, (len(set(map(_folded, names))) == 1 for names in levels)))
         suffixes = {path.suffix for path in paths}
         given: dict[str, int] = {}
         for index, path in zip(group, paths, strict=True):

@@ -60,6 +60,12 @@ EXCESS_MIN_DB = 1.0
 MEDIAN_MIN_DB = 0.6
 STANDARD_ERRORS_MIN = 2.6
 CLEAR_DB, SEVERE_DB = 2.0, 5.0
+# A beat that repeats itself to the sample, as machines play it, has lines at all multiples of its
+# rate: sixteenths at 150 bpm every 10 Hz, so at 400 Hz, too. Control lines then lie on those.
+# Slower beats have none in such frames, faster ones are notes. So far the spectrum's
+# autocorrelation has to rise again at that rate.
+BEAT_HZ = (6.0, 45.0)
+BEAT_MIN = 0.3
 
 _LEVEL_STEP_DB = 10.0
 _LEVELS = 16
@@ -241,6 +247,26 @@ class _Lines:
         above = np.flatnonzero(self._median_db > self._median_db.max() - CONTENT_RANGE_DB)
         self.end_hz = float(above[-1]) * bin_hz * 0.985
         self.high_hz = min(self.end_hz, self._ceiling_hz() * 0.985)
+        self._beat_hz = self._repeats_hz()
+
+    def _repeats_hz(self) -> float:
+        """Return at what distance the spectrum's lines repeat, as those of a beat do, Hz; 0: none.
+
+        The highest peak of the autocorrelation, if it stands far enough above what lies before it.
+        """
+        part = slice(round(LOW_HZ[400.0] / self._bin_hz), round(self.high_hz / self._bin_hz))
+        lines = (self._spectrum_db - self._median_db)[part]
+        low, high = (round(hz / self._bin_hz) for hz in BEAT_HZ)
+        if len(lines) < 4 * high:
+            return 0.0
+        size = fast_size(len(lines) + high + 1)
+        power = np.abs(np.fft.rfft(lines - lines.mean(), size)) ** 2
+        alike = np.fft.irfft(power, size)[: high + 2]
+        lag = low + int(np.argmax(alike[low : high + 1]))
+        before, at, after = alike[lag - 1 : lag + 2]
+        if at - alike[:lag].min() < BEAT_MIN * alike[0] or max(before, after) >= at:
+            return 0.0
+        return float(lag + 0.5 * (before - after) / (before - 2 * at + after)) * self._bin_hz
 
     def _ceiling_hz(self) -> float:
         """Return where the music ends, whatever a resampler or a coder left above it, Hz."""
@@ -283,10 +309,7 @@ class _Lines:
         if len(hz) < 3:
             return replace(_NONE, spacing_hz=spacing_hz)
         lines = self.excess_db(hz)
-        # Off the grid, and off the multiples of 50 Hz that MusicGen has between its 400 Hz lines.
-        places = np.array([0.1875, 0.3125, 0.4375, 0.5625, 0.6875, 0.8125])
-        places = places if spacing_hz > 60 else np.array([0.5])
-        control = self.excess_db((hz[:, None] + places * spacing_hz).ravel())
+        control = self.excess_db((hz[:, None] + self._control_hz(spacing_hz)).ravel())
         error = np.hypot(lines.std(), control.std()) / np.sqrt(len(lines))
         return _Family(
             spacing_hz,
@@ -295,6 +318,18 @@ class _Lines:
             float(error),
             float(median(lines) - median(control)),
         )
+
+    def _control_hz(self, spacing_hz: float) -> NDArray[np.float64]:
+        """Return how far from the lines of a spacing its control lines lie, Hz."""
+        # Off the grid, and off the multiples of 50 Hz that MusicGen has between its 400 Hz lines.
+        grid_hz = min(50.0, spacing_hz)
+        beat = self._beat_hz * np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0])
+        off = np.abs((beat + grid_hz / 2) % grid_hz - grid_hz / 2)
+        beat = beat[off > 2 * self._bin_hz]
+        if len(beat):
+            return beat
+        places = np.array([0.1875, 0.3125, 0.4375, 0.5625, 0.6875, 0.8125])
+        return spacing_hz * (places if spacing_hz > 60 else np.array([0.5]))
 
     def lone_hz(self, spacing_hz: float) -> NDArray[np.float64]:
         """Return the lines of one spacing that stand alone above the music, Hz."""

@@ -98,6 +98,18 @@ def test_the_lines_do_not_come_back_in_the_quiet_before_an_attack() -> None:
         assert 10 * np.log10(after / before) < -10
 
 
+def test_no_line_is_put_into_the_quiet_between_two_hits() -> None:
+    _, wav = combed()
+    played = np.arange(wav.shape[1]) % (RATE // 5) < RATE // 10
+    wav = wav * np.where(played, 1.0, 1e-3).astype(np.float32)
+    lines = {**plan(combed()[1]).settings, "rms_db": -20.0}
+    restored = apply(wav, Step("decomb", True, "", lines))
+    middle = np.arange(wav.shape[1]) % (RATE // 5) - RATE * 15 // 100
+    quiet = np.abs(middle) < RATE // 50
+    before, after = (np.mean(np.diff(w[0])[quiet[1:]] ** 2) for w in (wav, restored))
+    assert 10 * np.log10(after / before) < 1
+
+
 def test_silence_stays_silent() -> None:
     _, wav = combed()
     step = plan(wav)

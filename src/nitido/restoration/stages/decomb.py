@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nitido.diagnosis.comb import NEIGHBOURHOOD_HZ, frame_size
 from nitido.diagnosis.finding import Diagnosis
+from nitido.dsp.fourier import fast_size
 from nitido.dsp.spectral import Frames, Spec, median
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
@@ -25,6 +26,8 @@ MAIN_LOBE_BINS = 1.99  # of the Hann window, on either side of a line
 # Where the sound beside a line was so much fainter in the frame before, the line is read there:
 # under an attack its phase is the attack's, and what is taken would sound in the quiet before it.
 QUIETER_DB = 17.0
+# What is taken is looked at again in frames of 32 ms and bands of 32 bins, 1 kHz.
+SHORT_SECONDS, SHORT_BINS = 0.032, 32
 FINE_LOBE_BINS = 1.2  # of lines so close that whole lobes would cover a fifth of the spectrum
 
 
@@ -34,7 +37,8 @@ class Decomb(Stage):
     Two things tell a line from a note that lies on the grid. A line is weak: at most `line_db`
     below the piece; so no more amplitude than that is taken from a bin, and less the further the
     bin stands above it. And a line is always there: only those that the diagnosis found standing
-    out of the whole piece's average are touched.
+    out of the whole piece's average are touched. Nor is a line put where there is none: in the
+    quiet between two hits less is taken, down to nothing.
     """
 
     name = "decomb"
@@ -77,6 +81,8 @@ class Decomb(Stage):
         super().__init__(settings, sample_rate=sample_rate, channels=channels, samples=samples)
         n_fft = frame_size(sample_rate)
         self._frames = Frames(n_fft, n_fft // 2)
+        short = 2 * fast_size(round(SHORT_SECONDS * sample_rate / 2))
+        self._short = Frames(short, short // 2)
         self._bin_hz = sample_rate / n_fft
         # |X|² of all bins of a frame sums to 3/16 n_fft² σ² (Parseval, Hann).
         self._most = np.sqrt(3 / 16) * n_fft * 10 ** (settings["rms_db"] / 20)
@@ -106,17 +112,39 @@ class Decomb(Stage):
 
     @property
     def context_samples(self) -> int:
-        """Every frame that touches the samples to return is in the window, and the one before."""
-        return self._frames.n_fft + self._frames.hop_length
+        """Every frame that a sample's short frames touch is in the window, and the one before."""
+        return self._frames.n_fft + self._frames.hop_length + self._short.n_fft
 
     def apply(self, window: Wav, *, start: int) -> Wav:
         """Return the samples from `start` on, `[C, n]`, without the lines."""
         context = self.context_samples
         first, last = start - context, window.shape[1] - context
-        seen = window[:, : last + self._frames.n_fft]  # the frame more is only before them
+        seen = window[:, : last + self._frames.n_fft + self._short.n_fft]  # one more only before
         removed = self._removed(self._frames.analyse(seen, first=first))
-        taken = self._frames.synthesise(removed, first=first, length=seen.shape[1])
-        return window[:, context:last] - taken[:, context:last]
+        lines = self._frames.synthesise(removed, first=first, length=seen.shape[1])
+        lines -= self._absent(lines, seen, first=first)
+        taken = lines[:, context:last] * np.float32(self.settings["amount"])
+        return window[:, context:last] - taken
+
+    def _absent(self, lines: Wav, window: Wav, *, first: int) -> Wav:
+        """Return the part of the lines that is not there, `[C, T]`.
+
+        In a band of a short frame where the sound is fainter than the lines, they are there as far
+        as it goes along with them: its projection.
+        """
+        line, sound = (self._short.analyse(wav, first=first) for wav in (lines, window))
+        starts = np.arange(0, line.shape[2], SHORT_BINS)
+
+        def in_bands(values: NDArray[np.float32]) -> NDArray[np.float32]:
+            return np.add.reduceat(values, starts, axis=2)
+
+        power = line.real**2 + line.imag**2
+        louder = in_bands(power * (sound.real**2 + sound.imag**2 - power)) > 0
+        both = in_bands(line.real * sound.real + line.imag * sound.imag)
+        absent = 1 - np.clip(both / np.maximum(in_bands(power), 1e-30), 0, 1)
+        absent[louder] = 0
+        line *= np.repeat(absent, SHORT_BINS, axis=2)[:, :, : line.shape[2]]
+        return self._short.synthesise(line, first=first, length=lines.shape[1])
 
     def _removed(self, spec: Spec) -> Spec:
         """Return the spectrum of what is to be taken from the spectrum `[C, N, F]`."""
@@ -126,7 +154,7 @@ class Decomb(Stage):
             own = mag.take(lines.bins, axis=2)
             floor = np.maximum(beside * lines.beside, own * lines.height)
             limit = lines.most * np.minimum(1.0, 4.0 * lines.most / np.maximum(own, 1e-20))
-            take = np.clip(own - floor, 0.0, limit) * self.settings["amount"]
+            take = np.clip(own - floor, 0.0, limit)
             taken = spec.take(lines.bins, axis=2) * (take / np.maximum(own, 1e-20))
             removed[:, :, lines.bins] = _steady(taken, beside, lines.turn)
         return removed
