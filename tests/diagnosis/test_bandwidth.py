@@ -143,6 +143,43 @@ def test_a_soft_end_stays_where_it_is_under_the_mirror_of_a_resampler(sample_rat
     assert finding.value == pytest.approx(came.value, abs=300)
 
 
+def hard_end(wav: Wav, sample_rate: int) -> Wav:
+    """Return a sound that was cut at 32 kHz, resampled so that a mirror is left above 16 kHz."""
+    cut = soxr.resample(wav[0], 48_000, 32_000)
+    divisor = math.gcd(sample_rate, 32_000)
+    mirrored = resample_poly(cut, sample_rate // divisor, 32_000 // divisor)
+    return mirrored[None].astype(np.float32)
+
+
+@pytest.mark.parametrize("sample_rate", [44_100, 48_000])
+@pytest.mark.parametrize("quietly", [1.0, 0.01])
+def test_the_mirror_that_a_resampler_leaves_is_no_treble(sample_rate: int, quietly: float) -> None:
+    wav = noise(seconds=6)
+    wav = np.where(np.arange(wav.shape[1]) < 144_000, wav, quietly * wav)
+    finding = analyse(hard_end(wav, sample_rate), sample_rate=sample_rate)
+    assert finding.found
+    assert finding.value == pytest.approx(15_600, abs=300)
+    assert finding.details["top_share"] == 0
+
+
+def test_treble_that_is_as_faint_as_a_mirror_but_of_its_own_is_treble() -> None:
+    sound = hard_end(noise(seconds=6), 48_000)
+    other = hard_end(noise(seconds=6)[:, ::-1], 48_000)
+    low, other_low = (
+        lower_ceiling(w, sample_rate=48_000, ceiling_hz=16_000) for w in (sound, other)
+    )
+    assert analyse(low + (other - other_low)).details["top_share"] == pytest.approx(1.0)
+    assert analyse(sound).details["top_share"] == 0
+
+
+def test_a_mirror_as_loud_as_what_it_mirrors_is_part_of_the_sound() -> None:
+    held = np.repeat(noise(seconds=4, sample_rate=22_050), 2, axis=1)  # as old games play samples
+    finding = analyse(
+        lower_ceiling(held, sample_rate=44_100, ceiling_hz=12_400), sample_rate=44_100
+    )
+    assert finding.value == pytest.approx(12_400, abs=450)
+
+
 def test_dull_music_that_ends_is_not_called_faulty() -> None:
     wav = lower_ceiling(fading(pink_noise(seconds=4), 3.5), sample_rate=48_000, ceiling_hz=15_000)
     finding = analyse(wav)
