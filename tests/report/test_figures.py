@@ -96,6 +96,7 @@ def test_it_says_what_was_found_and_what_was_done(restoration: nitido.Restoratio
     done = {step.stage for step in restoration.plan.steps if step.on}
     found = {finding.kind for finding in restoration.diagnosis.findings if finding.found}
     assert done | found <= said
+    assert not any(re.search(r"(?<!\w)-\d", text) for text in said)  # a true minus everywhere
 
 
 def test_the_difference_shows_the_new_octave_as_added(restoration: nitido.Restoration) -> None:

@@ -3,8 +3,9 @@
 Music can be predicted from the samples just before, a spike cannot: the error of a linear
 prediction is small but for an attack, after which it stays large, and a click, after which it is
 small again at once. What stands out so is then cut out and rebuilt from both sides: if the error is
-gone with it, these few samples were all that was wrong. `find_clicks` says where; the stage
-``declick`` asks it, too, and puts in what was rebuilt.
+gone with it, these few samples were all that was wrong. After a resampler or a coder a click rings
+at the highest frequencies: it is sought below them then, and what rings is rebuilt with it.
+`find_clicks` says where; the stage ``declick`` asks it, too, and puts in what was rebuilt.
 
 Source: Godsill and Rayner, Digital Audio Restoration, Springer 1998, ch. 5 (detection by the
 prediction error and by a matched filter, least-squares interpolation in an autoregressive model).
@@ -15,13 +16,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nitido.diagnosis.finding import Finding, Severity
-from nitido.dsp.fourier import fast_size, irfft, rfft
+from nitido.dsp.fourier import fast_size, irfft, kaiser_low_pass, rfft
 from nitido.dsp.loop import Loop
 from nitido.dsp.spectral import hann, running_max
 from nitido.dsp.wav import Wav
@@ -41,7 +43,8 @@ STANDS_OUT = 1.6
 # What makes it a click. Set on clean/train, drum kits, and clicks of 6 to 30 dB in both.
 SIDE_SECONDS = (0.001, 0.005)  # from it: the error that it is held against
 EXPLAINED = 15.0  # what the repair takes of it, re the RMS of that error, at least …
-SURE = 140.0  # … and times the height re the RMS around: what is so sure need not be so loud
+# … and times the height re the RMS around: what is so sure need not be so loud. As it was, spread.
+SURE = (140.0, 300.0)
 HIGH = 3.5  # error re the highest of that
 LEFT = 1.3  # what the repair may leave of it, re the highest; or a fiftieth
 LEAST_OVER = 0.7  # its height re the RMS around: less is not heard, and a hi-hat may be like it
@@ -51,9 +54,17 @@ BEYOND_DOUBT = 1000.0  # … but for what is so much explained, times the height
 RETURNS = 0.5  # … comes back to within so much of it, for a note may begin or end in mid-wave, …
 STEEP = 20.0  # … and is so much steeper than what is beside it, for that may be a high note
 NOT_MOVED = 0.05  # of the height: a sample that the repair moves by less stays as it is
-RINGS = 3.0  # how steep the sound is right after it, re before and later; a rim shot dies away
+RINGS = (3.0, 1.5)  # how steep it is right after it, re before and later; a rim shot dies away
 LEAST = 1e-3  # its height, −60 dBFS: steps of 16 bits look like clicks in a fade
 EDGE_SECONDS = 0.03  # a click nearer to the start or end is the business of `edges`
+# A resampler or coder cuts the highest frequencies off, and there it rings. What was at 32 kHz is
+# as it was up to 15 kHz, what came from a higher rate in 0.8 of its band.
+KEPT_HZ, KEPT_SHARE, KEPT_WIDTH_HZ = 13_000.0, 0.4, 5_000.0  # or so much of the rate, if less
+BESIDE_SECONDS = 0.00006  # by so much longer on either side, as the samples lie elsewhere now
+LOADING, TIED = (
+    1e-6,
+    0.01,
+)  # re the diagonal: to solve for a click that is band-limited, its ringing
 REACH_SECONDS = 0.1  # how far around it is looked at
 ALIKE = 45.0  # what matches by so much and is no click is like one
 STYLE = 4  # so many of these, and more than clicks: it is the style of the music
@@ -189,29 +200,63 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
     part -= offset
     middle = half + FINE_ORDER
     taps = _fitted(_bridged(part, _fitted(part), middle - longest, middle + longest))
-    error = np.convolve(part, taps, "valid")  # of the samples from FINE_ORDER on
+    found = _explained(part, taps, np.ones(1), rate)
+    if not isinstance(found, Click) and found >= EXPLAINED:
+        spread = _explained(part, taps, _kept_band(rate), rate)
+        found = spread if isinstance(spread, Click) else max(found, spread)
+    if not isinstance(found, Click):
+        return found >= ALIKE
+    return Click(low + found.start, found.rebuilt + np.float32(offset))
+
+
+def _explained(part: Array, taps: Array, smooth: Array, rate: int) -> Click | float:
+    """Return the click in the middle of a stretch, or else how much of the error is like one.
+
+    Args:
+        part: the stretch `[n]`; the click is counted from its start.
+        taps: of its prediction error.
+        smooth: a low-pass of odd length: only what it lets through of the error is looked at, and
+            the click is taken to be spread. One tap: all of it.
+        rate: Hz.
+    """
+    longest, spread = math.ceil(LONGEST_SECONDS * rate), len(smooth) > 1
+    half, count = len(part) // 2 - FINE_ORDER, longest + spread * 2 * round(BESIDE_SECONDS * rate)
+    error = np.convolve(np.convolve(part, taps, "valid"), smooth, "same")
     near, far = (round(seconds * rate) for seconds in SIDE_SECONDS)
-    sides = (error[half - far : half - near], error[half + near + FINE_ORDER :][: far - near])
+    reach = len(smooth) // 2
+    clear = near + reach
+    sides = (error[half - far : half - clear], error[half + clear + FINE_ORDER :][: far - clear])
     usual = max(_rms(side) for side in sides)
     highest = max(float(np.abs(side).max()) for side in sides) + 1e-9
-    # Wherever the longest click may lie: how much of the error goes when it is bridged.
-    first = half - 2 * longest
-    matched = np.correlate(error[first : half + 2 * longest + FINE_ORDER], taps, "valid")
-    windows = np.lib.stride_tricks.sliding_window_view(matched, longest)
-    squares = windows.T * np.linalg.solve(_overlaps(taps, longest), windows.T)
+    # Wherever the longest click may lie: how much of the error goes when it is taken away.
+    first, last = half - longest - count // 2, half + 2 * longest + (count - longest) // 2
+    whole = np.convolve(taps, smooth)
+    matched = np.correlate(error[first - reach : last + FINE_ORDER + reach], whole, "valid")
+    windows = np.lib.stride_tricks.sliding_window_view(matched, count)
+    overlaps = _overlaps(whole, count)
+    overlaps += spread * LOADING * overlaps[0, 0] * np.eye(count)
+    squares = windows.T * np.linalg.solve(overlaps, windows.T)
     gone = np.sqrt(squares.sum(axis=0).clip(0))
     best = int(gone.argmax())
     explained = float(gone[best]) / usual
     if explained < EXPLAINED:
-        return False
+        return explained
+    click = np.zeros_like(part)
     start = first + best + FINE_ORDER
-    moved = np.abs(_bridged(part, taps, start, start + longest) - part)
-    wrong = np.flatnonzero(moved > NOT_MOVED * moved.max())
+    click[start : start + count] = np.linalg.solve(overlaps, windows[best])
+    heard = np.convolve(click, smooth, "same")
+    wrong = np.flatnonzero(np.abs(heard) > NOT_MOVED * np.abs(heard).max())
     start, end = int(wrong[0]), int(wrong[-1]) + 1
-    fixed = _bridged(part, taps, start, end)
+    jump, after = abs(part[end] - part[start - 1]), slice(end, end + near)
+    if spread:
+        rest, start, end = part - click, start - longest, end + longest
+        fixed = _bridged(part - heard, taps, start, end, tied=TIED)
+    else:
+        rest = fixed = _bridged(part, taps, start, end)
     inside = slice(half - near, half + near + FINE_ORDER)
     before = float(np.abs(error[inside]).max())
-    left = float(np.abs(np.convolve(fixed, taps, "valid")[inside]).max())
+    now = np.convolve(np.convolve(rest, taps, "valid"), smooth, "same")
+    left = float(np.abs(now[inside]).max())
     height = float(np.abs(fixed - part).max())
     around, swell = (round(seconds * rate) for seconds in AROUND_SECONDS[1:])
     level = _rms(fixed[start - around : end + around])
@@ -221,20 +266,29 @@ def _judge(channel: Floats, at: int, rate: int) -> Click | bool:
     )
     over = height / level
     good = before >= HIGH * highest and left <= max(LEFT * highest, before / 50)
-    good &= over >= LEAST_OVER and over * explained >= SURE
+    good &= over >= LEAST_OVER and over * explained >= SURE[spread]
+    good &= not spread or jump <= RETURNS * height
     sure = over * explained >= BEYOND_DOUBT
-    sure &= abs(part[end] - part[start - 1]) <= RETURNS * height
+    sure &= jump <= RETURNS * height
     steps = np.abs(np.diff(part))
     beside = max(steps[start - far : start - 1].max(), steps[end : end + far].max())
     sure &= steps[start - 1 : end].max() >= STEEP * beside
     good &= abs(swells_db) <= SWELL_DB or sure
     good &= height >= LEAST
+    steps = np.diff(np.convolve(rest, smooth, "same"))
     before_it, after_it = steps[start - far : start - near], steps[end + near : end + far]
-    ring = _rms(steps[end : end + near]) / max(_rms(before_it), _rms(after_it))
-    good &= ring <= RINGS
+    ring = _rms(steps[after]) / max(_rms(before_it), _rms(after_it))
+    good &= ring <= RINGS[spread]
     if not good:
-        return explained >= ALIKE
-    return Click(low + start, (fixed[start:end] + offset).astype(np.float32))
+        return explained
+    return Click(start, fixed[start:end].astype(np.float32))
+
+
+@lru_cache(maxsize=8)
+def _kept_band(rate: int) -> Array:
+    """Return a low-pass for what resamplers and coders leave as it was."""
+    middle_hz = min(KEPT_HZ, KEPT_SHARE * rate)
+    return kaiser_low_pass(middle_hz, width_hz=KEPT_WIDTH_HZ, stop_db=80.0, sample_rate=rate)
 
 
 def _rms(samples: Array) -> float:
@@ -256,12 +310,17 @@ def _overlaps(taps: Array, count: int) -> Array:
     return _toeplitz(lags[:count])
 
 
-def _bridged(part: Array, taps: Array, start: int, end: int) -> Array:
-    """Return a stretch with the samples from `start` to `end` such that they are best predicted."""
+def _bridged(part: Array, taps: Array, start: int, end: int, tied: float = 0.0) -> Array:
+    """Return a stretch with the samples from `start` to `end` such that they are best predicted.
+
+    The more they are `tied`, the less they are moved.
+    """
     error = np.convolve(part[start - len(taps) + 1 : end + len(taps) - 1], taps, "valid")
     out = part.copy()
     matched = np.correlate(error, taps, "valid")
-    out[start:end] -= np.linalg.solve(_overlaps(taps, end - start), matched)
+    overlaps = _overlaps(taps, end - start)
+    overlaps += tied * overlaps[0, 0] * np.eye(end - start)
+    out[start:end] -= np.linalg.solve(overlaps, matched)
     return out
 
 

@@ -595,7 +595,7 @@ def _write_account(axes: Axes, restoration: RestoredSound) -> None:
     y -= 0.6 * line
     write(0.0, "Done", **heading)
     y -= 1.15 * line
-    done = [(step.stage, step.reason) for step in restoration.plan.steps if step.on]
+    done = [(step.stage, minus(step.reason)) for step in restoration.plan.steps if step.on]
     for stage, reason in done or [("nothing", "nothing was wrong")]:
         write(0.0, stage, fontweight="bold")
         for text in textwrap.wrap(reason, WRAP, max_lines=2, placeholder=" …"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import soxr
 from tests.signals import pink_noise, silence, sine
 
 from nitido.diagnosis.finding import Diagnosis, Finding
@@ -20,8 +21,8 @@ def diagnosis(count: int) -> Diagnosis:
     return Diagnosis(RATE, 1, RATE, (finding,))
 
 
-def mend(wav: Wav, *, size: int | None = None, amount: float = 1.0) -> Wav:
-    piece = {"sample_rate": RATE, "channels": wav.shape[0], "samples": wav.shape[1]}
+def mend(wav: Wav, *, size: int | None = None, amount: float = 1.0, sample_rate: int = RATE) -> Wav:
+    piece = {"sample_rate": sample_rate, "channels": wav.shape[0], "samples": wav.shape[1]}
     stage = Declick({"amount": amount}, **piece)
     cut = windows([wav], size=size or wav.shape[1], context=stage.context_samples)
     return np.concatenate([stage.apply(window, start=start) for window, start in cut], axis=1)
@@ -56,6 +57,18 @@ def test_clicks_go_and_every_other_sample_stays_the_same_bits(samples: int) -> N
     moved = np.flatnonzero((mended != clicked).any(axis=0))
     assert len(moved) <= len(PLACES) * (samples + 6)
     assert np.array_equal(mended[1], clicked[1])
+
+
+@pytest.mark.parametrize("to_hz", [32_000, 44_100, 96_000])
+def test_clicks_go_with_the_ringing_that_a_resampler_left_of_them(to_hz: int) -> None:
+    clean, clicked = (
+        soxr.resample(wav[0], RATE, to_hz)[None] for wav in (music(), spiked(music()))
+    )
+    mended = mend(clicked, sample_rate=to_hz)
+    before, after = (si_sdr_db(estimate=wav, reference=clean) for wav in (clicked, mended))
+    assert after > before + 12
+    for size in (4_000, round(PLACES[2] * to_hz) + 2):
+        assert np.array_equal(mend(clicked, size=size, sample_rate=to_hz), mended)
 
 
 def test_music_without_clicks_and_silence_stay_the_same_bits() -> None:

@@ -3,7 +3,8 @@
 What a click covers is lost, but it is short: music that can be predicted can be predicted across
 0.3 ms from both sides, and the samples that fit best are its continuation. They are found and
 rebuilt by `nitido.diagnosis.clicks`; here they are put in, at the rate of the file, for a resampler
-would make each click longer. The first and last 30 ms are left to the stage ``ending``.
+would make each click longer; if one has, what rings beside it is rebuilt, too. The first and last
+30 ms are left to the stage ``ending``.
 """
 
 from __future__ import annotations
