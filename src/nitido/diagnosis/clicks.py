@@ -61,10 +61,7 @@ EDGE_SECONDS = 0.03  # a click nearer to the start or end is the business of `ed
 # as it was up to 15 kHz, what came from a higher rate in 0.8 of its band.
 KEPT_HZ, KEPT_SHARE, KEPT_WIDTH_HZ = 13_000.0, 0.4, 5_000.0  # or so much of the rate, if less
 BESIDE_SECONDS = 0.00006  # by so much longer on either side, as the samples lie elsewhere now
-LOADING, TIED = (
-    1e-6,
-    0.01,
-)  # re the diagonal: to solve for a click that is band-limited, its ringing
+LOADING, TIED = 1e-6, 0.01  # re the diagonal: to solve for a band-limited click, its ringing
 REACH_SECONDS = 0.1  # how far around it is looked at
 ALIKE = 45.0  # what matches by so much and is no click is like one
 STYLE = 4  # so many of these, and more than clicks: it is the style of the music
