@@ -7,8 +7,7 @@ something else rises above, or a wave that is made of steps, as the pulse of a g
 
 A coder or a resampler leaves no plateau level. What it leaves of many are crests that are as broad
 near their top as further down, which music hardly has, and all of them about as high, where far
-fewer are a little lower. So clipping that is heard is found again, and from which level on the
-crests are to be rebuilt; light clipping is not.
+fewer are a little lower. So clipping that is heard is found again; light clipping is not.
 """
 
 from __future__ import annotations
@@ -52,7 +51,6 @@ FOOT_SAMPLES = 4  # a narrower crest is not resolved
 FLANKS_SECONDS = 0.00012
 LEVEL_DB, LEVELS = 0.2, 200  # classes of the height, 0 to −40 dBFS
 ALIKE_LEVELS = 4  # flat crests of a clip level spread over 0.8 dB, …
-FROM_LEVELS = 6  # from the highest of these: there each of them is wide enough to be rebuilt
 BELOW_TOP_LEVELS = 10  # … which overshoots exceed by 2 dB at most
 LOWER_LEVELS = (14, 44)  # below these: how many crests of this music are flat by themselves
 FEWEST_FLAT, FLAT_AGAIN, PILED = 6, 4.0, 2.0  # times as many as lower down, as just below
@@ -206,24 +204,12 @@ class _Crests:
         np.add.at(self._flat[channel], (side[flat], level[flat]), 1)
         np.add.at(self._samples[channel], (side[flat], level[flat]), shoulder[flat])
 
-    def clipped(self) -> tuple[int, list[list[float | None]]]:
-        """Return how many samples lie in crests that were cut off before the file was recoded.
-
-        And from which level on they do, of the upper and of the lower side of each channel.
-        """
-        samples = 0
-        levels: list[list[float | None]] = [[], []]
-        for channel in range(len(self._all)):
-            for side, (crests, flat) in enumerate(
-                zip(self._all[channel], self._flat[channel], strict=True)
-            ):
-                at = _clip_level(crests, flat)
-                if at is not None:
-                    own = self._samples[channel, side]
-                    samples += int(own[at : at + ALIKE_LEVELS].sum())
-                    level = 10 ** (-(at + FROM_LEVELS) * LEVEL_DB / 20)
-                levels[side].append(None if at is None else -level if side else level)
-        return samples, levels
+    def clipped_samples(self) -> int:
+        """Return how many samples lie in crests that were cut off before the file was recoded."""
+        sides = zip(*(x.reshape(-1, LEVELS) for x in (self._all, self._flat)), strict=True)
+        samples = self._samples.reshape(-1, LEVELS)
+        found = [(_clip_level(*side), own) for side, own in zip(sides, samples, strict=True)]
+        return sum(int(own[at : at + ALIKE_LEVELS].sum()) for at, own in found if at is not None)
 
 
 def _widths(samples: Floats, at: NDArray[np.intp], reach: int) -> NDArray[np.intp]:
@@ -296,7 +282,7 @@ class ClippingAnalyser:
         """Return the finding ``"clipping"``: clipped samples per second, all channels together.
 
         Details: `positive_level` and `negative_level` of each channel (None where it is not
-        clipped), `clipped_samples`, `runs` (of them, at these levels; none if it was recoded).
+        clipped, or was recoded since), `clipped_samples`, `runs` (of them, at these levels).
         """
         samples = self._samples
         self.update(np.zeros_like(self._held))
@@ -310,9 +296,7 @@ class ClippingAnalyser:
                     continue
                 levels[polarity].append(-runs.lowest if polarity else runs.lowest)
                 found.append(runs)
-        clipped = sum(runs.samples for runs in found)
-        if not found:
-            clipped, levels = self._crests.clipped()
+        clipped = sum(runs.samples for runs in found) or self._crests.clipped_samples()
         per_second = clipped * self._sample_rate / max(samples, 1)
         severity: Severity = "ok"
         summary = "No peaks are cut off."

@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import soxr
 from tests.signals import noise
 
-from nitido.diagnosis.clipping import ClippingAnalyser
 from nitido.diagnosis.finding import Diagnosis, Finding
 from nitido.dsp.chunks import windows
 from nitido.dsp.wav import Wav
@@ -163,22 +161,3 @@ def test_a_plateau_of_a_single_sample_piece_stays_finite() -> None:
 def test_levels_must_match_the_channels() -> None:
     with pytest.raises(ConfigError, match="1 values for 2 channels"):
         stage_for(np.zeros((2, 10), np.float32), 0.5, positive_level=[0.5])
-
-
-def test_what_was_clipped_before_it_was_resampled_is_restored_and_no_longer_found() -> None:
-    rate, clean = 44_100, 0.5 * music(seconds=8.0)
-    clipped = np.clip(clean, -0.25, 0.25)
-    clean, clipped = (soxr.resample(wav[0], RATE, rate)[None] for wav in (clean, clipped))
-
-    def found(wav: Wav) -> Finding:
-        analyser = ClippingAnalyser(sample_rate=rate, channels=1)
-        analyser.update(wav)
-        return analyser.finish()
-
-    step = Declip.plan(Diagnosis(rate, 1, clipped.shape[1], (found(clipped),)), Declip.defaults)
-    assert step.on
-    stage = Declip(step.settings, sample_rate=rate, channels=1, samples=clipped.shape[1])
-    (window, start), *_ = windows([clipped], size=clipped.shape[1], context=stage.context_samples)
-    restored = stage.apply(window, start=start)
-    assert np.sum((restored - clean) ** 2) < 0.6 * np.sum((clipped - clean) ** 2)
-    assert not found(restored).found

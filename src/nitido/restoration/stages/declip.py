@@ -5,8 +5,7 @@ frequency, noise made by clipping is not. So each frame that holds clipped sampl
 frequency by a Wiener rule, put back between its bounds (the reliable samples as they are, the
 clipped ones at or beyond the level), and again, while the threshold falls from just below the
 frame's strongest line to far below it: the strong lines carry the peaks first, the weak ones fill
-in. Only the clipped samples are taken from the result. A coder or a resampler leaves no flat level:
-what lies above a level a little lower is rebuilt then, and is at least as high as it is.
+in. Only the clipped samples are taken from the result.
 
 Source: Siedenburg, Kowalski, Dörfler, Audio declipping with social sparsity, ICASSP 2014 (empirical
 Wiener shrinkage, continuation, inertia); Záviška et al., A survey and an extensive evaluation of
@@ -72,6 +71,9 @@ class Declip(Stage):
             return Step(cls.name, True, "restores the samples at the given levels", chosen)
         if not clipping.found:
             return Step(cls.name, False, "nothing is clipped", chosen)
+        if not _has_level(chosen):
+            reason = "no level is left at which peaks are cut, as the file was recoded since"
+            return Step(cls.name, False, reason, chosen)
         count = clipping.details.get("clipped_samples")
         what = "the clipped samples" if count is None else f"{count} clipped samples"
         return Step(cls.name, True, f"restores {what} from their surroundings", chosen)
