@@ -37,6 +37,8 @@ def test_growth_and_losses_are_said(tmp_path: Path) -> None:
         "Left out: demucs (no demucs).",
     ]
     assert result.table().rows == (("nitido", "200", "220"), ("resample", "100", "900"))
+    less = Memory((1.0, 10.0), {"nitido": (141.0, 136.0)}, {})
+    assert less.sentences() == ["nitido takes 5 MiB less for 10 min than for 1."]
     short = Memory((1.0,), {"nitido": (200.0,), "resample": (100.0,)}, {})
     assert short.sentences() == ["nitido loses to resample: 200 MiB against 100 for 1 min."]
 

@@ -35,6 +35,12 @@ def test_a_run_that_failed_is_no_figure_and_says_why(monkeypatch: pytest.MonkeyP
         scale.measure(sizes=[1], workers=[2], piece_seconds=1.0)
 
 
+def test_results_that_would_fill_the_disk_are_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale, "_free_bytes", lambda: 3_000_000)
+    with pytest.raises(NitidoError, match=r"of 7 pieces take 0.0 GB .+ has 0.0; make room"):
+        scale.measure(sizes=[1, 7], workers=[1], piece_seconds=2.0)
+
+
 def test_the_memory_is_that_of_the_run_not_of_who_measures_it() -> None:
     held = np.ones(400 * 2**18, np.float32)  # 400 MiB
     (run,) = scale.measure(sizes=[1], workers=[1], piece_seconds=1.0).runs

@@ -18,6 +18,8 @@ from nitido_lab.benchmark.faulty import SAMPLE_RATE, write_piece
 from nitido_lab.benchmark.tables import Table
 
 MINUTES = (1.0, 10.0)
+# Beside nitido and doing nothing; others that hold all of a piece as well would take half an hour.
+SYSTEMS = ("demucs", "noisereduce", "mastering-eq")
 PROGRAM = """\
 import resource, sys
 source, target, system = sys.argv[1:]
@@ -70,22 +72,21 @@ class Memory:
         ]
         if len(own) > 1:
             more = own[-1] - own[0]
-            said.append(
-                f"nitido takes {more:.0f} MiB more for {last} than for {self.minutes[0]:g}."
-            )
+            compared = f"{abs(more):.0f} MiB {'more' if more > 0 else 'less'}"
+            said.append(f"nitido takes {compared} for {last} than for {self.minutes[0]:g}.")
         return said + [f"Left out: {name} ({why})." for name, why in self.left_out.items()]
 
 
 def measure(*, minutes: Sequence[float] = MINUTES) -> Memory:
-    """Measure every system at every length.
+    """Measure nitido and `SYSTEMS` at every length.
 
     Args:
         minutes: lengths of the pieces.
     """
-    from nitido_lab.benchmark.systems import default_systems
+    from nitido_lab.benchmark.systems import chosen_systems
 
-    reasons = {system.name: system.missing() for system in default_systems()}
-    names = [name for name in reasons if not name.startswith("nitido-") and not reasons[name]]
+    reasons = {system.name: system.missing() for system in chosen_systems(SYSTEMS)}
+    names = [name for name in reasons if not reasons[name]]
     peaks: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
         source, target = Path(folder, "piece.wav"), Path(folder, "result.wav")

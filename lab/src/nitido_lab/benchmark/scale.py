@@ -8,6 +8,7 @@ both, and from that slope what a million pieces cost (docs/scale.md).
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from nitido_lab.benchmark.faulty import write_piece
 from nitido_lab.benchmark.tables import Table
 
 SIZES = (10, 100)
+RESULT_BYTES = 250_000  # of a second of 48 kHz stereo as 24-bit FLAC, and some to spare
 PROGRAM = "import sys; from nitido.cli import main; main(sys.argv[1:])"
 # A small process in between: on Linux the peak memory of a process starts at that of its parent.
 LAUNCHER = """\
@@ -138,9 +140,22 @@ def measure(
         sizes: numbers of pieces in a folder.
         workers: numbers of processes.
         piece_seconds: length of a piece, 48 kHz stereo.
+
+    Raises:
+        NitidoError: the results would fill the disk, or a run failed.
     """
+    needed, free = max(sizes) * piece_seconds * RESULT_BYTES, _free_bytes()
+    if needed > free:
+        raise NitidoError(
+            f"The results of {max(sizes)} pieces take {needed / 1e9:.1f} GB while they are made, "
+            f"and {tempfile.gettempdir()} has {free / 1e9:.1f}; make room, or give fewer pieces."
+        )
     runs = _runs(sorted(set(sizes)), sorted(set(workers)), piece_seconds)
     return Scale(piece_seconds, tuple(runs))
+
+
+def _free_bytes() -> int:
+    return shutil.disk_usage(tempfile.gettempdir()).free
 
 
 def _runs(sizes: Sequence[int], workers: Sequence[int], piece_seconds: float) -> Iterator[Run]:
