@@ -163,15 +163,14 @@ def _rebuild(
     quarter = n_fft // 4
     starts = starts[count[starts + 3 * quarter] > count[starts + quarter]]
     window = hann(n_fft)
-    total = np.zeros_like(wav)
-    weight = np.zeros_like(wav)
+    # Frames of one phase do not overlap. The phases are added in one order, wherever blocks begin.
+    total, weight = np.zeros((2, OVERLAP, len(wav)), np.float32)
     for batch in np.split(starts, range(BATCH, len(starts), BATCH)):
         at = batch[:, None] + np.arange(n_fft)
         frames = _sparse(wav[at] * window, least[at] * window, most[at] * window) * window
-        for phase in range(OVERLAP):  # frames of one phase do not overlap: add them all at once
-            own = (batch + first) // hop % OVERLAP == phase
-            total[at[own]] += frames[own]
-            weight[at[own]] += window**2
+        phase = ((batch + first) // hop % OVERLAP)[:, None]
+        total[phase, at], weight[phase, at] = frames, window**2
+    total, weight = total.sum(axis=0), weight.sum(axis=0)
     whole = weight > 0.1  # at least 0.5 where a clipped sample can be reached from both sides
     return np.clip(np.where(whole, total / np.maximum(weight, 0.1), wav), least, most)
 
