@@ -115,15 +115,18 @@ class Frames:
         high = (first + length - half) // self.hop_length
         return range(low, max(low, high + 1))
 
-    def analyse(self, window: Wav, *, first: int) -> Spec:
-        """Return the spectrum `[C, N, F]` of the frames that lie wholly in `window` `[C, T]`."""
+    def cut(self, window: Wav, *, first: int) -> Wav:
+        """Return the frames `[C, N, n_fft]` that lie wholly in `window` `[C, T]`, a view of it."""
         frames = self.indices(first, window.shape[1])
         if not len(frames):
-            return np.zeros((window.shape[0], 0, self.n_fft // 2 + 1), np.complex64)
+            return np.zeros((window.shape[0], 0, self.n_fft), np.float32)
         offset = frames.start * self.hop_length - self.n_fft // 2 - first
         cut = np.lib.stride_tricks.sliding_window_view(window[:, offset:], self.n_fft, axis=1)
-        cut = cut[:, :: self.hop_length][:, : len(frames)]
-        return windowed_spectra(cut)
+        return cut[:, :: self.hop_length][:, : len(frames)]
+
+    def analyse(self, window: Wav, *, first: int) -> Spec:
+        """Return the spectrum `[C, N, F]` of the frames that lie wholly in `window` `[C, T]`."""
+        return windowed_spectra(self.cut(window, first=first))
 
     def synthesise(self, spec: Spec, *, first: int, length: int) -> Wav:
         """Return the waveform `[C, length]` from sample `first` on, of frames `[C, N, F]`.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nitido.diagnosis.comb import NEIGHBOURHOOD_HZ, frame_size
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.fourier import fast_size
-from nitido.dsp.spectral import Frames, Spec, median
+from nitido.dsp.spectral import Frames, Spec, median, windowed_spectra
 from nitido.dsp.wav import Wav
 from nitido.errors import ConfigError
 from nitido.restoration.setting import Setting
@@ -29,6 +29,7 @@ QUIETER_DB = 17.0
 # What is taken is looked at again in frames of 32 ms and bands of 32 bins, 1 kHz.
 SHORT_SECONDS, SHORT_BINS = 0.032, 32
 ABSENT_DB = 6.0  # lines that much louder than the sound are not in it
+ROUGHER = 100.0  # power, 20 dB: above, the sound is louder than the lines in the bands that count
 FINE_LOBE_BINS = 1.2  # of lines so close that whole lobes would cover a fifth of the spectrum
 
 
@@ -133,20 +134,27 @@ class Decomb(Stage):
         In a band of a short frame where the sound is much fainter than the lines, they are there as
         far as it goes along with them: its projection.
         """
-        line, sound = (self._short.analyse(wav, first=first) for wav in (lines, window))
+        cut_lines, cut = (self._short.cut(wav, first=first) for wav in (lines, window))
+        # Most frames are loud. Differences from sample to sample tell so of the treble, in no time.
+        quiet = _roughness(cut) < ROUGHER * _roughness(cut_lines)
+        chosen = np.flatnonzero(quiet.any(axis=0))
+        line, sound = (windowed_spectra(frames[:, chosen]) for frames in (cut_lines, cut))
         starts = np.arange(0, line.shape[2], SHORT_BINS)
 
         def in_bands(values: NDArray[np.float32]) -> NDArray[np.float32]:
             return np.add.reduceat(values, starts, axis=2)
 
         power = line.real**2 + line.imag**2
-        fainter = power * np.float32(10 ** (-ABSENT_DB / 10))
-        there = in_bands(power * (sound.real**2 + sound.imag**2 - fainter)) > 0
+        louder = sound.real**2 + sound.imag**2 - power * np.float32(10 ** (-ABSENT_DB / 10))
+        gone = in_bands(louder * power * np.float32(1e12)) <= 0  # 1e12: or it gets too small
+        if not gone.any():
+            return np.zeros_like(lines)
         both = in_bands(line.real * sound.real + line.imag * sound.imag)
         absent = 1 - np.clip(both / np.maximum(in_bands(power), 1e-30), 0, 1)
-        absent[there] = 0
-        line *= np.repeat(absent, SHORT_BINS, axis=2)[:, :, : line.shape[2]]
-        return self._short.synthesise(line, first=first, length=lines.shape[1])
+        absent[~gone] = 0
+        spec = np.zeros((len(lines), cut.shape[1], line.shape[2]), np.complex64)
+        spec[:, chosen] = line * np.repeat(absent, SHORT_BINS, axis=2)[:, :, : line.shape[2]]
+        return self._short.synthesise(spec, first=first, length=lines.shape[1])
 
     def _removed(self, spec: Spec) -> Spec:
         """Return the spectrum of what is to be taken from the spectrum `[C, N, F]`."""
@@ -223,6 +231,12 @@ class _Lines:
         bins, around, *gains, turn = (np.array(values) for values in zip(*lines, strict=True))
         beside, height, most = (gain.astype(np.float32)[:, None] for gain in gains)
         return cls(bins, around, beside, height, most, turn.astype(np.complex64)[:, None])
+
+
+def _roughness(frames: Wav) -> NDArray[np.float32]:
+    """Return the power of the differences from sample to sample of frames `[C, N, n]`, `[C, N]`."""
+    steps = frames[..., 1:] - frames[..., :-1]
+    return np.asarray(np.einsum("cni,cni->cn", steps, steps), np.float32)
 
 
 def _steady(taken: Spec, beside: NDArray[np.float32], turn: NDArray[np.complex64]) -> Spec:
