@@ -146,7 +146,7 @@ class Decomb(Stage):
 
         power = line.real**2 + line.imag**2
         louder = sound.real**2 + sound.imag**2 - power * np.float32(10 ** (-ABSENT_DB / 10))
-        gone = in_bands(louder * power * np.float32(1e12)) <= 0  # 1e12: or it gets too small
+        gone = in_bands(louder * power * np.float32(1e12)) < 0  # 1e12: or it gets too small
         if not gone.any():
             return np.zeros_like(lines)
         both = in_bands(line.real * sound.real + line.imag * sound.imag)
