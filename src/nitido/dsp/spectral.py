@@ -217,7 +217,7 @@ def running_mean(values: NDArray[Real], size: int, *, axis: int) -> NDArray[Real
     pad[axis] = (size // 2, size - 1 - size // 2)
     sums: NDArray[Real] = np.moveaxis(np.pad(values, pad, mode="edge"), axis, 0)
     count, width, summed = values.shape[axis], 1, 0
-    total = np.zeros((count, *sums.shape[1:]), values.dtype)
+    total = np.moveaxis(np.zeros(values.shape, values.dtype), axis, 0)  # laid out as they are
     while True:
         if size & width:
             total += sums[summed : summed + count]
