@@ -184,7 +184,7 @@ def _toeplitz(lags: Array) -> Array:
 def _distances(count: int) -> NDArray[np.intp]:
     """Return how far rows and columns are from the diagonal, `[count, count]`, read-only."""
     number = np.arange(count)
-    apart = np.abs(number[:, None] - number)
+    apart: NDArray[np.intp] = np.abs(number[:, None] - number)
     apart.flags.writeable = False
     return apart
 
