@@ -125,6 +125,7 @@ def found(**details: float) -> Step:
         ({"end_fall_db_per_khz": -6.0}, 0.5),
         ({"end_fall_db_per_khz": -6.0, "treble_db": -40.0}, 0.18),  # the stronger sign counts
         ({"end_fall_db_per_khz": -6.0, "ceiling_hz": 8_000.0}, 1.0),
+        ({"end_fall_db_per_khz": 3.0, "ceiling_hz": 8_000.0}, 1.0),
     ],
 )
 def test_where_there_may_have_been_little_less_is_added_and_said(
