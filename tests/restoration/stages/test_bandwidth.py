@@ -143,6 +143,14 @@ def test_what_a_coder_moves_by_half_a_decibel_moves_the_treble_by_little(name: s
     assert np.abs(np.diff(amounts)).max() <= 0.25
 
 
+@pytest.mark.parametrize("ceiling_hz", [4_000.0, 8_000.0, 16_000.0])
+def test_where_the_music_ends_by_itself_just_below_nothing_is_added(ceiling_hz: float) -> None:
+    falls_db = 13.0  # within 11.5 % of the frequency
+    step = found(ceiling_hz=ceiling_hz, end_fall_db_per_khz=-falls_db / (0.000115 * ceiling_hz))
+    assert not step.on
+    assert "ends by itself" in step.reason
+
+
 def test_how_deep_the_silence_above_is_tells_of_the_last_coder_only() -> None:
     settings = [found(treble_db=-37.0, wall_db=db).settings for db in (22.0, 38.0, 90.0)]
     assert settings == [settings[0]] * 3
