@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -357,6 +358,34 @@ def test_versions_are_compared(ann: Visitor, clip: Path) -> None:
     assert piece["files"] == [f"/api/pieces/{said['id']}/files/report"]
     assert ann.ask("GET", piece["files"][0])[0] == 200
     assert ann.ask("GET", f"/api/pieces/{said['id']}/files/wav")[0] == 400
+
+
+def test_a_result_made_anew_is_compared_and_what_is_gone_is_named(
+    ann: Visitor, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nitido.web import work
+
+    compare_pieces = work.compare_pieces
+
+    def made_anew(piece: Any, sides: Any, *more: Any) -> None:
+        own = sides[1].piece
+        with own.making("result") as (folder, told):
+            shutil.copytree(own.result_folder, folder, dirs_exist_ok=True)
+            told |= {**own.result, "folder": folder.name}
+        compare_pieces(piece, sides, *more)
+
+    def gone(piece: Any, sides: Any, *more: Any) -> None:
+        sides[1].path.unlink()
+        compare_pieces(piece, sides, *more)
+
+    number = ann.wait(ann.drop(clip)["id"])["id"]
+    versions = [{"piece": number}, {"piece": number, "restored": True}]
+    for meanwhile, said in ((made_anew, ""), (gone, f"{clip.stem}, restored is not here any more")):
+        monkeypatch.setattr(work, "compare_pieces", meanwhile)
+        _, comparison = ann.ask("POST", "/api/comparisons", {"versions": versions})
+        made = ann.wait(comparison["id"])
+        assert bool(made["sentences"]) == (not said)
+        assert made["said"].startswith(said)
 
 
 def test_what_is_not_made_says_why_by_its_name_and_leaves_nothing(

@@ -16,11 +16,11 @@ INDEX = "path,author,duration_seconds,bandwidth_max_hz\n"
 
 
 def case(artist: str, condition: str, *, faint: bool) -> Case:
-    """Return a case in which faint treble does harm, and half of it does none."""
+    """Return a case in which faint treble does harm, and little of it does none."""
     details = {
         "ceiling_hz": 11_000.0,
         "end_fall_db_per_khz": -2.0,
-        "treble_db": -36.5 if faint else -20.0,
+        "treble_db": -40.0 if faint else -20.0,
         "wall_db": 30.0 if faint else 60.0,
     }
     mos = (4.5, 4.51, 4.3) if faint else (3.0, 3.5, 4.0)
@@ -41,9 +41,9 @@ def test_harm_that_has_a_sign_is_avoided_and_costs_the_others_nothing(cases: lis
     (table,) = Caution(cases).tables()
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["all of it"][-3:] == ("20", "-4.00", "-0.20")
-    assert rows["as planned"][-3] == "0"
-    assert rows["as planned"][0] == f"{(1.0 + 0.01) / 2:+.3f}"
-    assert rows["constants chosen without the artist"] == rows["as planned"]
+    for name in ("as planned", "constants chosen without the artist"):
+        assert rows[name][-3] == "0"
+        assert float(rows[name][0]) == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_case_that_is_measured_is_not_measured_again(

@@ -209,7 +209,7 @@ def _why_left(restoration: RestoredSound, kind: str) -> str:
     if verdicts.get(stage, "kept") != "kept":
         return "as more would have changed too much of the music"
     if step.on:
-        return "though less of it"
+        return minus(f"though less of it ({step.reason})")
     why = step.reason if step.reason.startswith("off") else f"off: {step.reason}"
     return minus(f"as {stage} is {why}")
 

@@ -268,21 +268,19 @@ def generate(site: SiteOf, visit: Begun, asked: Asked) -> VisitState:
 def compare(site: SiteOf, visit: Begun, asked: Comparing) -> dict[str, int]:
     """Compare versions of a piece; what comes of it is a piece of its own."""
 
-    def named(version: Version) -> tuple[str, Path]:
+    def side(version: Version) -> work.Side:
         piece = visit.pieces.get(version.piece)
         if piece is None or (version.restored and not piece.result):
             raise ConfigError("There is no such piece of yours to compare; choose again.")
-        if version.restored:
-            return f"{piece.stem}, restored", work.download(piece, "wav32")
-        return piece.stem, piece.source
+        return work.Side(piece, version.restored)
 
-    files = [named(version) for version in asked.versions]
-    reference = named(asked.reference)[1] if asked.reference else None
+    sides = [side(version) for version in asked.versions]
+    reference = side(asked.reference) if asked.reference else None
     for old in visit.of_kind("comparison")[:-COMPARISONS_KEPT]:
         visit.remove(old.id)
-    title = " and ".join(name for name, _ in files)
+    title = " and ".join(one.name for one in sides)
     piece = visit.add(title, kind="comparison", limits=site.limits)
-    do = partial(work.compare_pieces, piece, files, reference)
+    do = partial(work.compare_pieces, piece, sides, reference)
     site.add(piece, "compare", f"Comparing {title}", do, lane="long")
     return {"id": piece.id}
 

@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -267,14 +268,41 @@ def judge(piece: SessionPiece, target: str, tell: Tell) -> None:
         piece.verdict = {**verdict.to_dict(), "of": piece.result.get("folder", "")}
 
 
+@dataclass(frozen=True)
+class Side:
+    """A piece as it came, or as it was restored, to be compared with others."""
+
+    piece: SessionPiece
+    restored: bool
+
+    @property
+    def name(self) -> str:
+        """What it is called in the comparison."""
+        return self.piece.stem + ", restored" * self.restored
+
+    @property
+    def path(self) -> Path:
+        """Where its sound lies now."""
+        return self.piece.result_folder / SOUND if self.restored else self.piece.source
+
+
 def compare_pieces(
-    piece: SessionPiece, files: Sequence[tuple[str, Path]], reference: Path | None, tell: Tell
+    piece: SessionPiece, sides: Sequence[Side], reference: Side | None, tell: Tell
 ) -> None:
-    """Compare files, the first with each of the others; what comes of it is kept as a result."""
+    """Compare pieces, the first with each of the others; what comes of it is kept as a result."""
     tell(0.05)
-    comparison = compare(
-        *(path for _, path in files), reference=reference, names=[name for name, _ in files]
-    )
+    with ExitStack() as held:  # no result is replaced meanwhile
+        every = [side for side in (*sides, reference) if side]
+        for own in sorted({side.piece for side in every}, key=lambda one: one.id):
+            held.enter_context(own.reading)
+        for side in every:
+            if not side.path.is_file():
+                raise ConfigError(f"{side.name} is not here any more; choose again.")
+        comparison = compare(
+            *(side.path for side in sides),
+            reference=reference and reference.path,
+            names=[side.name for side in sides],
+        )
     tell(0.7)
     sentences, tracks = comparison.sentences(), comparison.tracks()
     strangers = any(not matching.aligned for matching in comparison.matchings)

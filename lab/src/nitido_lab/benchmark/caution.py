@@ -1,9 +1,10 @@
-"""The benchmark `caution`: what is gained and lost by adding all of the new treble, or half of it.
+"""The benchmark `caution`: what is gained and lost by adding all of the new treble, or less of it.
 
 Music by many artists is cut off or coded; where the stage `bandwidth` would add something, ViSQOL
-hears it with nothing, half and all of it added. Each case is a line of a file, so a run that was
-stopped goes on, and constants of the stage can be tried on what was measured. How much more is
-lost on artists that a choice of constants has not seen says how far to trust it.
+hears it with nothing, half and all of it added; what lies between is read from the lines between
+these. Each case is a line of a file, so a run that was stopped goes on, and constants of the stage
+can be tried on what was measured. How much more is lost on artists that a choice of constants has
+not seen says how far to trust it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -38,12 +40,9 @@ CONDITIONS: Mapping[str, Mapping[str, Any]] = {
 }
 HARMED = -0.03  # of ViSQOL
 MEAN_LOSS_MAX = 0.02  # of a condition's mean, that caution may cost
-# Constants that are tried, in this order: FAINT_DB, FAINT_WALL_DB, LEVEL_DB_PER_KHZ,
-# RISING_DB_PER_KHZ, RISING_WALL_DB.
-TRIED = (
-    *((-36.0, -35.0, -34.5, -34.0, -32.0), (35.0, 40.0, 45.0), (-0.8, 99.0)),
-    *((1.5, 2.0, 99.0), (30.0, 35.0)),
-)
+# Where each sign sets in, that is tried: faint treble, dB; a fall and a rise at the end, dB/kHz.
+FAINT_DB = (-38.0, -37.0, -36.0, -35.5, -35.0, -34.5, -34.0)
+DYING_DB, RISING_DB = (-99.0, -5.5, -5.0, -4.5), (0.5, 1.0, 1.5, 99.0)
 
 Array = NDArray[np.float64]
 
@@ -76,76 +75,84 @@ class Caution:
     def tables(self) -> list[Table]:
         """Return what is gained by all, by half and as planned, and how far the choice holds."""
         ways = {
-            "all of it": np.zeros(len(self.cases), bool),
-            "half of it": np.ones(len(self.cases), bool),
-            "as planned": self._planned(),
+            "all of it": np.ones(len(self.cases)),
+            "half of it": np.full(len(self.cases), 0.5),
+            "as planned": self._added({}),
             "constants chosen without the artist": self.on_unseen_artists(),
         }
         heads = ("added", *CONDITIONS, f"clips under {HARMED:g}", "their sum", "worst")
-        rows = tuple((name, *self._line(half)) for name, half in ways.items())
+        rows = tuple((name, *self._line(added)) for name, added in ways.items())
         return [Table(f"gain in ViSQOL, {len(self.cases)} cases", heads, rows)]
 
     def sentences(self) -> list[str]:
         """Return every case that is harmed as planned, and the constants that fit all cases."""
         said = [
             f"{case.path}, {case.condition}: {gain:+.2f}"
-            for case, gain in zip(self.cases, self._gains(self._planned()), strict=True)
+            for case, gain in zip(self.cases, self._gains(self._added({})), strict=True)
             if gain < HARMED
         ]
-        best = _TRIALS[int(np.argmax(self._scores(np.ones(len(self.cases), bool))))]
+        best = TRIALS[int(np.argmax(self._scores(np.ones(len(self.cases), bool))))]
         return [f"Best over all cases: {best}.", *said]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all cases as plain JSON values."""
         return {"cases": [asdict(case) for case in self.cases]}
 
-    def on_unseen_artists(self) -> NDArray[np.bool_]:
-        """Return where half is added if each artist's constants come from all the others."""
+    def on_unseen_artists(self) -> Array:
+        """Return which share is added if each artist's constants come from all the others."""
         artists = np.array([case.artist for case in self.cases])
-        half = np.zeros(len(self.cases), bool)
+        added = np.zeros(len(self.cases))
         for artist in np.unique(artists):
             best = int(np.argmax(self._scores(artists != artist)))
-            half[artists == artist] = self._trial(_TRIALS[best])[artists == artist]
-        return half
+            added[artists == artist] = self._trials[best][artists == artist]
+        return added
 
-    def _planned(self) -> NDArray[np.bool_]:
-        return np.array([bool(bandwidth.sign_of_little(c.details)) for c in self.cases])
+    @cached_property
+    def _trials(self) -> list[Array]:
+        """What each of the trials adds to the cases."""
+        return [self._added(ramps) for ramps in TRIALS]
 
-    def _trial(self, constants: tuple[float, ...]) -> NDArray[np.bool_]:
-        """Return where half is added with other constants."""
-        faint_db, faint_wall_db, level, rising, rising_wall_db = constants
-        names = ("treble_db", "wall_db", "end_fall_db_per_khz")
-        treble, wall, end = np.array([[c.details[name] for name in names] for c in self.cases]).T
-        faint = (treble < faint_db) & ((wall < faint_wall_db) | (end > level))
-        rises = (end > rising) & (wall > 0) & (wall < rising_wall_db)
-        return np.asarray(faint | rises, bool)
+    def _added(self, ramps: Mapping[str, bandwidth.Ramp]) -> Array:
+        """Return which share is added to each case, as planned or with other signs."""
+        return np.array([bandwidth.share_added(case.details, **ramps)[0] for case in self.cases])
 
     def _scores(self, chosen: NDArray[np.bool_]) -> Array:
         """Return how good each trial is on some of the cases: the harm that is left, and means."""
         conditions = np.array([case.condition for case in self.cases])[chosen]
-        everything = self._gains(np.zeros(len(self.cases), bool))[chosen]
+        everything = self._gains(np.ones(len(self.cases)))[chosen]
         scores = []
-        for constants in _TRIALS:
-            gains = self._gains(self._trial(constants))[chosen]
+        for added in self._trials:
+            gains = self._gains(added)[chosen]
             lost = [(everything - gains)[conditions == name].mean() for name in set(conditions)]
             score = np.minimum(gains - HARMED, 0).mean() + 0.5 * (gains - everything).mean()
             scores.append(score if max(lost) <= MEAN_LOSS_MAX else -np.inf)
         return np.array(scores)
 
-    def _gains(self, half: NDArray[np.bool_]) -> Array:
-        """Return what each case gains over nothing, with half of the treble where it says so."""
+    def _gains(self, added: Array) -> Array:
+        """Return what each case gains over nothing with a share of the treble."""
         nothing, some, everything = np.array([c.mos for c in self.cases if c.mos is not None]).T
-        return np.asarray(np.where(half, some, everything) - nothing, np.float64)
+        low, high = np.minimum(2 * added, 1), np.maximum(2 * added - 1, 0)
+        return np.asarray(low * (some - nothing) + high * (everything - some), np.float64)
 
-    def _line(self, half: NDArray[np.bool_]) -> tuple[str, ...]:
-        gains = self._gains(half)
+    def _line(self, added: Array) -> tuple[str, ...]:
+        gains = self._gains(added)
         conditions = np.array([case.condition for case in self.cases])
         means = [f"{gains[conditions == name].mean():+.3f}" for name in CONDITIONS]
         harmed = gains[gains < HARMED]
         return (*means, str(len(harmed)), f"{harmed.sum():.2f}", f"{gains.min():+.2f}")
 
 
-_TRIALS: list[tuple[float, ...]] = list(product(*TRIED))
+def _ramps(faint_db: float, dying_db: float, rising_db: float) -> dict[str, bandwidth.Ramp]:
+    """Return signs as wide and as strong as those of the stage that set in elsewhere."""
+    (least_db, _), shares = bandwidth.FAINT
+    return {
+        "faint": ((least_db, faint_db), shares),
+        "dying": ((dying_db - 1.0, dying_db), bandwidth.DYING[1]),
+        "rising": ((rising_db, rising_db + 1.0), bandwidth.RISING[1]),
+    }
+
+
+TRIALS = [_ramps(*constants) for constants in product(FAINT_DB, DYING_DB, RISING_DB)]
 
 
 def measure(

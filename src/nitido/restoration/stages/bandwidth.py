@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
+from nitido.diagnosis.bandwidth import END_BANDS, TREBLE_MIN_DB
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import Wav
 from nitido.restoration.setting import Setting
@@ -20,19 +23,25 @@ from nitido.weights import network
 if TYPE_CHECKING:
     from nitido.restoration.treble.learned import LearnedTreble
 
+Ramp = tuple[tuple[float, float], tuple[float, float]]  # values, and the shares that they give
+
 # Where the sound falls faster than this already below the ceiling, it goes on falling faster still.
 STEEP_DB_PER_KHZ = -3.6
 STEEPENING = 2.5
-# Signs that there may have been little above, so that half is added: what is below is faint (dB re
-# white noise of the piece's RMS), and either so is the step at the ceiling, or it goes on level to
-# the end, as hiss does; it rises towards a ceiling that has something left above it, for then one
-# single sound is carried on; or it dies away, which lower down all music does. Set by
-# `nitido-lab benchmark caution` on music by 74 artists, the last on clean/train, where it saves two
-# excerpts that lose 0.15 and 0.20 of ViSQOL without it.
-LITTLE_AMOUNT = 0.5
-FAINT_DB, FAINT_WALL_DB, LEVEL_DB_PER_KHZ = -34.5, 45.0, -0.8
-RISING_DB_PER_KHZ, RISING_WALL_DB = 2.0, 35.0
-DYING_DB_PER_KHZ, DYING_FROM_HZ = -4.7, 10_000.0
+# Signs that there may have been little above, so that less is added, and how much, from where to
+# where. What is below is faint (dB re white noise of the piece's RMS), down to where the finding
+# says that none is missing, and counts as fainter if it goes on level to its end, as hiss does.
+# Or it ends by itself just there (dB from the first to the second of END_BANDS): at 4 and 8 kHz the
+# four pieces of clean/train that fall by 8 dB and more lose 0.3 to 1.3 of ViSQOL. Or it falls fast,
+# or rises, for then one single sound is carried on (dB per kHz). These not lower down, where half
+# of what is missing is too little: of 14 pieces that rise to 4 or 8 kHz, 11 lose 0.1 to 0.5 by it.
+# How deep the silence above is tells nothing: it is the last coder's. And nothing is a step, which
+# what a coder moves by half a decibel would fall to either side of.
+# Set by `nitido-lab benchmark caution` on music by 74 artists.
+FAINT = ((TREBLE_MIN_DB, -35.5), (0.0, 1.0))
+LEVEL = ((-1.2, -0.4), (0.0, 3.0))
+ENDING = ((-12.0, -8.0), (0.0, 1.0))
+DYING, RISING, END_FROM_HZ = ((-5.5, -4.5), (0.5, 1.0)), ((1.0, 2.0), (1.0, 0.5)), 8_500.0
 # Ceilings at which the network was proven better than the rule (weights/bandwidth.md).
 LEARNED_HZ = (2_500.0, 13_000.0)
 
@@ -95,10 +104,10 @@ class Bandwidth(Stage):
         if not finding.found:
             return Step(cls.name, False, "the sound has no ceiling that takes from it", settings)
         ceiling_hz = float(finding.details["ceiling_hz"])
-        little = sign_of_little(finding.details)
+        share, sign = share_added(finding.details)
         resolved = {
             **settings,
-            "amount": settings["amount"] * (LITTLE_AMOUNT if little else 1.0),
+            "amount": round(settings["amount"] * share, 2),
             "ceiling_hz": ceiling_hz,
             "crossover_hz": round(min(CROSSOVER * ceiling_hz, finding.details["rolloff_hz"])),
             "rms_db": finding.details["rms_db"],
@@ -107,14 +116,12 @@ class Bandwidth(Stage):
         }
         treble_db = finding.details["treble_db"]
         if treble_db < settings["gate_db"] - GATE_WIDTH_DB / 2:
-            reason = (
-                f"the music has hardly any treble below the ceiling of {ceiling_hz / 1000:.1f} kHz "
-                f"({treble_db:.0f} dB), so none is missing above"
-            )
-            return Step(cls.name, False, reason, resolved)
+            share, sign = 0.0, "is hardly any"
         reason = f"ceiling at {ceiling_hz / 1000:.1f} kHz, treble of {treble_db:.0f} dB just below"
-        if little:
-            reason += f", which {little}: half is added"
+        if not share:
+            return Step(cls.name, False, f"{reason}, which {sign}: none is missing above", resolved)
+        if share < 1:
+            reason += f", which {sign}: {share:.0%} is added"
         return Step(cls.name, True, reason, resolved)
 
     @property
@@ -128,19 +135,32 @@ class Bandwidth(Stage):
         return self.span(window) + self.span(treble)
 
 
-def sign_of_little(details: Mapping[str, float]) -> str:
-    """Return which sign there is that little was above the ceiling, in words; ``""`` for none.
+def share_added(
+    details: Mapping[str, float],
+    *,
+    faint: Ramp = FAINT,
+    dying: Ramp = DYING,
+    rising: Ramp = RISING,
+) -> tuple[float, str]:
+    """Return which share of the new treble is added, 0 to 1, and the sign that it rests on.
 
     Args:
         details: of the finding ``bandwidth``.
+        faint: from which to which level there is little below, dB, and the shares there.
+        dying: the same for how fast that falls at its end, dB per kHz.
+        rising: the same for how fast it rises there, dB per kHz.
     """
-    wall_db, end_fall = details["wall_db"], details["end_fall_db_per_khz"]
-    if details["treble_db"] < FAINT_DB and (wall_db < FAINT_WALL_DB or end_fall > LEVEL_DB_PER_KHZ):
-        return "is faint"
-    if end_fall > RISING_DB_PER_KHZ and 0 < wall_db < RISING_WALL_DB:
-        return "rises towards it"
-    dying = end_fall < DYING_DB_PER_KHZ and details["ceiling_hz"] >= DYING_FROM_HZ
-    return "dies away" if dying else ""
+    end_fall = details["end_fall_db_per_khz"]
+    apart_khz = (sum(END_BANDS[1]) - sum(END_BANDS[0])) / 2 * details["ceiling_hz"] / 1000
+    signs = [
+        ("is faint", faint, details["treble_db"] - float(np.interp(end_fall, *LEVEL))),
+        ("ends by itself", ENDING, end_fall * apart_khz),
+    ]
+    if details["ceiling_hz"] >= END_FROM_HZ:
+        signs.append(("dies away", dying, end_fall))
+        if details["wall_db"]:  # a sample rate's end is not told
+            signs.append(("rises towards it", rising, end_fall))
+    return min((float(np.interp(value, *ramp)), sign) for sign, ramp, value in signs)
 
 
 def better_model(model: str, ceiling_hz: float) -> str:
