@@ -41,6 +41,17 @@ def test_frames_do_not_depend_on_how_the_piece_was_cut(first):
     assert np.array_equal(part, whole[:, shown])
 
 
+@pytest.mark.parametrize("chosen", [[], [0], [3, 4, 9]])
+def test_a_few_frames_are_synthesised_as_they_are_among_silent_ones(chosen):
+    spec = GRID.analyse(noise(seconds=0.1, channels=2), first=-300)
+    silent = np.setdiff1d(np.arange(spec.shape[1]), chosen)
+    few, among = spec[:, chosen], spec.copy()
+    among[:, silent] = 0
+    whole = GRID.synthesise(among, first=-300, length=4800)
+    some = GRID.synthesise(few, first=-300, length=4800, chosen=np.array(chosen, int))
+    assert np.allclose(some, whole, rtol=0, atol=1e-7)
+
+
 def test_the_frame_centred_on_a_click_sees_it_best():
     spec = GRID.analyse(click(10 * 256, samples=8192), first=0)
     energy = np.sum(np.abs(spec[0]) ** 2, axis=1)

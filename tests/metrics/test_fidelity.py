@@ -132,6 +132,20 @@ def test_any_length_and_rate_gives_numbers(sample_rate, samples):
     assert all(value is None or math.isfinite(value) for value in scores.values())
 
 
+@pytest.mark.parametrize("rms", [0.1, 1e-4])
+def test_the_rounding_of_single_precision_is_no_difference_and_four_times_that_is_one(rms):
+    music, side = noise(seconds=2.0, rms=rms), noise(seconds=2.0, rms=rms, seed=1)
+    rounded = ((music + side) + (music - side)) / 2
+    moved = music + np.float32(4 * fidelity.ROUNDING * np.abs(music).max())
+    same, other = (
+        fidelity.difference(estimate=estimate, reference=music, sample_rate=RATE)
+        for estimate in (rounded, moved)
+    )
+    assert not np.array_equal(rounded, music)
+    assert not same.error.any()
+    assert other.error.any()
+
+
 def test_silence_gives_numbers_as_well():
     for estimate, reference in ((noise(), silence()), (silence(), noise()), (silence(),) * 2):
         scores = fidelity.evaluate(estimate=estimate, reference=reference, sample_rate=RATE)

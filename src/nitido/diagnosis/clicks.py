@@ -177,8 +177,16 @@ def _predictor(lags: NDArray[np.floating]) -> Array:
 
 def _toeplitz(lags: Array) -> Array:
     """Return the symmetric matrices `[…, n, n]` whose diagonals are `lags` `[…, n]`."""
-    number = np.arange(lags.shape[-1])
-    return lags[..., np.abs(number[:, None] - number)]
+    return lags[..., _distances(lags.shape[-1])]
+
+
+@lru_cache(maxsize=32)
+def _distances(count: int) -> NDArray[np.intp]:
+    """Return how far rows and columns are from the diagonal, `[count, count]`, read-only."""
+    number = np.arange(count)
+    apart: NDArray[np.intp] = np.abs(number[:, None] - number)
+    apart.flags.writeable = False
+    return apart
 
 
 def _beside(peaks: Floats, reach: int) -> Floats:
@@ -218,20 +226,20 @@ def _explained(part: Array, taps: Array, smooth: Array, rate: int) -> Click | fl
     """
     longest, spread = math.ceil(LONGEST_SECONDS * rate), len(smooth) > 1
     half, count = len(part) // 2 - FINE_ORDER, longest + spread * 2 * round(BESIDE_SECONDS * rate)
-    error = np.convolve(np.convolve(part, taps, "valid"), smooth, "same")
     near, far = (round(seconds * rate) for seconds in SIDE_SECONDS)
-    reach = len(smooth) // 2
+    reach, whole = len(smooth) // 2, np.convolve(taps, smooth)
+    seen = slice(half - far - reach, half + far + reach + 2 * FINE_ORDER)
+    error = np.convolve(part[seen], whole, "valid")  # from `half - far` on
     clear = near + reach
-    sides = (error[half - far : half - clear], error[half + clear + FINE_ORDER :][: far - clear])
+    sides = (error[: far - clear], error[far + clear + FINE_ORDER :])
     usual = max(_rms(side) for side in sides)
     highest = max(float(np.abs(side).max()) for side in sides) + 1e-9
     # Wherever the longest click may lie: how much of the error goes when it is taken away.
-    first, last = half - longest - count // 2, half + 2 * longest + (count - longest) // 2
-    whole = np.convolve(taps, smooth)
+    first, last = far - longest - count // 2, far + 2 * longest + (count - longest) // 2
     matched = np.correlate(error[first - reach : last + FINE_ORDER + reach], whole, "valid")
     windows = np.lib.stride_tricks.sliding_window_view(matched, count)
     overlaps = _overlaps(whole, count)
-    overlaps += spread * LOADING * overlaps[0, 0] * np.eye(count)
+    overlaps.flat[:: count + 1] *= 1 + spread * LOADING
     squares = windows.T * np.linalg.solve(overlaps, windows.T)
     gone = np.sqrt(squares.sum(axis=0).clip(0))
     best = int(gone.argmax())
@@ -239,7 +247,7 @@ def _explained(part: Array, taps: Array, smooth: Array, rate: int) -> Click | fl
     if explained < EXPLAINED:
         return explained
     click = np.zeros_like(part)
-    start = first + best + FINE_ORDER
+    start = half - far + first + best + FINE_ORDER
     click[start : start + count] = np.linalg.solve(overlaps, windows[best])
     heard = np.convolve(click, smooth, "same")
     wrong = np.flatnonzero(np.abs(heard) > NOT_MOVED * np.abs(heard).max())
@@ -250,10 +258,9 @@ def _explained(part: Array, taps: Array, smooth: Array, rate: int) -> Click | fl
         fixed = _bridged(part - heard, taps, start, end, tied=TIED)
     else:
         rest = fixed = _bridged(part, taps, start, end)
-    inside = slice(half - near, half + near + FINE_ORDER)
+    inside = slice(far - near, far + near + FINE_ORDER)
     before = float(np.abs(error[inside]).max())
-    now = np.convolve(np.convolve(rest, taps, "valid"), smooth, "same")
-    left = float(np.abs(now[inside]).max())
+    left = float(np.abs(np.convolve(rest[seen], whole, "valid")[inside]).max())
     height = float(np.abs(fixed - part).max())
     around, swell = (round(seconds * rate) for seconds in AROUND_SECONDS[1:])
     level = _rms(fixed[start - around : end + around])
@@ -316,7 +323,7 @@ def _bridged(part: Array, taps: Array, start: int, end: int, tied: float = 0.0) 
     out = part.copy()
     matched = np.correlate(error, taps, "valid")
     overlaps = _overlaps(taps, end - start)
-    overlaps += tied * overlaps[0, 0] * np.eye(end - start)
+    overlaps.flat[:: end - start + 1] *= 1 + tied
     out[start:end] -= np.linalg.solve(overlaps, matched)
     return out
 

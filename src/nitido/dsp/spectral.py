@@ -128,11 +128,14 @@ class Frames:
         """Return the spectrum `[C, N, F]` of the frames that lie wholly in `window` `[C, T]`."""
         return windowed_spectra(self.cut(window, first=first))
 
-    def synthesise(self, spec: Spec, *, first: int, length: int) -> Wav:
+    def synthesise(
+        self, spec: Spec, *, first: int, length: int, chosen: NDArray[np.intp] | None = None
+    ) -> Wav:
         """Return the waveform `[C, length]` from sample `first` on, of frames `[C, N, F]`.
 
         Weighted overlap-add: each frame is windowed again and the sum is divided by the sum of the
-        squared windows, so an unchanged spectrum gives back the waveform.
+        squared windows, so an unchanged spectrum gives back the waveform. Where only a few frames
+        are not silent, theirs is enough: `chosen` says which of them these are, in order.
         """
         frames = self.indices(first, length)
         n_fft, hop = self.n_fft, self.hop_length
@@ -141,6 +144,11 @@ class Frames:
             return out
         gain = hann(n_fft) / self._norm()
         offset = frames.start * hop - n_fft // 2 - first
+        if chosen is not None:
+            for number, one in zip(chosen, (irfft(spec, n_fft) * gain).swapaxes(0, 1), strict=True):
+                begin = offset + int(number) * hop
+                out[:, begin : begin + n_fft] += one
+            return out
         overlap = n_fft // hop
         together = _frames_together(n_fft) // overlap * overlap or overlap
         # Parts and phases are counted from the start of the piece, so that the sum is rounded alike
@@ -217,7 +225,7 @@ def running_mean(values: NDArray[Real], size: int, *, axis: int) -> NDArray[Real
     pad[axis] = (size // 2, size - 1 - size // 2)
     sums: NDArray[Real] = np.moveaxis(np.pad(values, pad, mode="edge"), axis, 0)
     count, width, summed = values.shape[axis], 1, 0
-    total = np.zeros((count, *sums.shape[1:]), values.dtype)
+    total = np.moveaxis(np.zeros(values.shape, values.dtype), axis, 0)  # laid out as they are
     while True:
         if size & width:
             total += sums[summed : summed + count]

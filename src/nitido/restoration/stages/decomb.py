@@ -147,14 +147,13 @@ class Decomb(Stage):
         power = line.real**2 + line.imag**2
         louder = sound.real**2 + sound.imag**2 - power * np.float32(10 ** (-ABSENT_DB / 10))
         gone = in_bands(louder * power * np.float32(1e12)) < 0  # 1e12: or it gets too small
-        if not gone.any():
-            return np.zeros_like(lines)
         both = in_bands(line.real * sound.real + line.imag * sound.imag)
-        absent = 1 - np.clip(both / np.maximum(in_bands(power), 1e-30), 0, 1)
-        absent[~gone] = 0
-        spec = np.zeros((len(lines), cut.shape[1], line.shape[2]), np.complex64)
-        spec[:, chosen] = line * np.repeat(absent, SHORT_BINS, axis=2)[:, :, : line.shape[2]]
-        return self._short.synthesise(spec, first=first, length=lines.shape[1])
+        absent = np.where(gone, 1 - np.clip(both / np.maximum(in_bands(power), 1e-30), 0, 1), 0)
+        line *= np.repeat(absent, SHORT_BINS, axis=2)[:, :, : line.shape[2]]
+        some = gone.any(axis=(0, 2))
+        return self._short.synthesise(
+            line[:, some], first=first, length=lines.shape[1], chosen=chosen[some]
+        )
 
     def _removed(self, spec: Spec) -> Spec:
         """Return the spectrum of what is to be taken from the spectrum `[C, N, F]`."""

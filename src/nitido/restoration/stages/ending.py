@@ -93,15 +93,14 @@ class Ending(Stage):
     def apply(self, window: Wav, *, start: int) -> Wav:
         """Return the faded samples, `[C, n]`."""
         fade_in, fade_out = self._fades()
-        stop = start + window.shape[1]
+        count, stop = window.shape[1], start + window.shape[1]
         if start >= fade_in and stop <= self.samples - fade_out:
             return window
-        position = np.arange(start, stop)
-        gain = np.ones(window.shape[1], np.float32)
-        if fade_in:
-            gain *= raised_cosine(position / fade_in)
-        if fade_out:
-            gain *= raised_cosine((self.samples - 1 - position) / fade_out)
+        rising = np.arange(start, min(stop, fade_in))
+        falling = np.arange(max(start, self.samples - fade_out), stop)
+        gain = np.ones(count, np.float32)
+        gain[: len(rising)] *= raised_cosine(rising / fade_in)
+        gain[count - len(falling) :] *= raised_cosine((self.samples - 1 - falling) / fade_out)
         return window * gain
 
     def _fades(self) -> tuple[int, int]:
