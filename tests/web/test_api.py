@@ -375,7 +375,7 @@ def test_a_result_made_anew_is_compared_and_what_is_gone_is_named(
         compare_pieces(piece, sides, *more)
 
     def gone(piece: Any, sides: Any, *more: Any) -> None:
-        sides[1].path.unlink()
+        (sides[1].piece.result_folder / work.SOUND).unlink()
         compare_pieces(piece, sides, *more)
 
     number = ann.wait(ann.drop(clip)["id"])["id"]

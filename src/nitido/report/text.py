@@ -209,7 +209,8 @@ def _why_left(restoration: RestoredSound, kind: str) -> str:
     if verdicts.get(stage, "kept") != "kept":
         return "as more would have changed too much of the music"
     if step.on:
-        return minus(f"though less of it ({step.reason})")
+        held_back = float(step.settings.get("amount", 1.0)) < 1
+        return minus(f"though less of it ({step.reason})") if held_back else "though less of it"
     why = step.reason if step.reason.startswith("off") else f"off: {step.reason}"
     return minus(f"as {stage} is {why}")
 

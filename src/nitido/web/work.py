@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -280,10 +281,23 @@ class Side:
         """What it is called in the comparison."""
         return self.piece.stem + ", restored" * self.restored
 
-    @property
-    def path(self) -> Path:
-        """Where its sound lies now."""
-        return self.piece.result_folder / SOUND if self.restored else self.piece.source
+    def lend(self, folder: Path) -> Path:
+        """Return its sound in another folder, where it stays though the piece is made anew.
+
+        Raises:
+            ConfigError: it is not there any more.
+        """
+        with self.piece.reading:
+            path = self.piece.result_folder / SOUND if self.restored else self.piece.source
+            lent = folder / f"{self.piece.id}-{path.name}"
+            if not path.is_file():
+                raise ConfigError(f"{self.name} is not here any more; choose again.")
+            if not lent.exists():
+                try:
+                    lent.hardlink_to(path)
+                except OSError:  # not every disk has links
+                    shutil.copyfile(path, lent)
+        return lent
 
 
 def compare_pieces(
@@ -291,20 +305,15 @@ def compare_pieces(
 ) -> None:
     """Compare pieces, the first with each of the others; what comes of it is kept as a result."""
     tell(0.05)
-    with ExitStack() as held:  # no result is replaced meanwhile
-        every = [side for side in (*sides, reference) if side]
-        for own in sorted({side.piece for side in every}, key=lambda one: one.id):
-            held.enter_context(own.reading)
-        for side in every:
-            if not side.path.is_file():
-                raise ConfigError(f"{side.name} is not here any more; choose again.")
+    with tempfile.TemporaryDirectory(dir=piece.folder) as lent:
+        files = [side.lend(Path(lent)) for side in sides]
         comparison = compare(
-            *(side.path for side in sides),
-            reference=reference and reference.path,
+            *files,
+            reference=reference and reference.lend(Path(lent)),
             names=[side.name for side in sides],
         )
-    tell(0.7)
-    sentences, tracks = comparison.sentences(), comparison.tracks()
+        tell(0.7)
+        sentences, tracks = comparison.sentences(), comparison.tracks()
     strangers = any(not matching.aligned for matching in comparison.matchings)
     with piece.making("result") as (folder, told):
         told |= {"sentences": [*([STRANGERS] if strangers else []), *sentences]}

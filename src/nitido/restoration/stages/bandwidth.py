@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from nitido.diagnosis.bandwidth import END_BANDS, TREBLE_MIN_DB
+from nitido.diagnosis.bandwidth import TREBLE_MIN_DB
 from nitido.diagnosis.finding import Diagnosis
 from nitido.dsp.wav import Wav
 from nitido.restoration.setting import Setting
@@ -31,17 +31,13 @@ STEEPENING = 2.5
 # Signs that there may have been little above, so that less is added, and how much, from where to
 # where. What is below is faint (dB re white noise of the piece's RMS), down to where the finding
 # says that none is missing, and counts as fainter if it goes on level to its end, as hiss does.
-# Or it ends by itself just there (dB from the first to the second of END_BANDS): at 4 and 8 kHz the
-# four pieces of clean/train that fall by 8 dB and more lose 0.3 to 1.3 of ViSQOL. Or it falls fast,
-# or rises, for then one single sound is carried on (dB per kHz). These not lower down, where half
-# of what is missing is too little: of 14 pieces that rise to 4 or 8 kHz, 11 lose 0.1 to 0.5 by it.
-# How deep the silence above is tells nothing: it is the last coder's. And nothing is a step, which
-# what a coder moves by half a decibel would fall to either side of.
-# Set by `nitido-lab benchmark caution` on music by 74 artists.
-FAINT = ((TREBLE_MIN_DB, -35.5), (0.0, 1.0))
+# Or it falls fast at its end, or rises, for then one single sound is carried on (dB per kHz). These
+# not lower down, where half of what is missing is too little: of 14 pieces of clean/train that rise
+# to 4 or 8 kHz, 11 lose 0.1 to 0.5 of ViSQOL by it. How deep the silence above is tells nothing: it
+# is the last coder's. Set by `nitido-lab benchmark caution` on music by 74 artists.
+FAINT = ((TREBLE_MIN_DB, -35.5), (0.1, 1.0))
 LEVEL = ((-1.2, -0.4), (0.0, 3.0))
-ENDING = ((-12.0, -8.0), (0.0, 1.0))
-DYING, RISING, END_FROM_HZ = ((-5.5, -4.5), (0.5, 1.0)), ((1.0, 2.0), (1.0, 0.5)), 8_500.0
+DYING, RISING, END_FROM_HZ = ((-5.5, -4.5), (0.5, 1.0)), ((1.0, 2.0), (1.0, 0.5)), 10_000.0
 # Ceilings at which the network was proven better than the rule (weights/bandwidth.md).
 LEARNED_HZ = (2_500.0, 13_000.0)
 
@@ -107,7 +103,7 @@ class Bandwidth(Stage):
         share, sign = share_added(finding.details)
         resolved = {
             **settings,
-            "amount": round(settings["amount"] * share, 2),
+            "amount": round(settings["amount"] * share, 4),
             "ceiling_hz": ceiling_hz,
             "crossover_hz": round(min(CROSSOVER * ceiling_hz, finding.details["rolloff_hz"])),
             "rms_db": finding.details["rms_db"],
@@ -116,12 +112,14 @@ class Bandwidth(Stage):
         }
         treble_db = finding.details["treble_db"]
         if treble_db < settings["gate_db"] - GATE_WIDTH_DB / 2:
-            share, sign = 0.0, "is hardly any"
-        reason = f"ceiling at {ceiling_hz / 1000:.1f} kHz, treble of {treble_db:.0f} dB just below"
-        if not share:
-            return Step(cls.name, False, f"{reason}, which {sign}: none is missing above", resolved)
+            reason = (
+                f"the music has hardly any treble below the ceiling of {ceiling_hz / 1000:.1f} kHz "
+                f"({treble_db:.0f} dB), so none is missing above"
+            )
+            return Step(cls.name, False, reason, resolved)
+        reason = f"treble of {treble_db:.0f} dB below the ceiling of {ceiling_hz / 1000:.1f} kHz"
         if share < 1:
-            reason += f", which {sign}: {share:.0%} is added"
+            reason += f" {sign}: {resolved['amount']:.0%} is added"
         return Step(cls.name, True, reason, resolved)
 
     @property
@@ -142,7 +140,7 @@ def share_added(
     dying: Ramp = DYING,
     rising: Ramp = RISING,
 ) -> tuple[float, str]:
-    """Return which share of the new treble is added, 0 to 1, and the sign that it rests on.
+    """Return which share of the new treble is added, 0.1 to 1, and the sign that it rests on.
 
     Args:
         details: of the finding ``bandwidth``.
@@ -151,16 +149,12 @@ def share_added(
         rising: the same for how fast it rises there, dB per kHz.
     """
     end_fall = details["end_fall_db_per_khz"]
-    apart_khz = (sum(END_BANDS[1]) - sum(END_BANDS[0])) / 2 * details["ceiling_hz"] / 1000
-    signs = [
-        ("is faint", faint, details["treble_db"] - float(np.interp(end_fall, *LEVEL))),
-        ("ends by itself", ENDING, end_fall * apart_khz),
-    ]
+    signs = [("is faint", faint, details["treble_db"] - float(np.interp(end_fall, *LEVEL)))]
     if details["ceiling_hz"] >= END_FROM_HZ:
         signs.append(("dies away", dying, end_fall))
         if details["wall_db"]:  # a sample rate's end is not told
             signs.append(("rises towards it", rising, end_fall))
-    return min((float(np.interp(value, *ramp)), sign) for sign, ramp, value in signs)
+    return min((round(float(np.interp(value, *ramp)), 2), sign) for sign, ramp, value in signs)
 
 
 def better_model(model: str, ceiling_hz: float) -> str:
