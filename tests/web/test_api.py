@@ -388,6 +388,29 @@ def test_a_result_made_anew_is_compared_and_what_is_gone_is_named(
         assert made["said"].startswith(said)
 
 
+def test_nobody_waits_for_a_comparison_to_have_what_it_compares(
+    ann: Visitor, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nitido.web import work
+
+    compare, given, in_time = work.compare, threading.Event(), []
+    number = ann.wait(ann.drop(clip)["id"])["id"]
+
+    def slow(*files: Path, **more: Any) -> Any:
+        in_time.append(given.wait(timeout=30))
+        return compare(*files, **more)
+
+    monkeypatch.setattr(work, "compare", slow)
+    versions = [{"piece": number}, {"piece": number, "restored": True}]
+    _, comparison = ann.ask("POST", "/api/comparisons", {"versions": versions})
+    while ann.ask("GET", "/api/state")[1]["tasks"][-1]["state"] == "waiting":
+        pass
+    assert ann.ask("GET", f"/api/pieces/{number}/files/plan")[0] == 200
+    given.set()
+    assert ann.wait(comparison["id"])["sentences"]
+    assert in_time == [True]
+
+
 def test_what_is_not_made_says_why_by_its_name_and_leaves_nothing(
     ann: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
