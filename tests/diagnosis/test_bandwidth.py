@@ -162,6 +162,16 @@ def test_the_mirror_that_a_resampler_leaves_is_no_treble(sample_rate: int, quiet
     assert finding.details["top_share"] == 0
 
 
+@pytest.mark.parametrize("low_rate", [8_000, 11_025, 12_000])
+def test_the_ceiling_of_a_low_rate_stays_where_it_is_under_a_mirror(low_rate: int) -> None:
+    cut = soxr.resample(pink_noise(seconds=6)[0], 48_000, low_rate)
+    divisor = math.gcd(48_000, low_rate)
+    mirrored = resample_poly(cut, 48_000 // divisor, low_rate // divisor)[None].astype(np.float32)
+    finding = analyse(mirrored)
+    assert finding.found
+    assert finding.value == pytest.approx(low_rate / 2, rel=0.03)
+
+
 def test_treble_that_is_as_faint_as_a_mirror_but_of_its_own_is_treble() -> None:
     sound = hard_end(noise(seconds=6), 48_000)
     other = hard_end(noise(seconds=6)[:, ::-1], 48_000)

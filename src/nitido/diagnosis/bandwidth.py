@@ -68,8 +68,9 @@ TOP_DB = -60.0
 # rate, of what lies just below. Where so much of the power there is told by what lies below, it is
 # no treble: through MP3 at 128 kbit/s still 0.14. Of 750 pieces of music none reaches 0.04 around
 # 16 kHz; around 8 to 12 kHz some do, up to 0.9, which play instruments that were sampled so low.
-# A mirror that is hardly fainter than the trend is meant: the sound of old games.
-LOW_RATES = (16_000, 22_050, 24_000, 32_000)
+# The three lowest rates change the ceiling of none of 750. A mirror that is hardly fainter than the
+# trend is meant: the sound of old games.
+LOW_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000)
 MIRROR_REACH = 1.2  # of half the rate
 MIRROR_SHARE, MIRROR_BELOW_DB = 0.1, 6.0
 
