@@ -169,6 +169,9 @@ def test_what_was_repaired_is_counted_and_what_is_left_has_its_reason(tmp_path: 
     less = nitido.restore(clip, sample_rate=DECODER_HZ, without=["decomb"])
     (tally,) = [text for text in less.sentences() if "repaired" in text]
     assert "left: the comb, as decomb is off in this preset" in tally
+    little = nitido.restore(clip, sample_rate=DECODER_HZ, settings={"bandwidth.amount": 0.05})
+    (tally,) = [text for text in little.sentences() if "repaired" in text]
+    assert "left: the ceiling, though less of it (treble of −" in tally
 
 
 def test_a_new_fault_is_said_and_strict_exits_with_3(tmp_path: Path) -> None:
