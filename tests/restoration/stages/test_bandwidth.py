@@ -117,15 +117,13 @@ def found(**details: float) -> Step:
     ("details", "amount"),
     [
         ({}, 1.0),
-        ({"treble_db": -40.0}, 0.26),
-        ({"treble_db": -37.0, "end_fall_db_per_khz": -0.4}, 0.26),  # hiss is level
+        ({"treble_db": -40.0}, 0.18),
+        ({"treble_db": -37.0, "end_fall_db_per_khz": -0.4}, 0.18),  # hiss is level
         ({"treble_db": -20.0, "end_fall_db_per_khz": -0.4}, 1.0),
-        ({"end_fall_db_per_khz": 3.0}, 0.5),
-        ({"end_fall_db_per_khz": 3.0, "wall_db": 0.0}, 1.0),  # the sample rate is the ceiling
-        ({"end_fall_db_per_khz": -6.0}, 0.5),
-        ({"end_fall_db_per_khz": -6.0, "treble_db": -40.0}, 0.26),  # the stronger sign counts
-        ({"end_fall_db_per_khz": -6.0, "ceiling_hz": 8_000.0}, 1.0),
-        ({"end_fall_db_per_khz": 3.0, "ceiling_hz": 8_000.0}, 1.0),
+        ({"end_fall_db_per_khz": 3.0}, 1.0),
+        ({"end_fall_db_per_khz": -6.0, "ceiling_hz": 16_000.0}, 0.5),
+        ({"end_fall_db_per_khz": -6.0, "ceiling_hz": 16_000.0, "treble_db": -40.0}, 0.18),
+        ({"end_fall_db_per_khz": -6.0}, 1.0),  # the network sees it by itself
     ],
 )
 def test_where_there_may_have_been_little_less_is_added_and_said(
@@ -141,6 +139,12 @@ def test_what_a_coder_moves_by_half_a_decibel_moves_the_treble_by_little(name: s
     plans = [found(**{name: float(value)}) for value in np.arange(-45.0, 20.0, 0.5)]
     amounts = [step.settings["amount"] if step.on else 0.0 for step in plans]
     assert np.abs(np.diff(amounts)).max() <= 0.25
+
+
+def test_nothing_is_added_where_what_is_below_is_hardly_there() -> None:
+    step = found(treble_db=-40.0, end_fall_db_per_khz=0.0)
+    assert not step.on
+    assert "hardly any treble" in step.reason
 
 
 def test_how_deep_the_silence_above_is_tells_of_the_last_coder_only() -> None:

@@ -40,9 +40,9 @@ CONDITIONS: Mapping[str, Mapping[str, Any]] = {
 }
 HARMED = -0.03  # of ViSQOL
 MEAN_LOSS_MAX = 0.02  # of a condition's mean, that caution may cost
-# Where each sign sets in, that is tried: faint treble, dB; a fall and a rise at the end, dB/kHz.
+# Where each sign sets in, that is tried: faint treble, dB; a fall at the end, dB/kHz.
 FAINT_DB = (-38.0, -37.0, -36.0, -35.5, -35.0, -34.5, -34.0)
-DYING_DB, RISING_DB = (-99.0, -5.5, -5.0, -4.5), (0.5, 1.0, 1.5, 99.0)
+DYING_DB = (-99.0, -5.5, -5.0, -4.5)
 
 Array = NDArray[np.float64]
 
@@ -142,17 +142,16 @@ class Caution:
         return (*means, str(len(harmed)), f"{harmed.sum():.2f}", f"{gains.min():+.2f}")
 
 
-def _ramps(faint_db: float, dying_db: float, rising_db: float) -> dict[str, bandwidth.Ramp]:
+def _ramps(faint_db: float, dying_db: float) -> dict[str, bandwidth.Ramp]:
     """Return signs as wide and as strong as those of the stage that set in elsewhere."""
     (least_db, _), shares = bandwidth.FAINT
     return {
         "faint": ((least_db, faint_db), shares),
         "dying": ((dying_db - 1.0, dying_db), bandwidth.DYING[1]),
-        "rising": ((rising_db, rising_db + 1.0), bandwidth.RISING[1]),
     }
 
 
-TRIALS = [_ramps(*constants) for constants in product(FAINT_DB, DYING_DB, RISING_DB)]
+TRIALS = [_ramps(*constants) for constants in product(FAINT_DB, DYING_DB)]
 
 
 def measure(

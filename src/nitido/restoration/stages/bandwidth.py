@@ -28,18 +28,17 @@ Ramp = tuple[tuple[float, float], tuple[float, float]]  # values, and the shares
 # Where the sound falls faster than this already below the ceiling, it goes on falling faster still.
 STEEP_DB_PER_KHZ = -3.6
 STEEPENING = 2.5
+# Ceilings at which the network was proven better than the rule (weights/bandwidth.md).
+LEARNED_HZ = (2_500.0, 13_000.0)
 # Signs that there may have been little above, so that less is added, and how much, from where to
 # where. What is below is faint (dB re white noise of the piece's RMS), down to where the finding
 # says that none is missing, and counts as fainter if it goes on level to its end, as hiss does.
-# Or it falls fast at its end, or rises, for then one single sound is carried on (dB per kHz). These
-# not lower down, where half of what is missing is too little: of 14 pieces of clean/train that rise
-# to 4 or 8 kHz, 11 lose 0.1 to 0.5 of ViSQOL by it. How deep the silence above is tells nothing: it
-# is the last coder's. Set by `nitido-lab benchmark caution` on music by 74 artists.
-FAINT = ((TREBLE_MIN_DB, -35.5), (0.1, 1.0))
+# Or it falls fast at its end (dB per kHz), which the network sees by itself and the rule does not.
+# A rise to the end tells nothing, nor how deep the silence above is: that is the last coder's. Set
+# by `nitido-lab benchmark caution` on music by 74 artists, and on what a resampler made of it.
+FAINT = ((TREBLE_MIN_DB, -35.5), (0.0, 1.0))
 LEVEL = ((-1.2, -0.4), (0.0, 3.0))
-DYING, RISING, END_FROM_HZ = ((-5.5, -4.5), (0.5, 1.0)), ((1.0, 2.0), (1.0, 0.5)), 10_000.0
-# Ceilings at which the network was proven better than the rule (weights/bandwidth.md).
-LEARNED_HZ = (2_500.0, 13_000.0)
+DYING = ((-5.5, -4.5), (0.5, 1.0))
 
 
 class Bandwidth(Stage):
@@ -111,7 +110,7 @@ class Bandwidth(Stage):
             "model": better_model(settings["model"], ceiling_hz),
         }
         treble_db = finding.details["treble_db"]
-        if treble_db < settings["gate_db"] - GATE_WIDTH_DB / 2:
+        if not share or treble_db < settings["gate_db"] - GATE_WIDTH_DB / 2:
             reason = (
                 f"the music has hardly any treble below the ceiling of {ceiling_hz / 1000:.1f} kHz "
                 f"({treble_db:.0f} dB), so none is missing above"
@@ -134,26 +133,19 @@ class Bandwidth(Stage):
 
 
 def share_added(
-    details: Mapping[str, float],
-    *,
-    faint: Ramp = FAINT,
-    dying: Ramp = DYING,
-    rising: Ramp = RISING,
+    details: Mapping[str, float], *, faint: Ramp = FAINT, dying: Ramp = DYING
 ) -> tuple[float, str]:
-    """Return which share of the new treble is added, 0.1 to 1, and the sign that it rests on.
+    """Return which share of the new treble is added, 0 to 1, and the sign that it rests on.
 
     Args:
         details: of the finding ``bandwidth``.
         faint: from which to which level there is little below, dB, and the shares there.
         dying: the same for how fast that falls at its end, dB per kHz.
-        rising: the same for how fast it rises there, dB per kHz.
     """
     end_fall = details["end_fall_db_per_khz"]
     signs = [("is faint", faint, details["treble_db"] - float(np.interp(end_fall, *LEVEL)))]
-    if details["ceiling_hz"] >= END_FROM_HZ:
+    if details["ceiling_hz"] > LEARNED_HZ[1]:
         signs.append(("dies away", dying, end_fall))
-        if details["wall_db"]:  # a sample rate's end is not told
-            signs.append(("rises towards it", rising, end_fall))
     return min((round(float(np.interp(value, *ramp)), 2), sign) for sign, ramp, value in signs)
 
 
