@@ -404,11 +404,9 @@ def _moved(old_db: float, new_db: float) -> str:
 def _treble(old_hz: float | None, new_hz: float | None) -> Iterator[str]:
     if old_hz is None or new_hz is None or abs(old_hz - new_hz) < CEILING_HZ:
         return
+    # Without a ceiling either value is how far the sound reaches, and not where it ends.
     was, now = quantity(old_hz, "Hz"), quantity(new_hz, "Hz")
-    if new_hz > old_hz:
-        yield f"The treble reaches {now}; before, it ended at {was}."
-    else:
-        yield f"The treble ends at {now}; before, it reached {was}."
+    yield f"The treble reaches {now} most of the time; before, {was}."
 
 
 def _clipping(old: float | None, new: float | None) -> Iterator[str]:
