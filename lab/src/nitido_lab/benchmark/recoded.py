@@ -38,7 +38,7 @@ from nitido_lab.benchmark.clips import (
     read,
     spread,
 )
-from nitido_lab.benchmark.tables import Table
+from nitido_lab.benchmark.tables import Table, shown
 from nitido_lab.degradation.lossy import run_ffmpeg
 
 EXCERPT_SECONDS = 15.0
@@ -218,7 +218,7 @@ class Recoded:
             cells.append(f"{sum(row.alarm for row in clean)} of {len(clean)}")
         for key, digits in (("visqol_mos", 2), ("more_db", 1)):
             values = [value for row in rows if (value := getattr(row, key)) is not None]
-            cells.append(f"{np.mean(values):.{digits}f}" if values else "–")
+            cells.append(shown(float(np.mean(values)), digits) if values else "–")
         return tuple(cells)
 
     def sentences(self) -> list[str]:

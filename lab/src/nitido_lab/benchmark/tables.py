@@ -308,18 +308,19 @@ def _show(found: Cell | None, measure: Column) -> str:
         return "–"
     lines = [_mean(found, measure), _interval(found.low, found.high, measure.digits)]
     if found.worst is not None:
-        lines.append(f"worst {_number(found.worst, measure.digits)}")
+        lines.append(f"worst {shown(found.worst, measure.digits)}")
     return "\n".join(lines)
 
 
 def _mean(found: Cell | None, measure: Column) -> str:
-    return "–" if found is None else _number(found.mean, measure.digits)
+    return "–" if found is None else shown(found.mean, measure.digits)
 
 
 def _interval(low: float, high: float, digits: int) -> str:
-    return f"{_number(low, digits)}…{_number(high, digits)}"
+    return f"{shown(low, digits)}…{shown(high, digits)}"
 
 
-def _number(value: float, digits: int) -> str:
+def shown(value: float, digits: int) -> str:
+    """Return a number as tables show it."""
     text = f"{value:.{digits}f}"
     return text.replace("-", "−") if float(text) else text.lstrip("-")
