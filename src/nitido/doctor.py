@@ -72,7 +72,7 @@ def checks() -> list[Check]:
         Check("nitido", "ok", __version__),
         *(_core(distribution, module) for distribution, module in CORE.items()),
         *_libsndfile(),
-        _ffmpeg(),
+        *_ffmpeg(),
         _temporary_folder(),
         *(_extra(extra, modules) for extra, modules in EXTRAS.items()),
         _musicgen(),
@@ -118,14 +118,17 @@ def _libsndfile() -> Iterator[Check]:
         yield Check("libsndfile", "ok", f"{found}, with mp3 and opus")
 
 
-def _ffmpeg() -> Check:
-    from nitido.audio.ffmpeg import program
-
+def _ffmpeg() -> Iterator[Check]:
+    try:
+        from nitido.audio.ffmpeg import program
+    except Exception:
+        return  # what it needs itself is reported above
     path = program()
     if path:
-        return Check("ffmpeg", "ok", path)
-    remedy = "pip install 'nitido[m4a]'"
-    return Check("ffmpeg", "absent", "needed only for AAC, M4A, WMA and films", remedy)
+        yield Check("ffmpeg", "ok", path)
+    else:
+        remedy = "pip install 'nitido[m4a]'"
+        yield Check("ffmpeg", "absent", "needed only for AAC, M4A, WMA and films", remedy)
 
 
 def _temporary_folder() -> Check:
