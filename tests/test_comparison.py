@@ -49,14 +49,14 @@ def test_a_repair_is_told_in_plain_words_first(spoiled, clean):
     assert said[0].startswith("The comb is gone")
     text = " ".join(said)
     assert "The whine at 8 kHz is" in text
-    assert "before, 13.9" in text
+    assert "before, at 13.9" in text
     assert "LUFS" in text
 
 
 def test_damage_is_told_as_plainly_as_a_repair(spoiled, clean):
     said = " ".join(compare(clean, spoiled, tables=["artefacts"], sample_rate=RATE).sentences())
     assert "There is a comb now" in said
-    assert "The treble reaches 13.9" in said
+    assert "The treble ends at 13.9" in said
 
 
 def test_what_is_the_same_is_said_to_be_the_same(clean):

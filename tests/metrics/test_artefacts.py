@@ -90,7 +90,7 @@ def test_a_higher_comb_scores_worse(music):
 def test_a_lower_ceiling_is_found_where_it_is(music):
     for ceiling_hz in (6000.0, 11_000.0, 16_000.0):
         dull = lower_ceiling(music, sample_rate=RATE, ceiling_hz=ceiling_hz)
-        found = artefacts.bandwidth_hz(estimate=dull, sample_rate=RATE)
+        found = artefacts.bandwidth(estimate=dull, sample_rate=RATE)["bandwidth_hz"]
         assert found == pytest.approx(ceiling_hz, rel=0.06)
 
 

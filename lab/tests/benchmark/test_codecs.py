@@ -8,7 +8,7 @@ from nitido.demo.render import render
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.dsp.alignment import find_alignment
 from nitido.dsp.wav import Wav
-from nitido.metrics.artefacts import bandwidth_hz
+from nitido.metrics.artefacts import bandwidth
 from nitido_lab.benchmark.codecs import CODECS, DECODER_HZ, SAMPLE_RATE
 
 
@@ -42,8 +42,10 @@ def test_the_simulated_decoder_leaves_mono_at_32_khz_with_a_comb(music: Wav) -> 
 
 
 def test_low_rates_cost_treble(music: Wav) -> None:
-    whole = bandwidth_hz(estimate=music, sample_rate=SAMPLE_RATE)
-    coded = bandwidth_hz(estimate=CODECS["mp3-64"].apply(music), sample_rate=SAMPLE_RATE)
+    whole = bandwidth(estimate=music, sample_rate=SAMPLE_RATE)["bandwidth_hz"]
+    coded = bandwidth(estimate=CODECS["mp3-64"].apply(music), sample_rate=SAMPLE_RATE)[
+        "bandwidth_hz"
+    ]
     assert coded is not None
     assert whole is not None
     assert coded < 17_000 < whole

@@ -152,11 +152,11 @@ class BandwidthAnalyser:
 
         Details: `ceiling_hz` (the value again); `rolloff_hz` (from where on the sound sinks towards
         the ceiling; the ceiling where it does not); `wall_db` (how far all that comes next above is
-        below the trend; 0 where there is no ceiling, or the sample rate is it); `rms_db` (of the
-        piece without silence, re full scale); `treble_db` (level just below the ceiling in its
-        loudest tenth, re white noise of the piece's RMS); `fall_db_per_khz` (from the band below
-        that one to it); `end_fall_db_per_khz` (the same close to the ceiling, in the loudest
-        moments); `top_share` (of the time in which there is treble above 16.5 kHz, 0 to 1).
+        below the trend; 0 where the sample rate is the ceiling, absent where there is none);
+        `rms_db` (of the piece without silence, re full scale); `treble_db` (level just below the
+        ceiling in its loudest tenth, re white noise of the piece's RMS); `fall_db_per_khz` (from
+        the band below that one to it); `end_fall_db_per_khz` (the same close to the ceiling, in the
+        loudest moments); `top_share` (of the time in which there is treble above 16.5 kHz, 0 to 1).
         """
         if not self._count:
             self._add(self._edge, 0)
@@ -181,18 +181,24 @@ class BandwidthAnalyser:
         details = {
             "ceiling_hz": round(end_hz),
             "rolloff_hz": round(levels.rolloff_hz(end_hz)),
-            "wall_db": 0.0 if ceiling is None else round(ceiling.wall_db, 1),
             "rms_db": round(rms_db, 2),
             "treble_db": round(treble_db - rms_db, 1),
             "fall_db_per_khz": round(fall, 2),
             "end_fall_db_per_khz": round(end_fall, 2),
             "top_share": round(levels.top_share, 3),
         }
+        if ceiling is not None:
+            details["wall_db"] = round(ceiling.wall_db, 1)
         severity, summary = _verdict(ceiling, details)
         compared = f"treble as far as {FAULT_BELOW_HZ / 1000:g} kHz" if severity != "ok" else ""
         return Finding(
             "bandwidth", details["ceiling_hz"], "Hz", severity, summary, compared, (), details
         )
+
+
+def ceiling_hz(finding: Finding) -> float | None:
+    """Return the ceiling that a finding ``bandwidth`` tells of, fault or not; None without one."""
+    return finding.value if "wall_db" in finding.details else None
 
 
 class _Mirror:

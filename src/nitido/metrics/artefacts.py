@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import butter, sosfilt
 
-from nitido.diagnosis.bandwidth import BandwidthAnalyser
+from nitido.diagnosis.bandwidth import BandwidthAnalyser, ceiling_hz
 from nitido.diagnosis.clipping import ClippingAnalyser
 from nitido.diagnosis.comb import CombAnalyser
 from nitido.diagnosis.edges import EndAnalyser
@@ -68,9 +68,10 @@ def comb(*, estimate: Wav, sample_rate: int) -> dict[str, float | None]:
     }
 
 
-def bandwidth_hz(*, estimate: Wav, sample_rate: int) -> float | None:
-    """Return up to which frequency there is sound, Hz."""
-    return _found(BandwidthAnalyser, estimate, sample_rate).value
+def bandwidth(*, estimate: Wav, sample_rate: int) -> dict[str, float | None]:
+    """Return up to which frequency there is sound most of the time, and the ceiling if any, Hz."""
+    found = _found(BandwidthAnalyser, estimate, sample_rate)
+    return {"bandwidth_hz": found.value, "ceiling_hz": ceiling_hz(found)}
 
 
 def clipped_samples_per_second(*, estimate: Wav, sample_rate: int) -> float | None:
@@ -94,7 +95,7 @@ def holes_percent(*, estimate: Wav, sample_rate: int) -> float | None:
     Coders at low rates and noise gates switch bands off and on again: it bubbles. A cell counts if
     it lies 25 dB under what is right before and right after it; a rest of the whole music does not.
     Clean music reads 0.05 and less, the same as MP3 at a low rate 0.06 to 0.5. What a coder drops
-    for good is no hole: see `bandwidth_hz`.
+    for good is no hole: see `bandwidth`.
     """
     validate(estimate=estimate)
     n_fft = fft_size(HOLE_FRAME_SECONDS, sample_rate=sample_rate)
@@ -129,7 +130,7 @@ def evaluate(*, estimate: Wav, sample_rate: int) -> dict[str, float | None]:
     attacks = _attacks(**wav)
     return {
         **comb(**wav),
-        "bandwidth_hz": bandwidth_hz(**wav),
+        **bandwidth(**wav),
         "holes_percent": holes_percent(**wav),
         "clipped_samples_per_second": clipped_samples_per_second(**wav),
         "pre_echo_db": _median([attack.pre_echo_db for attack in attacks]),

@@ -66,6 +66,7 @@ CATALOGUE = MappingProxyType(
             ("comb_400_hz_db", "lines every 400 Hz", "dB", "lower", 1),
             ("comb_50_hz_db", "lines every 50 Hz", "dB", "lower", 1),
             ("bandwidth_hz", "bandwidth", "Hz", "higher", 0),
+            ("ceiling_hz", "ceiling", "Hz", "higher", 0),
             ("holes_percent", "holes in the spectrum", "%", "lower", 2),
             ("clipped_samples_per_second", "clipped samples per second", "", "lower", 1),
             ("pre_echo_db", "sound before attacks", "dB", "lower", 1),

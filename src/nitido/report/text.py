@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nitido.diagnosis.bandwidth import ceiling_hz
 from nitido.diagnosis.comb import EXCESS_MIN_DB
 from nitido.diagnosis.finding import SEVERITIES, Diagnosis, Finding
 from nitido.metrics.catalogue import CATALOGUE, Measure
@@ -244,11 +245,7 @@ def mended(old: Finding, new: Finding) -> Iterator[str]:
         yield from _comb(was, now, spacing_hz=old.details["spacing_hz"])
         yield from _whine(*(f.details.get("by_spacing_db", {}).get("8000") for f in (old, new)))
     elif old.kind == "bandwidth":
-        if old.found and not new.found and (new.value or 0.0) < was:
-            # Without a ceiling the value is how far the sound reaches most of the time.
-            yield f"The treble no longer ends at {quantity(was, 'Hz')}."
-        else:
-            yield from _treble(old.value, new.value)
+        yield from _treble(ceiling_hz(old), ceiling_hz(new))
     elif old.kind == "clipping":
         yield from _clipping(was, now)
     elif old.kind == "end":
@@ -316,7 +313,7 @@ def _artefacts(old: Values, new: Values) -> Iterator[str]:
     yield from combs
     if combs:  # otherwise chance made the lines
         yield from _whine(*both("comb_8000_hz_db"))
-    yield from _treble(*both("bandwidth_hz"))
+    yield from _treble(*both("ceiling_hz"))
     yield from _clipping(*both("clipped_samples_per_second"))
     yield from _holes(*both("holes_percent"))
     yield from _end(*both("end_cut"))
@@ -402,11 +399,15 @@ def _moved(old_db: float, new_db: float) -> str:
 
 
 def _treble(old_hz: float | None, new_hz: float | None) -> Iterator[str]:
-    if old_hz is None or new_hz is None or abs(old_hz - new_hz) < CEILING_HZ:
-        return
-    # Without a ceiling either value is how far the sound reaches, and not where it ends.
-    was, now = quantity(old_hz, "Hz"), quantity(new_hz, "Hz")
-    yield f"The treble reaches {now} most of the time; before, {was}."
+    """Yield what became of the ceiling, if there is one; without one the treble just fades out."""
+    if old_hz is not None and new_hz is not None:
+        if abs(old_hz - new_hz) >= CEILING_HZ:
+            now, was = quantity(new_hz, "Hz"), quantity(old_hz, "Hz")
+            yield f"The treble ends at {now}; before, at {was}."
+    elif old_hz is not None:
+        yield f"The treble no longer ends at {quantity(old_hz, 'Hz')}."
+    elif new_hz is not None:
+        yield f"The treble ends at {quantity(new_hz, 'Hz')} now."
 
 
 def _clipping(old: float | None, new: float | None) -> Iterator[str]:

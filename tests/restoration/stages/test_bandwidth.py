@@ -19,11 +19,11 @@ from nitido.restoration.stages.bandwidth import Bandwidth
 RATE = 48_000
 
 
-def plan(wav: Wav) -> Step:
+def plan(wav: Wav, **settings: float) -> Step:
     analyser = BandwidthAnalyser(sample_rate=RATE, channels=len(wav))
     analyser.update(wav)
     diagnosis = Diagnosis(RATE, len(wav), wav.shape[1], (analyser.finish(),))
-    return Bandwidth.plan(diagnosis, Bandwidth.defaults)
+    return Bandwidth.plan(diagnosis, {**Bandwidth.defaults, **settings})
 
 
 def apply(wav: Wav, step: Step, size: int | None = None) -> Wav:
@@ -117,13 +117,13 @@ def found(**details: float) -> Step:
     ("details", "amount"),
     [
         ({}, 1.0),
-        ({"treble_db": -40.0}, 0.18),
-        ({"treble_db": -37.0, "end_fall_db_per_khz": -0.4}, 0.18),  # hiss is level
+        ({"treble_db": -40.0}, 0.22),
+        ({"treble_db": -37.0, "end_fall_db_per_khz": -0.4}, 0.22),  # hiss is level
         ({"treble_db": -20.0, "end_fall_db_per_khz": -0.4}, 1.0),
         ({"end_fall_db_per_khz": 3.0}, 1.0),
         ({"end_fall_db_per_khz": -6.0, "ceiling_hz": 16_000.0}, 0.5),
-        ({"end_fall_db_per_khz": -6.0, "ceiling_hz": 16_000.0, "treble_db": -40.0}, 0.18),
-        ({"end_fall_db_per_khz": -6.0}, 1.0),  # the network sees it by itself
+        ({"end_fall_db_per_khz": -6.0, "ceiling_hz": 16_000.0, "treble_db": -40.0}, 0.22),
+        ({"end_fall_db_per_khz": -6.0}, 1.0),  # the network is better
     ],
 )
 def test_where_there_may_have_been_little_less_is_added_and_said(
@@ -141,10 +141,18 @@ def test_what_a_coder_moves_by_half_a_decibel_moves_the_treble_by_little(name: s
     assert np.abs(np.diff(amounts)).max() <= 0.25
 
 
-def test_nothing_is_added_where_what_is_below_is_hardly_there() -> None:
-    step = found(treble_db=-40.0, end_fall_db_per_khz=0.0)
+def test_a_ceiling_that_is_a_fault_is_never_said_to_lack_nothing() -> None:
+    step = found(treble_db=-41.0, end_fall_db_per_khz=0.0)
+    assert step.on
+    assert step.settings["amount"] > 0
+
+
+@pytest.mark.parametrize("amount", [0.0, -0.0])
+def test_an_amount_of_nothing_leaves_the_stage_off(amount: float) -> None:
+    wav = low_pass(pink_noise(seconds=4), 11_000)
+    step = plan(wav, amount=amount)
     assert not step.on
-    assert "hardly any treble" in step.reason
+    assert "0 adds nothing" in step.reason
 
 
 def test_how_deep_the_silence_above_is_tells_of_the_last_coder_only() -> None:

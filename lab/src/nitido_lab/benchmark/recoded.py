@@ -202,7 +202,9 @@ class Recoded:
         columns = ["version"]
         for kind in KINDS:
             columns += [f"{_NAMES[kind]} found again", f"{_NAMES[kind]} false alarms"]
-        columns += ["ViSQOL to the clip restored as it came", "more comb left, dB"]
+        restored = len({row.clip for row in self.rows if row.visqol_mos is not None})
+        whose = f"restored as it came, {restored} clips"
+        columns += [f"ViSQOL to the clip {whose}", "more comb left, dB"]
         lines = [self._line(version) for version in (*VERSIONS, None)]
         return Table(
             f"recoded, {len({row.clip for row in self.rows})} clips", tuple(columns), tuple(lines)

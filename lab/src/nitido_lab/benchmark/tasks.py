@@ -168,11 +168,11 @@ def _judge_comb(piece: Case, estimate: Wav) -> Figures:
     # At the decoder's rate: above it there are no lines, only what a system put there.
     narrow = at_rate(estimate, from_hz=SAMPLE_RATE, to_hz=DECODER_HZ)
     listens = available("librosa")
+    reach = artefacts.bandwidth(estimate=estimate, sample_rate=SAMPLE_RATE)
     return {
         **artefacts.comb(estimate=narrow, sample_rate=DECODER_HZ),
         "si_sdr_db": fidelity.protected_si_sdr_db(**both),
-        "bandwidth_khz": (artefacts.bandwidth_hz(estimate=estimate, sample_rate=SAMPLE_RATE) or 0)
-        / 1000,
+        "bandwidth_khz": (reach["bandwidth_hz"] or 0) / 1000,
         "chroma_cosine": content.chroma_cosine(**both) if listens else None,
         "onset_f1": content.onset_f1(**both) if listens else None,
     }

@@ -171,7 +171,7 @@ def _fill(work: Work, config: TrainConfig, folder: Path) -> dict[str, Any]:
     if finding.value is None:
         return {"unusable": "it is silent"}
     end_hz = work.end_hz or RATE / 2
-    if finding.details["wall_db"] > 0:
+    if finding.details.get("wall_db", 0) > 0:
         end_hz = min(end_hz, finding.details["ceiling_hz"])
     if end_hz < END_LOWEST_HZ:
         return {"unusable": f"it ends at {end_hz:.0f} Hz, too low to learn treble from"}

@@ -32,11 +32,11 @@ STEEPENING = 2.5
 LEARNED_HZ = (2_500.0, 13_000.0)
 # Signs that there may have been little above, so that less is added, and how much, from where to
 # where. What is below is faint (dB re white noise of the piece's RMS), down to where the finding
-# says that none is missing, and counts as fainter if it goes on level to its end, as hiss does.
-# Or it falls fast at its end (dB per kHz), which the network sees by itself and the rule does not.
-# A rise to the end tells nothing, nor how deep the silence above is: that is the last coder's. Set
-# by `nitido-lab benchmark caution` on music by 74 artists, and on what a resampler made of it.
-FAINT = ((TREBLE_MIN_DB, -35.5), (0.0, 1.0))
+# says that none is missing, and counts as fainter if it does not fall to its end, as hiss does not.
+# Or, where the rule is the better model, it falls fast at its end (dB per kHz). How deep the
+# silence above is tells nothing: it is the last coder's. Set by `nitido-lab benchmark caution` on
+# music by 74 artists, and on what a resampler made of it.
+FAINT = ((TREBLE_MIN_DB, -35.5), (0.05, 1.0))
 LEVEL = ((-1.2, -0.4), (0.0, 3.0))
 DYING = ((-5.5, -4.5), (0.5, 1.0))
 
@@ -98,6 +98,8 @@ class Bandwidth(Stage):
         finding = diagnosis["bandwidth"]
         if not finding.found:
             return Step(cls.name, False, "the sound has no ceiling that takes from it", settings)
+        if not settings["amount"]:
+            return Step(cls.name, False, "an amount of 0 adds nothing", settings)
         ceiling_hz = float(finding.details["ceiling_hz"])
         share, sign = share_added(finding.details)
         resolved = {
@@ -110,7 +112,7 @@ class Bandwidth(Stage):
             "model": better_model(settings["model"], ceiling_hz),
         }
         treble_db = finding.details["treble_db"]
-        if not share or treble_db < settings["gate_db"] - GATE_WIDTH_DB / 2:
+        if treble_db < settings["gate_db"] - GATE_WIDTH_DB / 2:
             reason = (
                 f"the music has hardly any treble below the ceiling of {ceiling_hz / 1000:.1f} kHz "
                 f"({treble_db:.0f} dB), so none is missing above"
@@ -135,7 +137,7 @@ class Bandwidth(Stage):
 def share_added(
     details: Mapping[str, float], *, faint: Ramp = FAINT, dying: Ramp = DYING
 ) -> tuple[float, str]:
-    """Return which share of the new treble is added, 0 to 1, and the sign that it rests on.
+    """Return which share of the new treble is added, 0.05 to 1, and the sign that it rests on.
 
     Args:
         details: of the finding ``bandwidth``.
