@@ -141,7 +141,7 @@ def test_what_a_coder_moves_by_half_a_decibel_moves_the_treble_by_little(name: s
     assert np.abs(np.diff(amounts)).max() <= 0.25
 
 
-def test_a_ceiling_that_is_a_fault_is_never_said_to_lack_nothing() -> None:
+def test_a_ceiling_that_is_a_fault_always_gets_something_above_it() -> None:
     step = found(treble_db=-41.0, end_fall_db_per_khz=0.0)
     assert step.on
     assert step.settings["amount"] > 0
