@@ -47,16 +47,29 @@ def beat(spec: Spec, band: slice, frames: Frames, *, first: int, length: int) ->
     fast = max(1, round(ATTACK_SECONDS * 23.4 * frames.n_fft))  # 23.4 frames of n_fft per second
     near = running_mean(power, fast, axis=1)
     slow = round(SLOW_SHARE * frames.n_fft)
-    wide = _long_mean(_long_mean(power, slow), slow)
+    wide = _long_mean(_long_mean(power, slow, first=first), slow, first=first)
     ratio = np.sqrt((near + 1e-14) / (wide + 1e-14))
     return np.clip(ratio, *BEAT_LIMITS).astype(np.float32)
 
 
-def _long_mean(power: NDArray[Any], size: int) -> NDArray[np.float64]:
-    """Return the mean of many samples `[C, T]` around each, by a sum that runs along."""
-    padded = np.pad(power, ((0, 0), (size // 2 + 1, size - 1 - size // 2)), mode="edge")
-    sums = np.cumsum(padded, axis=1, dtype=np.float64)
-    return np.asarray(np.maximum(sums[:, size:] - sums[:, :-size], 0) / size, np.float64)
+def _long_mean(power: NDArray[Any], size: int, *, first: int) -> NDArray[np.float64]:
+    """Return the mean of many samples `[C, T]` around each, of a window from sample `first` on.
+
+    Summed within parts of so many samples, counted from the start of the piece: each mean is the
+    end of one part and the beginning of the next, rounded alike wherever the window begins.
+    """
+    before = size // 2
+    lead = (first - before) % size
+    count = -(-(lead + size + power.shape[1]) // size)
+    sides = (lead + before, count * size - lead - before - power.shape[1])
+    parts = np.pad(power, ((0, 0), sides), mode="edge").reshape(len(power), count, size)
+    begun, left = np.zeros(parts.shape), np.empty(parts.shape)
+    np.cumsum(parts[:, :, :-1], axis=2, dtype=np.float64, out=begun[:, :, 1:])
+    np.cumsum(parts[:, :, ::-1], axis=2, dtype=np.float64, out=left[:, :, ::-1])
+    sums = left.reshape(len(power), -1)[:, lead : lead + power.shape[1]]
+    sums += begun.reshape(len(power), -1)[:, lead + size :][:, : power.shape[1]]
+    sums /= size
+    return sums
 
 
 def moved_up(spec: Spec, added: slice, crossover: int, frames: Frames, *, index: int) -> Spec:
