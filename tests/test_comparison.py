@@ -59,6 +59,12 @@ def test_damage_is_told_as_plainly_as_a_repair(spoiled, clean):
     assert "The treble ends at 13.9" in said
 
 
+def test_silence_repairs_nothing(spoiled):
+    said = compare(spoiled, np.zeros_like(spoiled), tables=["artefacts"], sample_rate=RATE)
+    assert said.sentences()[0] == "No sound is left."
+    assert "The comb is gone" not in " ".join(said.sentences())
+
+
 def test_what_is_the_same_is_said_to_be_the_same(clean):
     pytest.importorskip("librosa", reason="needs librosa: pip install 'nitido[metrics]'")
     comparison = compare(clean, clean.copy(), sample_rate=RATE)

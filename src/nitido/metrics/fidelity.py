@@ -183,10 +183,12 @@ class DifferenceMeter:
         if not (before > 0 and error > 0):
             return SDR_LIMIT_DB if error <= 0 else SI_SDR_LEAST_DB, 0.0
         gain = 1 + cross / before
+        if abs(gain) < 1e-6:  # silence keeps nothing
+            return SI_SDR_LEAST_DB, -SDR_LIMIT_DB
         rest = max(error - cross**2 / before, 0.0)  # what no gain explains
         ratio = gain**2 * before / rest if rest > 0 else np.inf
         si_sdr_db = float(np.clip(10 * np.log10(ratio + 1e-30), SI_SDR_LEAST_DB, SDR_LIMIT_DB))
-        return si_sdr_db, float(20 * np.log10(max(abs(gain), 1e-6)))
+        return si_sdr_db, float(20 * np.log10(abs(gain)))
 
     def level_change_db(self, low_hz: float, high_hz: float) -> float | None:
         """Return the largest change of level of any third octave of the music in a band, dB.

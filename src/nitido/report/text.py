@@ -309,6 +309,10 @@ def _artefacts(old: Values, new: Values) -> Iterator[str]:
     def both(name: str) -> tuple[float | None, float | None]:
         return old.get(name), new.get(name)
 
+    heard, left = (values.get("bandwidth_hz", 0.0) is not None for values in (old, new))
+    if heard != left:
+        yield "No sound is left." if heard else "There was no sound before."
+        return
     combs = list(_comb(*both("comb_db")))
     yield from combs
     if combs:  # otherwise chance made the lines
