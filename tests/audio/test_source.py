@@ -294,6 +294,16 @@ def test_less_common_containers_that_were_cut_short_are_refused(tmp_path, contai
         FileSource(path)
 
 
+def test_a_flac_file_in_which_something_looks_like_an_mp3_is_a_flac_file(tmp_path):
+    song = written(tmp_path / "a.flac").read_bytes()
+    frames = written(tmp_path / "a.mp3").read_bytes()[:40_000]
+    found = tmp_path / "found.flac"  # another program's block, behind the 42 bytes that begin each
+    found.write_bytes(song[:42] + b"\2" + len(frames).to_bytes(3, "big") + frames + song[42:])
+    np.testing.assert_array_equal(
+        everything(FileSource(found)), everything(FileSource(tmp_path / "a.flac"))
+    )
+
+
 def test_a_flac_file_damaged_inside_is_refused_while_it_is_read(tmp_path):
     whole = bytearray(written(tmp_path / "a.flac").read_bytes())
     middle = len(whole) // 2

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from nitido.audio.containers import Repair
 from nitido.audio.limits import cut_short, too_long
 from nitido.audio.tag_blocks import id3_size
+from nitido.formats import HEAD_BYTES, is_known
 
 _KBPS = {  # by full rate (MPEG 1) or half (MPEG 2, 2.5), and layer
     (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -66,9 +67,15 @@ def _header(head: bytes) -> _Header | None:
 
 
 def is_mpeg(path: Path) -> bool:
-    """Tell whether a file is a series of frames, after any ID3 tags."""
+    """Tell whether a file is a series of frames, after any ID3 tags.
+
+    One that begins as another format is none, though its noise may hold what looks like two frames.
+    """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        return _next_frame(view, after_id3(view), None) >= 0
+        start = after_id3(view)
+        head = view[start : start + HEAD_BYTES]
+        is_other = is_known(head) and not head.startswith(b"\xff")
+        return not is_other and _next_frame(view, start, None) >= 0
 
 
 def check_mpeg(
