@@ -207,6 +207,15 @@ def test_how_much_of_the_time_there_is_treble_is_told() -> None:
     assert finding.value < 16_500  # most of the time nothing reaches further
 
 
+@pytest.mark.parametrize("share", [0.65, 0.9])
+def test_how_fast_the_sound_falls_is_not_told_by_one_note(share: float) -> None:
+    wav = lower_ceiling(pink_noise(seconds=4), sample_rate=48_000, ceiling_hz=8_000)
+    note = sine(share * 8_000, seconds=4, amplitude=0.05)
+    falls, beside = (analyse(one).details["fall_db_per_khz"] for one in (wav, wav + note))
+    assert falls == pytest.approx(-10 / math.log(10) / 8, abs=0.1)  # pink: 3 dB per octave
+    assert beside == pytest.approx(falls, abs=1.5)
+
+
 def test_treble_below_the_ceiling_is_measured_against_the_piece() -> None:
     wav = lower_ceiling(noise(seconds=4), sample_rate=48_000, ceiling_hz=16_000)
     loud, quiet = (analyse(np.float32(gain) * wav) for gain in (1.0, 0.01))

@@ -39,7 +39,9 @@ TREND_GAP_HZ = 500.0
 TREND_REACH_HZ = 3_000.0  # so far above a place the trend is carried on
 # The band below the ceiling that tells what should be above it, relative to the ceiling.
 REFERENCE_BAND = (0.78, 0.95)
-BAND_BELOW = (0.60, 0.78)
+# The band whose slope goes on above the ceiling; a resampler's edge begins at its end. Read most of
+# the time, as a line over the octaves: one note moves that less than a mean over a part of it.
+SLOPE_BAND = (0.60, 0.93)
 # Music whose treble dies away falls ever faster, and is seen to only just below the ceiling, there
 # at its loudest: what a coder leaves out in the quieter moments says nothing of the music.
 END_BANDS, AT_ITS_LOUDEST = ((0.70, 0.84), (0.84, 0.93)), 0.97
@@ -154,9 +156,10 @@ class BandwidthAnalyser:
         the ceiling; the ceiling where it does not); `wall_db` (how far all that comes next above is
         below the trend; 0 where the sample rate is the ceiling, absent where there is none);
         `rms_db` (of the piece without silence, re full scale); `treble_db` (level just below the
-        ceiling in its loudest tenth, re white noise of the piece's RMS); `fall_db_per_khz` (from
-        the band below that one to it); `end_fall_db_per_khz` (the same close to the ceiling, in the
-        loudest moments); `top_share` (of the time in which there is treble above 16.5 kHz, 0 to 1).
+        ceiling in its loudest tenth, re white noise of the piece's RMS); `fall_db_per_khz` (how
+        fast it falls at the ceiling, by the line through the levels below it over the octaves);
+        `end_fall_db_per_khz` (from a band to the next close to the ceiling, in the loudest
+        moments); `top_share` (of the time in which there is treble above 16.5 kHz, 0 to 1).
         """
         if not self._count:
             self._add(self._edge, 0)
@@ -176,15 +179,13 @@ class BandwidthAnalyser:
         end_hz = levels.reach_hz if ceiling is None else ceiling.hz
         kept_hz = min(end_hz, RESAMPLED * self._rate / 2)
         treble_db = levels.mean_db(kept_hz, REFERENCE_BAND)
-        fall = levels.fall_db_per_khz(kept_hz, (BAND_BELOW, REFERENCE_BAND), LOUDLY)
-        end_fall = levels.fall_db_per_khz(kept_hz, END_BANDS, AT_ITS_LOUDEST)
         details = {
             "ceiling_hz": round(end_hz),
             "rolloff_hz": round(levels.rolloff_hz(end_hz)),
             "rms_db": round(rms_db, 2),
             "treble_db": round(treble_db - rms_db, 1),
-            "fall_db_per_khz": round(fall, 2),
-            "end_fall_db_per_khz": round(end_fall, 2),
+            "fall_db_per_khz": round(levels.fall_db_per_khz(kept_hz), 2),
+            "end_fall_db_per_khz": round(levels.end_fall_db_per_khz(kept_hz), 2),
             "top_share": round(levels.top_share, 3),
         }
         if ceiling is not None:
@@ -329,10 +330,20 @@ class _Levels:
             return float(_LEVEL_MIN_DB)
         return 10 * float(np.log10(np.mean(10.0 ** (chosen / 10))))
 
-    def fall_db_per_khz(self, ceiling_hz: float, bands: tuple[Band, Band], loudly: float) -> float:
-        """Return how fast the level falls from one part of the band to the next."""
-        below_db, above_db = (self.mean_db(ceiling_hz, shares, loudly) for shares in bands)
-        apart_khz = (sum(bands[1]) - sum(bands[0])) / 2 * ceiling_hz / 1000
+    def fall_db_per_khz(self, ceiling_hz: float) -> float:
+        """Return how fast the level falls at the ceiling, by the line through those below it."""
+        low, high = (share * ceiling_hz for share in SLOPE_BAND)
+        band = (self._hz >= low) & (self._hz < high)
+        if band.sum() < 4:
+            return 0.0
+        return _slope(np.log(self._hz[band]), self.at(USUALLY)[band]) / (ceiling_hz / 1000)
+
+    def end_fall_db_per_khz(self, ceiling_hz: float) -> float:
+        """Return how fast the level falls close to the ceiling, in the loudest moments."""
+        below_db, above_db = (
+            self.mean_db(ceiling_hz, shares, AT_ITS_LOUDEST) for shares in END_BANDS
+        )
+        apart_khz = (sum(END_BANDS[1]) - sum(END_BANDS[0])) / 2 * ceiling_hz / 1000
         return (above_db - below_db) / max(apart_khz, 1e-3)
 
     def rolloff_hz(self, ceiling_hz: float) -> float:
@@ -359,10 +370,14 @@ def _line(
     hz: NDArray[np.float64], level: NDArray[np.float64], trend: NDArray[np.bool_] | slice
 ) -> NDArray[np.float64]:
     """Return the line through the levels in a band, dB at all of `hz`; it never rises."""
-    middle_hz, middle = hz[trend].mean(), level[trend].mean()
-    apart = hz[trend] - middle_hz
-    slope = min(float((apart * level[trend]).sum() / (apart**2).sum()), 0.0)
-    return np.asarray(middle + slope * (hz - middle_hz), np.float64)
+    slope = min(_slope(hz[trend], level[trend]), 0.0)
+    return np.asarray(level[trend].mean() + slope * (hz - hz[trend].mean()), np.float64)
+
+
+def _slope(at: NDArray[np.float64], level: NDArray[np.float64]) -> float:
+    """Return how much the levels rise per unit of where they are, by least squares."""
+    apart = at - at.mean()
+    return float((apart * level).sum() / (apart**2).sum())
 
 
 def find_ceiling(
