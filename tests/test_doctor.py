@@ -16,6 +16,13 @@ def check(name: str) -> doctor.Check:
     return next(check for check in doctor.checks() if check.name == name)
 
 
+def without(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command where a module cannot be imported."""
+    code = f"import sys; sys.modules[{module!r}] = None; from nitido.cli import main; main()"
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 def test_a_working_installation_is_well() -> None:
     result = CliRunner().invoke(main, ["doctor"])
     assert result.exit_code == 0, result.output
@@ -32,12 +39,17 @@ def test_whatever_is_not_well_comes_with_a_remedy() -> None:
 
 
 def test_a_broken_core_part_is_named_with_the_command_that_mends_it() -> None:
-    damaged = "import sys; sys.modules['soxr'] = None; from nitido.cli import main; main()"
-    command = [sys.executable, "-c", damaged, "doctor", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = without("soxr", "doctor", "--json")
     assert done.returncode == 1, done.stderr
     (broken,) = [entry for entry in json.loads(done.stdout) if entry["state"] == "broken"]
     assert (broken["name"], broken["remedy"]) == ("soxr", "pip install --force-reinstall soxr")
+
+
+def test_it_is_told_even_where_what_draws_the_table_is_broken() -> None:
+    done = without("rich", "doctor")
+    assert done.returncode == 1, done.stderr
+    assert "rich: broken, " in done.stdout
+    assert done.stdout.endswith("Broken: rich.\n")
 
 
 def test_torchaudio_is_warned_of_without_being_imported(monkeypatch: pytest.MonkeyPatch) -> None:
