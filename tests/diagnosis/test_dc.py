@@ -27,8 +27,16 @@ def test_a_planted_offset_is_found_at_its_height_in_its_channel():
     assert finding.details["offset"] == pytest.approx([0, 0.02], abs=1e-4)
 
 
-def test_an_offset_of_a_tenth_of_full_scale_is_severe():
-    assert analyse(music() - np.float32(0.1)).severity == "severe"
+@pytest.mark.parametrize("gain", [0.03, 0.3, 3.0])
+def test_a_gain_changes_no_verdict(gain):
+    verdicts = [
+        [
+            analyse(np.float32(scale) * (music() + np.float32(offset))).severity
+            for scale in (1, gain)
+        ]
+        for offset in (0.002, 0.02, 0.1)
+    ]
+    assert verdicts == [["ok"] * 2, ["moderate"] * 2, ["severe"] * 2]
 
 
 def test_centred_music_has_no_offset():
