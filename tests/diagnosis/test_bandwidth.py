@@ -212,7 +212,7 @@ def test_how_fast_the_sound_falls_is_not_told_by_one_note(share: float) -> None:
     wav = lower_ceiling(pink_noise(seconds=4), sample_rate=48_000, ceiling_hz=8_000)
     note = sine(share * 8_000, seconds=4, amplitude=0.05)
     falls, beside = (analyse(one).details["fall_db_per_khz"] for one in (wav, wav + note))
-    assert falls == pytest.approx(-10 / math.log(10) / 8, abs=0.1)  # pink: 3 dB per octave
+    assert falls == pytest.approx(-10 / math.log(10) / 8, abs=0.2)  # pink: 3 dB per octave
     assert beside == pytest.approx(falls, abs=1.5)
 
 
