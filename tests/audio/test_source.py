@@ -14,6 +14,7 @@ import soundfile as sf
 from tests.signals import noise, pink_noise, sine
 
 from nitido.audio import ArraySource, FileSource, open_source, validation, write
+from nitido.audio.ogg import read_page
 from nitido.dsp.chunks import join
 from nitido.errors import (
     AudioReadError,
@@ -181,6 +182,28 @@ def test_joined_ogg_streams_are_refused_rather_than_all_but_one_lost(tmp_path, n
     (tmp_path / f"b{name}").write_bytes(once + once)
     with pytest.raises(AudioReadError, match=f"several Ogg streams .* from byte {len(once)} on"):
         FileSource(tmp_path / f"b{name}")
+
+
+@pytest.mark.parametrize("comment", ["", "c" * 70_000])  # the headers on two pages, and on three
+def test_the_sound_on_the_page_where_the_headers_end_is_heard(tmp_path, comment):
+    whole = written(tmp_path / "a.ogg", tags={"comment": [comment]} if comment else None)
+    content, pages, position = whole.read_bytes(), [], 0
+    while found := read_page(content, position):
+        pages.append(found[0])
+        position = found[1]
+    last = 2 if comment else 1  # of the pages with headers
+    joined = pages[last + 1]._replace(
+        flags=pages[last].flags,
+        lacing=pages[last].lacing + pages[last + 1].lacing,
+        body=pages[last].body + pages[last + 1].body,
+    )
+    pages[last : last + 2] = [joined]
+    path = tmp_path / "b.ogg"
+    path.write_bytes(
+        b"".join(page._replace(sequence=number).pack() for number, page in enumerate(pages))
+    )
+    found = everything(FileSource(path))
+    np.testing.assert_allclose(found, everything(FileSource(whole)), atol=1e-6)
 
 
 def ape_footer(size: int) -> bytes:

@@ -5,9 +5,11 @@ Source: RFC 3533 (Ogg), RFC 7845 sec. 5 (Opus headers), the Vorbis I specificati
 
 from __future__ import annotations
 
+import mmap
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +25,7 @@ _CONTINUED, _FIRST, _LAST = 1, 2, 4
 _PAGES_MAX = 2**20  # that are looked at: 6 h in pages of 20 ms
 _SERIAL = 0x6E697469  # "niti"; libsndfile draws one by the clock, so no two files were the same
 _NO_PACKET_ENDS = -1
+_VORBIS_HEADERS, _HEADERS_MAX_BYTES = 3, 2**22  # packets; their comments may hold pictures
 
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -56,7 +59,7 @@ class Page(NamedTuple):
         return page[:22] + struct.pack("<I", checksum(page)) + page[26:]
 
 
-def read_page(buffer: bytes | bytearray, start: int = 0) -> tuple[Page, int] | None:
+def read_page(buffer: bytes | bytearray | mmap.mmap, start: int = 0) -> tuple[Page, int] | None:
     """Return the page at `start` and the position after it; None if it is not (wholly) there."""
     if len(buffer) < start + _HEADER.size:
         return None
@@ -76,6 +79,10 @@ def check_ogg(path: Path, *, take: bool = False) -> Repair | None:
         path: of the file.
         take: whether what is there of a file that was cut short is taken.
 
+    Returns:
+        a Vorbis file whose headers have their pages for themselves, where they had not: of sound on
+        the page where they end libsndfile reads nothing. None if the file is right as it is.
+
     Raises:
         AudioReadError: the file ends before the stream does, or is several joined to one, of which
             libsndfile reads the first.
@@ -91,12 +98,14 @@ def check_ogg(path: Path, *, take: bool = False) -> Repair | None:
         )
     last = max(tail.rfind(b"OggS"), 0)
     found = read_page(tail, last)
+    repair = _headers_alone(path)
     if found is not None and found[0].flags & _LAST:
-        return None
+        return repair
     loss = "the last page of its Ogg stream is missing"
     if not take:
         raise cut_short(path.name, loss)
-    return Repair(end=size - len(tail) + last if found is None else size, loss=loss)
+    end = size - len(tail) + last if found is None else size
+    return (repair or Repair())._replace(end=end, loss=loss)
 
 
 def speakers_in(path: Path, channels: int) -> tuple[int, ...]:
@@ -110,6 +119,45 @@ def speakers_in(path: Path, channels: int) -> tuple[int, ...]:
     if head.startswith(b"OpusHead") and head[18:19] > b"\x01":
         return ()
     return VORBIS.get(channels, ())
+
+
+def _headers_alone(path: Path) -> Repair | None:
+    """Return how a Vorbis file begins if its headers end where the sound begins; None if they do.
+
+    As many pages as before, so that the numbers of those that follow are right: the headers are
+    laid on all but the last.
+    """
+    pages: list[Page] = []
+    position, ended = 0, 0
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        while ended < _VORBIS_HEADERS:
+            found = read_page(view, position) if position < _HEADERS_MAX_BYTES else None
+            if found is None or (pages and found[0].serial != pages[0].serial):
+                return None
+            pages.append(found[0])
+            position = found[1]
+            ended += sum(size < 255 for size in found[0].lacing)
+    first, last = pages[0], pages[-1]
+    lacing, body = b"".join(page.lacing for page in pages), b"".join(page.body for page in pages)
+    ends = [number + 1 for number, size in enumerate(lacing) if size < 255]
+    count = ends[_VORBIS_HEADERS - 1]
+    if not first.body.startswith(b"\x01vorbis") or count == len(lacing) or len(pages) == 1:
+        return None
+    per_page = -(-count // (len(pages) - 1))
+    starts = range(0, count, per_page)
+    if len(starts) != len(pages) - 1 or per_page > 255:
+        return None
+    head = bytearray()
+    for number, (start, stop) in enumerate(pairwise([*starts, count])):
+        flags = _FIRST if number == 0 else _CONTINUED if lacing[start - 1] == 255 else 0
+        granule = 0 if any(start < end <= stop for end in ends) else _NO_PACKET_ENDS
+        part = body[sum(lacing[:start]) : sum(lacing[:stop])]
+        sequence = first.sequence + number
+        head += Page(flags, granule, first.serial, sequence, lacing[start:stop], part).pack()
+    sound = last._replace(
+        flags=last.flags & ~_CONTINUED, lacing=lacing[count:], body=body[sum(lacing[:count]) :]
+    )
+    return Repair(bytes(head + sound.pack()), position)
 
 
 def _second_stream(path: Path) -> int | None:
