@@ -327,6 +327,23 @@ def test_a_flac_file_in_which_something_looks_like_an_mp3_is_a_flac_file(tmp_pat
     )
 
 
+def test_a_program_in_which_something_looks_like_an_mp3_is_no_sound_but_one_behind_rubbish_is(
+    tmp_path,
+):
+    song = written(tmp_path / "a.mp3").read_bytes()
+    (tmp_path / "program.exe").write_bytes(b"MZ" + bytes(5_000) + song[:5_000] + bytes(20_000))
+    with pytest.raises(AudioReadError, match="not an audio file"):
+        FileSource(tmp_path / "program.exe")
+    (tmp_path / "b.mp3").write_bytes(b"rubbish." * 16 + song)
+    assert FileSource(tmp_path / "b.mp3").samples == 48_000
+
+
+def test_an_aiff_file_in_a_codec_that_cannot_seek_is_read_to_its_end(tmp_path):
+    sf.write(tmp_path / "a.aiff", SOUND[0], 48_000, format="AIFF", subtype="DWVW_16")
+    found = everything(FileSource(tmp_path / "a.aiff"), 7_777)
+    np.testing.assert_allclose(found, SOUND[:1], atol=1e-4)
+
+
 def test_a_flac_file_damaged_inside_is_refused_while_it_is_read(tmp_path):
     whole = bytearray(written(tmp_path / "a.flac").read_bytes())
     middle = len(whole) // 2
@@ -494,6 +511,28 @@ real_ffmpeg = pytest.mark.skipif(
 
 def run_ffmpeg(*arguments):
     subprocess.run(["ffmpeg", "-v", "error", *map(str, arguments)], check=True)
+
+
+@real_ffmpeg
+def test_dsd_is_read_at_a_rate_that_holds_its_music(tmp_path):
+    rate, blocks = 2_822_400, 9
+    wanted = 0.5 * np.sin(2 * np.pi * 1_000 * np.arange(blocks * 8 * 4_096) / rate)
+    bits, error = np.zeros(len(wanted), np.uint8), 0.0
+    for number, value in enumerate(wanted):  # a modulator of the first order
+        bits[number] = error + value >= 0
+        error += value - (2.0 * bits[number] - 1.0)
+    sound = np.packbits(bits, bitorder="little").tobytes()
+    form = struct.pack("<IIIIIIQII", 1, 0, 1, 1, rate, 1, len(wanted), 4_096, 0)
+    chunks = b"fmt " + struct.pack("<Q", 12 + len(form)) + form
+    chunks += b"data" + struct.pack("<Q", 12 + len(sound)) + sound
+    path = tmp_path / "a.dsf"
+    path.write_bytes(b"DSD " + struct.pack("<QQQ", 28, 28 + len(chunks), 0) + chunks)
+    source = FileSource(path)
+    found = everything(source)
+    assert (source.sample_rate, source.samples) == (88_200, pytest.approx(len(wanted) / 32, abs=40))
+    spectrum = np.abs(np.fft.rfft(found[0] * np.hanning(found.shape[1])))[:2_000]
+    assert np.argmax(spectrum) * 88_200 / found.shape[1] == pytest.approx(1_000, abs=15)
+    assert "DSD" in source.warnings[0]
 
 
 @real_ffmpeg

@@ -45,7 +45,9 @@ _LISTED = re.compile(
 )
 _CUT = re.compile("partial file|ended prematurely")  # said of a file without calling it an error
 _WHO = re.compile(r"^\[\S+ @ 0x[0-9a-f]+\] ")  # the part of ffmpeg that speaks
+_NO_DECODER = re.compile(r"Decoder \(codec [^)]*\) not found")
 _TAKEN = re.compile(r"^Stream mapping:\n +Stream #0:(\d+) -> #0:0", re.MULTILINE)
+DSD_RATE_HZ = 88_200  # at which DSD is read: above, it holds next to nothing but its own noise
 _SAID_MAX_BYTES = 2**24  # of tags, or of a picture
 
 
@@ -105,7 +107,7 @@ def probe(path: Path, max_seconds: float, *, take: bool = False) -> Stream:
             to its end, or it is longer than `max_seconds`.
     """
     sound = _find_sound(path)
-    with _decoding(path, take=take) as (pipe, form, losses):
+    with _decoding(path, sound.codec, take=take) as (pipe, form, losses):
         frame, count = 4 * form.channels, 0
         while piece := pipe.read(2**20):
             count += len(piece)
@@ -134,7 +136,7 @@ def decode(path: Path, stream: Stream, block_samples: int, *, take: bool = False
     for start in range(0, stream.late_samples, block_samples):
         size = min(block_samples, stream.late_samples - start)
         yield np.zeros((channels, size), np.float32)
-    with _decoding(path, take=take) as (pipe, _, _):
+    with _decoding(path, stream.codec, take=take) as (pipe, _, _):
         while piece := pipe.read(4 * channels * block_samples):
             whole = min(len(piece) // (4 * channels), left)
             left -= whole
@@ -292,6 +294,8 @@ def _find_sound(path: Path) -> _Sound:
             f"The sound of {path.name} begins {late:.2f} s after its picture; silence stands there."
         )
     codec = next((codec for index, _, codec in found if index == taken[1]), "")
+    if codec.startswith("dsd_"):
+        remarks.append(f"{path.name} is DSD, which is read at {DSD_RATE_HZ / 1000:g} kHz.")
     return _Sound(int(taken[1]), late, tuple(remarks), codec)
 
 
@@ -370,7 +374,7 @@ class _Form(NamedTuple):
 
 
 @contextmanager
-def _decoding(path: Path, *, take: bool) -> Iterator[tuple[BinaryIO, _Form, list[str]]]:
+def _decoding(path: Path, codec: str, *, take: bool) -> Iterator[tuple[BinaryIO, _Form, list[str]]]:
     """Run ffmpeg; give its pipe from the first sample on, and its header; check its end.
 
     What is missing from a damaged file that is taken stands in the list afterwards.
@@ -378,7 +382,8 @@ def _decoding(path: Path, *, take: bool) -> Iterator[tuple[BinaryIO, _Form, list
     losses: list[str] = []
     strict = [] if take else ["-xerror"]
     command = [
-        *_command(path, "-v", "error", *strict), "-c:a", "pcm_f32le", "-f", "wav", "pipe:1",
+        *_command(path, "-v", "error", *strict), *_rate(codec), "-c:a", "pcm_f32le",
+        "-f", "wav", "pipe:1",
     ]  # fmt: skip
     with tempfile.TemporaryFile() as said:
         running = subprocess.Popen(
@@ -396,6 +401,11 @@ def _decoding(path: Path, *, take: bool) -> Iterator[tuple[BinaryIO, _Form, list
             running.wait()
         said.seek(0)
         words = said.read(4096).decode("utf-8", "replace").strip()
+    if _NO_DECODER.search(words):
+        raise AudioReadError(
+            f"{path.name} holds sound in a codec that cannot be decoded here; convert it to FLAC "
+            "with the program that made it."
+        )
     reason = _WHO.sub("", words.splitlines()[0]) if words else "no sound in it"
     if take and not form.channels:
         raise AudioReadError(
@@ -406,6 +416,11 @@ def _decoding(path: Path, *, take: bool) -> Iterator[tuple[BinaryIO, _Form, list
         losses.append(f"ffmpeg cannot decode it to its end and says: {reason}")
         if not take:
             raise cut_short(path.name, losses[0])
+
+
+def _rate(codec: str) -> list[str]:
+    """Return the option for the sample rate: bits of DSD are no samples yet."""
+    return ["-ar", str(DSD_RATE_HZ)] if codec.startswith("dsd_") else []
 
 
 def _wav_header(pipe: BinaryIO) -> _Form:

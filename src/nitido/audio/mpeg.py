@@ -69,13 +69,18 @@ def _header(head: bytes) -> _Header | None:
 def is_mpeg(path: Path) -> bool:
     """Tell whether a file is a series of frames, after any ID3 tags.
 
-    One that begins as another format is none, though its noise may hold what looks like two frames.
+    One that begins as another format is none, though its noise may hold what looks like two frames;
+    nor is one that begins with something else and is frames for its lesser part.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         start = after_id3(view)
         head = view[start : start + HEAD_BYTES]
-        is_other = is_known(head) and not head.startswith(b"\xff")
-        return not is_other and _next_frame(view, start, None) >= 0
+        if is_known(head) and not head.startswith(b"\xff"):
+            return False
+        first, end = _next_frame(view, start, None), _end_of_frames(view)
+        if first <= start:
+            return first == start
+        return 2 * _walk(view, first, end, math.inf).size > end - first
 
 
 def check_mpeg(
@@ -110,7 +115,7 @@ def check_mpeg(
             return None
         end = _end_of_frames(view) if end is None else min(end, len(view))
         seconds = header.samples / header.rate_hz
-        frames, whole, end = _walk(view, start, end, max_seconds / seconds)
+        frames, whole, end, _ = _walk(view, start, end, max_seconds / seconds)
         if frames * seconds > max_seconds:
             raise too_long(path.name, frames * seconds, max_seconds)
         head = view[start : start + max(header.size, 256)]
@@ -154,32 +159,38 @@ def _next_frame(view: mmap.mmap, start: int, kind: tuple[int, int, int] | None) 
     return -1
 
 
-def _walk(view: mmap.mmap, start: int, end: int, most: float) -> tuple[int, bool, int]:
-    """Return the number of whole frames, whether all is whole, and where the last of them ends.
+class _Frames(NamedTuple):
+    """What a walk over the frames of a file saw."""
 
-    It is not when the last frame is cut short, or when 1 MiB between the frames was none. Stops
-    after `most` frames.
-    """
+    frames: int
+    whole: bool  # not when the last frame is cut short, or 1 MiB between the frames was none
+    end: int  # of the last of them
+    size: int  # of all, bytes
+
+
+def _walk(view: mmap.mmap, start: int, end: int, most: float) -> _Frames:
+    """Go over the frames from `start` on, and stop after `most` of them."""
     first = _header(view[start : start + 4])
-    count, position, skipped = 0, start, 0
+    count, position, skipped, size = 0, start, 0, 0
     last = start
     while position < end and count <= most:
         header = _header(view[position : position + 4])
         if header is None or first is None or header.kind != first.kind:
             found = _next_frame(view, position + 1, first.kind if first else None)
             if found < 0 or found >= end:  # a trailer that we do not know, or padding
-                return count, True, last
+                break
             skipped += found - position
             if skipped > _SKIPPED_MAX_BYTES:
-                return count, False, last
+                return _Frames(count, False, last, size)
             position = found
             continue
         if position + header.size > end:
-            return count, False, last
+            return _Frames(count, False, last, size)
         count += 1
+        size += header.size
         position += header.size
         last = position
-    return count, True, last
+    return _Frames(count, True, last, size)
 
 
 def _end_of_frames(view: mmap.mmap) -> int:

@@ -122,7 +122,7 @@ def speakers_in(path: Path, channels: int) -> tuple[int, ...]:
 
 
 def _headers_alone(path: Path) -> Repair | None:
-    """Return how a Vorbis file begins if its headers end where the sound begins; None if they do.
+    """Return how a Vorbis file begins with its headers on pages of their own; None if they are.
 
     As many pages as before, so that the numbers of those that follow are right: the headers are
     laid on all but the last.

@@ -267,8 +267,7 @@ class FileSource:
             return
         left = self.samples
         with self._sound() as file:
-            if self._take:
-                _never_seek(file)
+            _never_seek(file)
             while left > 0:
                 try:
                     wav = file.read(min(block_samples, left), dtype="float32", always_2d=True)
@@ -303,7 +302,7 @@ class FileSource:
             except (sf.SoundFileError, TypeError, ValueError) as error:
                 coded = head.startswith(b"RIFF") and self._content.codec not in UNCODED
                 if not coded and not head.startswith((b"caff", b"OggS")):
-                    raise self._no_audio() from error
+                    raise self._bad_header() from error
                 self._open_with_ffmpeg(warnings)
         self._check_range()
         if self.samples == 0:
@@ -324,8 +323,8 @@ class FileSource:
         warnings += self._stream.remarks
 
     def _check_whole(self, head: bytes) -> Repair | None:
-        take, from_start = self._take, self._start == 0
-        if not is_known(head) and not is_mpeg(self.path):
+        take, from_start, mpeg = self._take, self._start == 0, is_mpeg(self.path)
+        if not mpeg and (not is_known(head) or head.startswith(b"\xff")):
             raise self._no_audio()
         if is_chunked(head) and from_start:
             self._content = read_content(self.path)
@@ -338,7 +337,7 @@ class FileSource:
             return inside or repair
         if head.startswith(b"OggS") and from_start:
             return check_ogg(self.path, take=take)
-        if is_mpeg(self.path):
+        if mpeg:
             return check_mpeg(self.path, self._max_seconds, take=take)
         return None if from_start else Repair(offset=self._start)
 
@@ -487,6 +486,12 @@ class FileSource:
     def _no_audio(self) -> AudioReadError:
         return AudioReadError(f"{self.name} is not an audio file that nitido can read; {READS}.")
 
+    def _bad_header(self) -> AudioReadError:
+        return AudioReadError(
+            f"{self.name} begins like an audio file, but its header cannot be read; get the file "
+            "again from where it came from."
+        )
+
     def _ends_early(self, left: int | None) -> AudioReadError:
         promise = f"its header promises {self.samples / self.sample_rate:.2f} s"
         if left is not None:
@@ -495,7 +500,7 @@ class FileSource:
 
 
 def _never_seek(file: sf.SoundFile) -> None:
-    """Keep soundfile from seeking after each read, which needs a length, and a whole file."""
+    """Keep soundfile from seeking after each read, which some codecs and damaged files cannot."""
     file._info.seekable = 0
 
 
