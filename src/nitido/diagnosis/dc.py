@@ -15,7 +15,8 @@ UNDER_RMS_DB = 30.0
 SEVERE_UNDER_RMS_DB = 10.0  # at a usual level half a decibel of headroom is gone
 LEAST_DBFS = -80.0  # below, it is how somebody rounded to 16 bit
 TILE_SECONDS = 0.5
-STEADY = 2.0  # mean over the wander of the half-seconds; less is slow bass, which no constant mends
+STEADY = 2.0  # mean over the wander of the half-seconds; less is slow bass
+STEADY_MAX = 1000.0
 
 
 class DcAnalyser:
@@ -44,10 +45,14 @@ class DcAnalyser:
                 self._tile_sum = np.zeros(len(mean))
 
     def finish(self) -> Finding:
-        """Return the finding ``"dc"``: the largest offset, dBFS; None where there is none."""
+        """Return the finding ``"dc"``: the largest offset, dBFS; None where there is none.
+
+        Details: `offset` (of each channel, full scale 1); `steady` (of the largest: how many times
+        it is as large as what it wanders from half-second to half-second, at most 1000).
+        """
         offset = (self._sum + self._tile_sum) / max(self._samples, 1)
         worst = int(np.argmax(np.abs(offset)))
-        details = {"offset": offset.tolist()}
+        details = {"offset": offset.tolist(), "steady": 0.0}
         if abs(offset[worst]) < 1e-12:  # −240 dBFS: rounding
             return Finding("dc", None, "dBFS", "ok", "No constant offset.", details=details)
         level = 20 * math.log10(abs(offset[worst]))
@@ -57,7 +62,8 @@ class DcAnalyser:
         if tiles and level >= LEAST_DBFS and rms - level < UNDER_RMS_DB:
             mean, square = self._means[:, worst] / tiles
             wander = math.sqrt(max(0.0, square - mean**2))
-            if abs(offset[worst]) >= STEADY * wander:
+            details["steady"] = min(float(abs(offset[worst])) / max(wander, 1e-12), STEADY_MAX)
+            if details["steady"] >= STEADY:
                 severity = "severe" if rms - level < SEVERE_UNDER_RMS_DB else "moderate"
         return Finding(
             "dc",

@@ -15,10 +15,11 @@ from nitido.restoration.stages.dc import Dc
 RATE = 48_000
 
 
-def diagnosis(*, offset: list[float] | None = None, rumble: bool = False) -> Diagnosis:
-    dc = Finding(
-        "dc", None, "dBFS", "moderate" if offset else "ok", "", details={"offset": offset or [0.0]}
-    )
+def diagnosis(
+    *, offset: list[float] | None = None, steady: float = 100.0, rumble: bool = False
+) -> Diagnosis:
+    details = {"offset": offset or [0.0], "steady": steady}
+    dc = Finding("dc", None, "dBFS", "moderate" if offset else "ok", "", details=details)
     low = Finding("rumble", -5.0, "dB", "moderate" if rumble else "ok", "")
     return Diagnosis(RATE, 1, RATE, (dc, low))
 
@@ -47,6 +48,16 @@ def test_a_measured_offset_becomes_the_setting() -> None:
     assert step.on
     assert step.settings == {"offset": [0.1], "high_pass_hz": 0.0}
     assert step.reason == "removes an offset of -20 dBFS"
+
+
+def test_an_offset_that_follows_the_sound_is_not_given_to_the_silence() -> None:
+    step = Dc.plan(diagnosis(offset=[0.02], steady=3.0), Dc.defaults)
+    assert step.settings == {"offset": [], "high_pass_hz": 20.0}
+    assert step.reason == "removes an offset that comes and goes, with all below 20 Hz"
+    wav = np.concatenate([sine(200, seconds=2) + np.float32(0.02), silence(seconds=1)], axis=1)
+    mended = restore(wav, **step.settings)
+    assert abs(mended[:, RATE // 2 : 3 * RATE // 2].mean()) < 1e-4
+    assert np.abs(mended[:, -RATE // 2 :]).max() < 1e-4
 
 
 def test_rumble_asks_for_a_high_pass_at_20_hz() -> None:

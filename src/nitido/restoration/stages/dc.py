@@ -19,6 +19,9 @@ from nitido.restoration.stage import Budget, Settings, Stage, Step
 RUMBLE_HZ = 20.0  # hearing begins here, and so does the lowest organ pipe that music asks for
 STOP_RATIO = 0.4  # the high-pass is down by `STOP_DB` at this part of its frequency: 8 of 20 Hz
 STOP_DB = 60.0
+# An offset that wanders by more than a part of itself follows the sound: taken from the whole piece
+# it would be given to the silence behind it. So it goes with the rumble.
+CONSTANT = 8.0
 LOWEST_HZ = 5.0  # a lower high-pass would be longer than a second
 
 
@@ -64,14 +67,17 @@ class Dc(Stage):
         chosen = dict(settings)
         reasons = []
         offset, rumble = diagnosis["dc"], diagnosis["rumble"]
-        if offset.found and not chosen["offset"]:
+        constant = offset.found and offset.details["steady"] >= CONSTANT
+        wanders = offset.found and not constant and not chosen["offset"]
+        if constant and not chosen["offset"]:
             chosen["offset"] = list(offset.details["offset"])
         if any(chosen["offset"]):
             reasons.append(f"removes an offset of {_decibels(chosen['offset']):.0f} dBFS")
-        if rumble.found and not chosen["high_pass_hz"]:
+        if (rumble.found or wanders) and not chosen["high_pass_hz"]:
             chosen["high_pass_hz"] = RUMBLE_HZ
         if chosen["high_pass_hz"]:
-            reasons.append(f"removes rumble below {chosen['high_pass_hz']:g} Hz")
+            what = "an offset that comes and goes, with all" if wanders else "rumble"
+            reasons.append(f"removes {what} below {chosen['high_pass_hz']:g} Hz")
         reason = ", ".join(reasons) or "there is no offset and no rumble"
         return Step(cls.name, bool(reasons), reason, chosen)
 
