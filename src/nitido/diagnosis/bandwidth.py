@@ -40,8 +40,8 @@ TREND_REACH_HZ = 3_000.0  # so far above a place the trend is carried on
 # The band below the ceiling that tells what should be above it, relative to the ceiling.
 REFERENCE_BAND = (0.78, 0.95)
 # The band whose slope goes on above the ceiling, as far as a resampler's edge. Read as a line over
-# the octaves, which one note moves less than a mean over a part, and where the music is loud: where
-# it is not, a coder empties bands.
+# the octaves, which one note moves less than a mean over a part; most of the time and where it is
+# loud, and the flatter of both counts: where it is not loud, a coder empties bands.
 SLOPE_BAND = (0.60, 0.93)
 # Music whose treble dies away falls ever faster, and is seen to only just below the ceiling, there
 # at its loudest: what a coder leaves out in the quieter moments says nothing of the music.
@@ -337,7 +337,9 @@ class _Levels:
         band = (self._hz >= low) & (self._hz < high)
         if band.sum() < 4:
             return 0.0
-        return _slope(np.log(self._hz[band]), self.at(LOUDLY)[band]) / (ceiling_hz / 1000)
+        octaves = np.log(self._hz[band])
+        falls = (_slope(octaves, self.at(share)[band]) for share in (USUALLY, LOUDLY))
+        return max(falls) / (ceiling_hz / 1000)
 
     def end_fall_db_per_khz(self, ceiling_hz: float) -> float:
         """Return how fast the level falls close to the ceiling, in the loudest moments."""
