@@ -334,6 +334,9 @@ def test_a_program_in_which_something_looks_like_an_mp3_is_no_sound_but_one_behi
     (tmp_path / "program.exe").write_bytes(b"MZ" + bytes(5_000) + song[:5_000] + bytes(20_000))
     with pytest.raises(AudioReadError, match="not an audio file"):
         FileSource(tmp_path / "program.exe")
+    (tmp_path / "zone").write_bytes(b"TZif" + bytes(900) + song[:900])
+    with pytest.raises(AudioReadError, match="not an audio file"):
+        FileSource(tmp_path / "zone")
     (tmp_path / "b.mp3").write_bytes(b"rubbish." * 16 + song)
     assert FileSource(tmp_path / "b.mp3").samples == 48_000
 

@@ -43,6 +43,15 @@ def test_centred_music_has_no_offset():
     assert not analyse(music()).found
 
 
+def test_an_offset_that_the_silence_at_the_end_has_not_is_not_steady():
+    wav = music(2.0) + np.float32(0.02)
+    held = np.concatenate([wav, np.full((2, 12_000), 0.02, np.float32)], axis=1)
+    gone = np.concatenate([wav, np.zeros((2, 12_000), np.float32)], axis=1)
+    assert analyse(held).details["steady"] > 20
+    assert analyse(gone).found
+    assert analyse(gone).details["steady"] < 3
+
+
 def test_slow_bass_is_not_an_offset():
     t = np.arange(3 * 48000) / 48000
     wander = 0.5 * np.sin(2 * np.pi * 0.4 * t) + 0.01  # its mean over 3 s is well above the fault

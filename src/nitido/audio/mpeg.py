@@ -31,6 +31,7 @@ _SAMPLES = {1: 384, 2: 1152, 3: 1152}  # per frame; half as many in layer III at
 _RATES_HZ = (44100, 48000, 32000)
 _RESYNC_BYTES = 2**16
 _SKIPPED_MAX_BYTES = 2**20
+_INSIDE_MIN = 8  # frames that make an MP3 of what does not begin with one
 _TAGS_MAX = 100  # a file of empty tags must not keep us busy
 _LAME_BYTES = 36  # of a Xing header, behind its optional fields
 _LAME_DELAYS = 21  # where in them delay and padding stand, 12 bits each
@@ -80,7 +81,8 @@ def is_mpeg(path: Path) -> bool:
         first, end = _next_frame(view, start, None), _end_of_frames(view)
         if first <= start:
             return first == start
-        return 2 * _walk(view, first, end, math.inf).size > end - first
+        seen = _walk(view, first, end, math.inf)
+        return seen.frames >= _INSIDE_MIN and 2 * seen.size > end - first
 
 
 def check_mpeg(

@@ -143,16 +143,16 @@ def _headers_alone(path: Path) -> Repair | None:
     count = ends[_VORBIS_HEADERS - 1]
     if not first.body.startswith(b"\x01vorbis") or count == len(lacing) or len(pages) == 1:
         return None
-    per_page = -(-count // (len(pages) - 1))
-    starts = range(0, count, per_page)
-    if len(starts) != len(pages) - 1 or per_page > 255:
+    share = count / (len(pages) - 1)
+    if not 1 <= share <= 255:
         return None
+    cuts = [count * number // (len(pages) - 1) for number in range(len(pages))]
     head = bytearray()
-    for number, (start, stop) in enumerate(pairwise([*starts, count])):
+    for number, (start, stop) in enumerate(pairwise(cuts)):
         flags = _FIRST if number == 0 else _CONTINUED if lacing[start - 1] == 255 else 0
         granule = 0 if any(start < end <= stop for end in ends) else _NO_PACKET_ENDS
         part = body[sum(lacing[:start]) : sum(lacing[:stop])]
-        sequence = first.sequence + number
+        sequence = (first.sequence + number) % 2**32
         head += Page(flags, granule, first.serial, sequence, lacing[start:stop], part).pack()
     sound = last._replace(
         flags=last.flags & ~_CONTINUED, lacing=lacing[count:], body=body[sum(lacing[:count]) :]

@@ -17,6 +17,7 @@ LEAST_DBFS = -80.0  # below, it is how somebody rounded to 16 bit
 TILE_SECONDS = 0.5
 STEADY = 2.0  # mean over the wander of the half-seconds; less is slow bass
 STEADY_MAX = 1000.0
+REST_SHARE = 0.1  # of a half-second, that tells whether the end has the offset too
 
 
 class DcAnalyser:
@@ -62,8 +63,8 @@ class DcAnalyser:
         if tiles and level >= LEAST_DBFS and rms - level < UNDER_RMS_DB:
             mean, square = self._means[:, worst] / tiles
             wander = math.sqrt(max(0.0, square - mean**2))
-            details["steady"] = min(float(abs(offset[worst])) / max(wander, 1e-12), STEADY_MAX)
-            if details["steady"] >= STEADY:
+            if abs(offset[worst]) >= STEADY * wander:
+                details["steady"] = self._steady(worst)
                 severity = "severe" if rms - level < SEVERE_UNDER_RMS_DB else "moderate"
         return Finding(
             "dc",
@@ -76,3 +77,14 @@ class DcAnalyser:
             compared_with=f"{UNDER_RMS_DB:.0f} dB under the music",
             details=details,
         )
+
+    def _steady(self, channel: int) -> float:
+        """Return the mean over the wander, with what is left of the last half-second."""
+        tiles, (total, square) = self._samples // self._tile, self._means[:, channel]
+        rest = self._samples % self._tile
+        if rest >= REST_SHARE * self._tile:
+            last = self._tile_sum[channel] / rest
+            tiles, total, square = tiles + 1, total + last, square + last**2
+        mean = total / tiles
+        wander = math.sqrt(max(0.0, square / tiles - mean**2))
+        return float(min(abs(mean) / max(wander, 1e-12), STEADY_MAX))
