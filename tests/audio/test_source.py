@@ -7,6 +7,7 @@ import sys
 import textwrap
 import tracemalloc
 from contextlib import suppress
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -184,20 +185,30 @@ def test_joined_ogg_streams_are_refused_rather_than_all_but_one_lost(tmp_path, n
         FileSource(tmp_path / f"b{name}")
 
 
-@pytest.mark.parametrize("comment", ["", "c" * 70_000])  # the headers on two pages, and on three
-def test_the_sound_on_the_page_where_the_headers_end_is_heard(tmp_path, comment):
+@pytest.mark.parametrize("comment", ["", "c" * 70_000])
+@pytest.mark.parametrize("parts", [1, 3, 12])  # that the last page of the headers is cut to
+def test_the_sound_on_the_page_where_the_headers_end_is_heard(tmp_path, comment, parts):
     whole = written(tmp_path / "a.ogg", tags={"comment": [comment]} if comment else None)
     content, pages, position = whole.read_bytes(), [], 0
     while found := read_page(content, position):
         pages.append(found[0])
         position = found[1]
     last = 2 if comment else 1  # of the pages with headers
-    joined = pages[last + 1]._replace(
-        flags=pages[last].flags,
-        lacing=pages[last].lacing + pages[last + 1].lacing,
-        body=pages[last].body + pages[last + 1].body,
+    headers, sound = pages[last], pages[last + 1]
+    cuts = [len(headers.lacing) * part // parts for part in range(parts + 1)]
+    cut = [
+        headers._replace(
+            flags=1 if start and headers.lacing[start - 1] == 255 else headers.flags * (not start),
+            granule=0 if min(headers.lacing[start:stop]) < 255 else -1,
+            lacing=headers.lacing[start:stop],
+            body=headers.body[sum(headers.lacing[:start]) : sum(headers.lacing[:stop])],
+        )
+        for start, stop in pairwise(cuts)
+    ]
+    cut[-1] = cut[-1]._replace(
+        granule=sound.granule, lacing=cut[-1].lacing + sound.lacing, body=cut[-1].body + sound.body
     )
-    pages[last : last + 2] = [joined]
+    pages[last : last + 2] = cut
     path = tmp_path / "b.ogg"
     path.write_bytes(
         b"".join(page._replace(sequence=number).pack() for number, page in enumerate(pages))
@@ -334,7 +345,8 @@ def test_a_program_in_which_something_looks_like_an_mp3_is_no_sound_but_one_behi
     (tmp_path / "program.exe").write_bytes(b"MZ" + bytes(5_000) + song[:5_000] + bytes(20_000))
     with pytest.raises(AudioReadError, match="not an audio file"):
         FileSource(tmp_path / "program.exe")
-    (tmp_path / "zone").write_bytes(b"TZif" + bytes(900) + song[:900])
+    frames = song[song.index(b"\xff\xfb", 1_000) :][:1_200]  # two or three of them
+    (tmp_path / "zone").write_bytes(b"TZif" + bytes(900) + frames)
     with pytest.raises(AudioReadError, match="not an audio file"):
         FileSource(tmp_path / "zone")
     (tmp_path / "b.mp3").write_bytes(b"rubbish." * 16 + song)
